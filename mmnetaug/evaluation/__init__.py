@@ -1,0 +1,5 @@
+"""What a model costs and how good it is."""
+
+from mmnetaug.evaluation.complexity import count_macs, count_params
+
+__all__ = ['count_macs', 'count_params']

@@ -1,0 +1,27 @@
+"""Cost of a network: multiply-accumulates and parameters."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+@torch.no_grad()
+def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
+    """Multiply-accumulates of one image's convolutions and linear layers (normalisation folded away).
+
+    Args:
+        network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
+        input_shape: (channels, height, width) in pixels.
+    """
+    training = network.training
+    image = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
+    # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
+    with FlopCounterMode(display=False) as counter:
+        network.eval()(image)
+    network.train(training)
+    return counter.get_total_flops() // 2
+
+
+def count_params(network: nn.Module) -> int:
+    """Number of weights, biases and normalisation scales; running statistics are not counted."""
+    return sum(parameter.numel() for parameter in network.parameters())

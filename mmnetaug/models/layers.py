@@ -1,0 +1,124 @@
+"""The layers all networks are made of, and how they use only the leading block of their weights."""
+
+from typing import Optional
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmnetaug.models.archs import Block, Conv, Pool, Row
+
+ACTIVATIONS = {'relu': nn.ReLU, 'relu6': nn.ReLU6, 'hswish': nn.Hardswish}
+
+
+class ConvNormAct(nn.Sequential):
+    """``conv`` - ``norm`` - ``act``. (N, C_in, H, W) -> (N, C_out, H', W')."""
+
+    def __init__(
+        self, width_in: int, out: int, kernel: int, stride=1, groups=1, act: Optional[str] = None, norm=True
+    ):
+        super().__init__()
+        self.conv = nn.Conv2d(width_in, out, kernel, stride, kernel // 2, groups=groups, bias=not norm)
+        if norm:
+            self.norm = nn.BatchNorm2d(out)
+        if act:
+            self.act = ACTIVATIONS[act](inplace=True)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel attention of MobileNetV3: scales (N, C, H, W) by a gate in [0, 1] per channel."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.reduce = nn.Conv2d(width, hidden, 1)
+        self.expand = nn.Conv2d(hidden, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.expand(F.relu(self.reduce(x.mean((2, 3), keepdim=True)), inplace=True))
+        return x * F.hardsigmoid(gate)
+
+
+class TableBlock(nn.Module):
+    """One :class:`~mmnetaug.models.archs.Block` row: inverted, separable or bottleneck block."""
+
+    def __init__(self, width_in: int, row: Block):
+        super().__init__()
+        self.row = row
+        mid = row.mid or width_in
+        if row.mid:
+            self.expand = ConvNormAct(width_in, mid, 1, act=row.act)
+        groups = mid if row.depthwise else 1
+        self.spatial = ConvNormAct(mid, mid, row.kernel, row.stride, groups, row.act)
+        if row.se:
+            self.se = SqueezeExcite(mid, row.se)
+        self.project = ConvNormAct(mid, row.out, 1)
+        if row.shortcut == 'project':
+            self.shortcut = ConvNormAct(width_in, row.out, 1, row.stride)
+        if row.act_out:
+            self.act_out = ACTIVATIONS[row.act_out](inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.expand(x) if self.row.mid else x
+        y = self.spatial(y)
+        if self.row.se:
+            y = self.se(y)
+        y = self.project(y)
+        if self.row.shortcut:
+            y = y + (x if self.row.shortcut == 'identity' else self.shortcut(x))
+        return self.act_out(y) if self.row.act_out else y
+
+
+def build_row(width_in: int, row: Row) -> tuple[nn.Module, int]:
+    """The layer of one row and its output width."""
+    if isinstance(row, Block):
+        return TableBlock(width_in, row), row.out
+    if isinstance(row, Conv):
+        return ConvNormAct(width_in, row.out, row.kernel, row.stride, act=row.act, norm=row.norm), row.out
+    assert isinstance(row, Pool), row
+    return (nn.MaxPool2d(3, 2, 1) if row.kind == 'max' else nn.AdaptiveAvgPool2d(1)), width_in
+
+
+class ElasticConv2d(nn.Conv2d):
+    """Convolution by the leading ``width`` output and ``x.shape[1]`` input channels of its weight.
+
+    A depthwise convolution gives as many channels as it gets.
+    """
+
+    width: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        width_in = x.shape[1]
+        if self.groups > 1:
+            weight, groups, width = self.weight[:width_in], width_in, width_in
+        else:
+            weight, groups, width = self.weight[: self.width, :width_in], 1, self.width
+        bias = None if self.bias is None else self.bias[:width]
+        # Contiguous, so that the same kernel runs, with the same rounding, as in the exported network.
+        weight = weight.contiguous()
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
+
+
+class ElasticBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation by the leading ``x.shape[1]`` entries; it updates just these statistics."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = slice(x.shape[1])
+        return F.batch_norm(
+            x,
+            self.running_mean[part],
+            self.running_var[part],
+            self.weight[part],
+            self.bias[part],
+            self.training,
+            self.momentum,
+            self.eps,
+        )
+
+
+class ElasticLinear(nn.Linear):
+    """Linear layer by the leading ``x.shape[1]`` input features; it always gives all outputs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight[:, : x.shape[1]].contiguous(), self.bias)
+
+
+ELASTIC = {nn.Conv2d: ElasticConv2d, nn.BatchNorm2d: ElasticBatchNorm2d, nn.Linear: ElasticLinear}
