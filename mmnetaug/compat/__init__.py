@@ -1,0 +1,31 @@
+"""What works around other libraries: MMDetection on a current PyTorch, without compiled operators.
+
+Each module names the upstream issue it works around and when it can be deleted. Each looks at what the
+library does, not at version strings, so that mmcv and mmdet as well as the maintained onedl forks of both
+are served, and does nothing where upstream works.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+
+
+@cache
+def apply() -> None:
+    """Make mmdet importable and usable; called by ``import mmnetaug``. Calling it again changes nothing.
+
+    Raises:
+        ImportError: mmengine, mmcv or mmdet is not installed.
+    """
+    missing = [name for name in ('mmengine', 'mmcv', 'mmdet') if find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f'mmnetaug needs {" and ".join(missing)}, which is not installed. '
+            'Without an MMDetection environment type\n'
+            '    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0'
+        )
+
+    from . import checkpoint, mmcv_ops, ssd_head
+
+    mmcv_ops.provide_missing_operators()
+    checkpoint.allow_resuming()
+    ssd_head.add_missing_loss()

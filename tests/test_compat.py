@@ -1,0 +1,223 @@
+"""mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
+
+import importlib.util
+import subprocess
+import sys
+import textwrap
+from pickle import UnpicklingError
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import ConfigDict
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+
+import mmnetaug
+from mmnetaug.compat import mmcv_ops
+
+COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ops.OperatorStandIn)
+needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
+
+
+def greedy_nms(boxes, scores, iou_threshold, offset):
+    """The textbook loop, one pair of boxes at a time."""
+    kept = []
+    for i in sorted(range(len(boxes)), key=lambda i: -scores[i]):
+        for j in kept:
+            width = min(boxes[i][2], boxes[j][2]) - max(boxes[i][0], boxes[j][0]) + offset
+            height = min(boxes[i][3], boxes[j][3]) - max(boxes[i][1], boxes[j][1]) + offset
+            inter = max(width, 0) * max(height, 0)
+            areas = [(b[2] - b[0] + offset) * (b[3] - b[1] + offset) for b in (boxes[i], boxes[j])]
+            if inter > iou_threshold * (sum(areas) - inter):
+                break
+        else:
+            kept.append(i)
+    return kept
+
+
+def test_nms_by_hand():
+    from mmcv.ops import nms
+
+    # IoU of the first two: 8 x 10 shared / 120 = 0.667; the third is elsewhere
+    boxes = torch.tensor([[0.0, 0, 10, 10], [2, 0, 12, 10], [50, 50, 60, 60]])
+    scores = torch.tensor([0.6, 0.9, 0.3])
+    dets, kept = nms(boxes, scores, iou_threshold=0.6)
+    assert kept.tolist() == [1, 2]
+    torch.testing.assert_close(dets, torch.tensor([[2.0, 0, 12, 10, 0.9], [50, 50, 60, 60, 0.3]]))
+    assert nms(boxes, scores, iou_threshold=0.7)[1].tolist() == [1, 0, 2]
+
+
+@pytest.mark.parametrize('offset', [0, 1])
+@pytest.mark.parametrize('iou_threshold', [0.0, 0.3, 0.5, 0.8])
+def test_nms_agrees_with_textbook_loop(offset, iou_threshold):
+    from mmcv.ops import nms
+
+    rng = np.random.default_rng(0)
+    corners = rng.uniform(0, 100, (300, 2))
+    boxes = np.hstack([corners, corners + rng.uniform(1, 60, (300, 2))]).astype(np.float32)
+    scores = rng.permutation(300).astype(np.float32) / 300
+    dets, kept = nms(boxes, scores, iou_threshold, offset=offset)
+    assert kept.tolist() == greedy_nms(boxes.astype(float), scores, iou_threshold, offset)
+    assert isinstance(dets, np.ndarray) and (np.diff(dets[:, 4]) <= 0).all()
+
+
+def test_nms_of_nothing_and_of_empty_boxes():
+    from mmcv.ops import nms
+
+    assert nms(torch.zeros(0, 4), torch.zeros(0), 0.5)[1].tolist() == []
+    # boxes of zero area overlap nothing, not even their equal
+    boxes = torch.tensor([[5.0, 5, 5, 9], [5, 5, 5, 9], [0, 0, 10, 10]])
+    assert nms(boxes, torch.tensor([0.1, 0.3, 0.2]), 0.5)[1].tolist() == [1, 2, 0]
+
+
+@needs_stand_in
+def test_missing_operator_names_itself_and_the_cure():
+    from mmcv.ops import RoIAlign
+
+    with pytest.raises(NotImplementedError, match=r"'roi_align_forward' needs .* pip install mmcv"):
+        RoIAlign(2)(torch.zeros(1, 1, 4, 4), torch.zeros(1, 5))
+
+
+@needs_stand_in
+def test_stand_in_looks_like_a_module():
+    assert importlib.util.find_spec('mmcv._ext').name == 'mmcv._ext'
+    assert not hasattr(sys.modules['mmcv._ext'], '__path__')
+
+
+def test_compiled_operators_are_left_alone():
+    script = """
+        import sys
+        from types import ModuleType
+
+        class Compiled(ModuleType):
+            def __getattr__(self, name):
+                if name.startswith('__'):
+                    raise AttributeError(name)
+                return len
+
+        compiled = sys.modules['mmcv._ext'] = Compiled('mmcv._ext')
+        import mmnetaug
+        assert sys.modules['mmcv._ext'] is compiled
+    """
+    subprocess.run([sys.executable, '-c', textwrap.dedent(script)], check=True)
+
+
+def test_absent_mmdet_is_said_plainly():
+    script = """
+        import importlib.util
+        find_spec = importlib.util.find_spec
+        importlib.util.find_spec = lambda name, *args: None if name == 'mmdet' else find_spec(name, *args)
+        try:
+            import mmnetaug
+        except ImportError as error:
+            assert 'mmdet, which is not installed' in str(error) and 'pip install' in str(error)
+        else:
+            raise AssertionError
+    """
+    subprocess.run([sys.executable, '-c', textwrap.dedent(script)], check=True)
+
+
+class Line(torch.nn.Module):
+    """The smallest model that MMEngine's runner trains."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def train_step(self, data, optim_wrapper):
+        loss = (self.weight - torch.stack(data).mean()).square().sum()
+        optim_wrapper.update_params(loss)
+        return {'loss': loss.detach()}
+
+
+def train_line(work_dir, epochs, resume):
+    runner = Runner(
+        Line(),
+        work_dir=str(work_dir),
+        train_dataloader={
+            'dataset': [torch.ones(1)] * 4,
+            'sampler': {'type': 'DefaultSampler'},
+            'batch_size': 2,
+            'collate_fn': {'type': 'pseudo_collate'},
+        },
+        optim_wrapper={'optimizer': {'type': 'SGD', 'lr': 0.1, 'momentum': 0.9}},
+        param_scheduler={'type': 'CosineAnnealingLR', 'T_max': 4, 'end': 4},
+        train_cfg={'by_epoch': True, 'max_epochs': epochs},
+        default_hooks={'logger': {'type': 'LoggerHook', 'interval': 1}},
+        log_level='ERROR',
+        resume=resume,
+        experiment_name=f'line{epochs}{resume}',
+    )
+    runner.train()
+    return runner
+
+
+def test_a_checkpoint_of_mmengine_resumes(tmp_path):
+    whole = train_line(tmp_path / 'whole', epochs=4, resume=False)
+    train_line(tmp_path / 'parts', epochs=2, resume=False)
+    resumed = train_line(tmp_path / 'parts', epochs=4, resume=True)
+    assert resumed.epoch == 4 and resumed.iter == 8
+    assert torch.equal(resumed.model.weight, whole.model.weight)
+    history = resumed.message_hub.get_scalar('train/loss').data[0]
+    assert len(history) == 8, 'the first two epochs come from the checkpoint'
+
+
+@pytest.mark.parametrize('call', [(print, ('code runs',)), (getattr, (np.ndarray, 'tofile'))])
+def test_code_in_a_checkpoint_is_still_refused(tmp_path, call):
+    class Harmful:
+        def __reduce__(self):
+            return call
+
+    torch.save({'state_dict': {}, 'extra': Harmful()}, tmp_path / 'harmful.pth')
+    with pytest.raises(UnpicklingError):
+        torch.load(tmp_path / 'harmful.pth')
+
+
+def ssd_head(cls=None):
+    from mmdet.models.dense_heads import SSDHead
+
+    init_default_scope('mmdet')
+    return (cls or SSDHead)(
+        num_classes=2,
+        in_channels=(4, 4),
+        anchor_generator={
+            'type': 'SSDAnchorGenerator',
+            'scale_major': False,
+            'strides': [16, 32],
+            'ratios': [[2], [2]],
+            'min_sizes': [10, 20],
+            'max_sizes': [20, 30],
+        },
+        test_cfg=ConfigDict(
+            nms_pre=10, nms={'type': 'nms', 'iou_threshold': 0.45}, score_thr=0.02, max_per_img=5
+        ),
+    )
+
+
+def test_ssd_head_predicts():
+    head = ssd_head()
+    scores, boxes = head((torch.randn(1, 4, 4, 4), torch.randn(1, 4, 2, 2)))
+    (found,) = head.predict_by_feat(
+        scores, boxes, batch_img_metas=[{'img_shape': (64, 64), 'scale_factor': (1.0, 1.0)}]
+    )
+    assert found.bboxes.shape == (5, 4) and set(found.labels.tolist()) <= {0, 1}
+
+
+def test_a_head_with_its_own_loss_keeps_it():
+    from mmdet.models.dense_heads import SSDHead
+
+    class MendedHead(SSDHead):
+        def _init_layers(self):
+            super()._init_layers()
+            self.loss_cls = torch.nn.CrossEntropyLoss()
+
+    assert isinstance(ssd_head(MendedHead).loss_cls, torch.nn.CrossEntropyLoss)
+
+
+def test_applying_twice_changes_nothing():
+    from mmdet.models.dense_heads import SSDHead
+
+    before = SSDHead.__init__, sys.modules['mmcv._ext']
+    mmnetaug.compat.apply()
+    assert (SSDHead.__init__, sys.modules['mmcv._ext']) == before
