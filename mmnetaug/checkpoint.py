@@ -45,7 +45,9 @@ def read_checkpoint(path: Union[str, Path]) -> dict[str, Any]:
                 f'{f" ({refused[1]})" if refused else ""}, and loading it could run code. It was not loaded. '
                 'Save just the weights where you trust the file: torch.save({"state_dict": ...}, PATH)'
             ) from error
-        raise InputError(f'{path} is no checkpoint: {error}. Expected a file written by torch.save') from error
+        raise InputError(
+            f'{path} is no checkpoint: {error}. Expected a file written by torch.save'
+        ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
         raise InputError(
             f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint; it may be truncated '
@@ -94,13 +96,19 @@ def load_weights(network: nn.Module, path: Union[str, Path], ignore: tuple[str, 
         if name not in state:
             differences.append(f'{name}: missing in the checkpoint')
         elif state[name].shape != tensor.shape:
-            differences.append(f'{name}: {tuple(state[name].shape)} in the checkpoint, expected {tuple(tensor.shape)}')
+            differences.append(
+                f'{name}: {tuple(state[name].shape)} in the checkpoint, expected {tuple(tensor.shape)}'
+            )
     differences += [
-        f'{name}: not in this network' for name in state if name not in own and not name.startswith(ignore or '\0')
+        f'{name}: not in this network'
+        for name in state
+        if name not in own and not name.startswith(ignore or '\0')
     ]
     if differences:
         meta = checkpoint.get('meta') or {}
-        made_for = f' It was made for {meta["arch"]} with {meta["num_classes"]} classes.' if 'arch' in meta else ''
+        made_for = (
+            f' It was made for {meta["arch"]} with {meta["num_classes"]} classes.' if 'arch' in meta else ''
+        )
         shown = '\n  '.join(differences[:5])
         raise InputError(
             f'{path} does not fit this network: {len(differences)} of its {len(own)} tensors differ, first\n'

@@ -1,5 +1,6 @@
 """What a model costs and how good it is."""
 
+from mmnetaug.evaluation.accuracy import TopK
 from mmnetaug.evaluation.complexity import count_macs, count_params
 
-__all__ = ['count_macs', 'count_params']
+__all__ = ['TopK', 'count_macs', 'count_params']

@@ -216,6 +216,8 @@ def _resnet50():
 FAMILIES = {'mobilenetv2': _mobilenetv2, 'mobilenetv3': _mobilenetv3, 'proxylessnas': _proxylessnas}
 NETWORKS = {
     'mobilenetv2_tiny': lambda: _mobilenetv2(0.35, head_block=112, last=448, size=144),
+    # Not of the paper: for experiments in which a network must under-fit a small data set.
+    'mobilenetv2_micro': lambda: _mobilenetv2(0.1, last=128, size=32),
     'mcunet': _mcunet,
     'resnet50': _resnet50,
 }

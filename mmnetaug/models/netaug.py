@@ -54,7 +54,11 @@ def rescale(arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[
 
 def conv_widths(arch: Arch) -> dict[str, int]:
     """Output channels of every convolution of ``arch`` that is not depthwise, by its name in the network."""
-    sections = {'stem': arch.stem, **{f'stages.{i}': rows for i, rows in enumerate(arch.stages)}, 'head': arch.head}
+    sections = {
+        'stem': arch.stem,
+        **{f'stages.{i}': rows for i, rows in enumerate(arch.stages)},
+        'head': arch.head,
+    }
     widths = {}
     for section, rows in sections.items():
         for i, row in enumerate(rows):
@@ -116,7 +120,9 @@ class NetAug(Network):
                 )
         self.base = get_arch(arch)
         self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
-        super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
+        super().__init__(
+            rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes
+        )
         self.max_widths = conv_widths(self.arch)
         for module in self.modules():
             # As torch's own lazy modules do: the layer stays what it is and only learns to use a part of itself.
@@ -142,7 +148,9 @@ class NetAug(Network):
             return choices[int(torch.randint(len(choices), (), generator=generator))] if enabled else 1.0
 
         widths = conv_widths(
-            rescale(self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand))
+            rescale(
+                self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand)
+            )
         )
         self.set_widths(widths)
         return widths

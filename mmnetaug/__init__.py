@@ -1,0 +1,26 @@
+"""Network Augmentation (NetAug) for tiny object detectors, on MMDetection."""
+
+# ruff: noqa: E402, I001
+from mmnetaug import compat
+
+compat.apply()  # before anything imports mmdet
+
+from mmnetaug import datasets, engine, evaluation, models
+from mmnetaug.checkpoint import load_weights
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation import count_macs, count_params
+from mmnetaug.models import NetAug, TinyNet, build_network
+
+__all__ = [
+    'InputError',
+    'NetAug',
+    'TinyNet',
+    'build_network',
+    'count_macs',
+    'count_params',
+    'datasets',
+    'engine',
+    'evaluation',
+    'load_weights',
+    'models',
+]

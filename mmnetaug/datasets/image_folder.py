@@ -1,0 +1,96 @@
+"""Classification images in one folder a class."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+from mmengine.dataset import BaseDataset
+
+from mmnetaug.errors import InputError
+from mmnetaug.registry import DATASETS
+
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm'}
+
+
+@DATASETS.register_module()
+class ImageFolder(BaseDataset):
+    """``data_root/split/CLASS/*.jpg``: class names are folder names, in alphabetical order.
+
+    An image that cannot be decoded is replaced by the next one, with a warning that names and counts it.
+
+    Args:
+        data_root: the folder above the splits.
+        split: ``train`` or ``val``.
+        pipeline: transforms; the result of the last is an item.
+        num_classes: how many classes are expected; None takes what is there.
+        options: further arguments of MMEngine's ``BaseDataset``.
+
+    Raises:
+        InputError: a folder is missing or empty, or the number of classes is not ``num_classes``.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        split: str,
+        pipeline: Sequence[dict] = (),
+        num_classes: Optional[int] = None,
+        **options: Any,
+    ):
+        self.folder = Path(data_root) / split
+        self.broken: set[str] = set()
+        classes = self._find_classes(num_classes)
+        super().__init__(
+            data_root=data_root, metainfo={'classes': classes}, pipeline=list(pipeline), **options
+        )
+
+    def _find_classes(self, num_classes: Optional[int]) -> tuple[str, ...]:
+        expected = f'Expected one folder a class: {self.folder}/CLASS/*.jpg'
+        if not self.folder.is_dir():
+            raise InputError(
+                f'no images at {self.folder}. {expected}. Give the right place with --data-root DIR, or make a '
+                'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
+            )
+        classes = tuple(sorted(path.name for path in self.folder.iterdir() if path.is_dir()))
+        if len(classes) < 2:
+            raise InputError(
+                f'{len(classes)} class folders in {self.folder}: at least 2 are needed. {expected}'
+            )
+        if num_classes not in (None, len(classes)):
+            raise InputError(
+                f'{self.folder} has {len(classes)} classes and num_classes is {num_classes}. Complete the data, or '
+                f'train for what is there: --cfg-options num_classes={len(classes)}'
+            )
+        return classes
+
+    def load_data_list(self) -> list[dict]:
+        """One dict an image with ``img_path`` and ``gt_label`` (index of the class)."""
+        items = []
+        for label, name in enumerate(self.metainfo['classes']):
+            images = sorted(
+                path for path in (self.folder / name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES
+            )
+            if not images:
+                raise InputError(
+                    f'class folder {self.folder / name} has no images ({", ".join(sorted(IMAGE_SUFFIXES))}). Add '
+                    'some, or remove the folder from every split'
+                )
+            items.extend({'img_path': str(path), 'gt_label': label} for path in images)
+        return items
+
+    def prepare_data(self, idx: int) -> Any:
+        """The item at ``idx``, or the next one whose image can be decoded."""
+        for offset in range(len(self)):
+            position = (idx + offset) % len(self)
+            data = super().prepare_data(position)
+            if data is not None:
+                return data
+            path = self.get_data_info(position)['img_path']
+            if path not in self.broken:
+                self.broken.add(path)
+                warnings.warn(
+                    f'{path} is no readable image; the next one takes its place ({len(self.broken)} such so far)',
+                    stacklevel=2,
+                )
+        raise InputError(f'none of the {len(self)} images in {self.folder} can be decoded')

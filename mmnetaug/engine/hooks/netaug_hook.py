@@ -1,0 +1,90 @@
+"""The NetAug schedule in MMEngine's training loop."""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmnetaug.models.classifier import Classifier
+from mmnetaug.registry import HOOKS
+
+
+def _classifier(runner: Runner) -> Classifier:
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+@torch.no_grad()
+def estimate_norm_statistics(model: Classifier, batches, max_images: int) -> None:
+    """Estimate normalisation statistics afresh: the mean over batches of each batch's mean and variance.
+
+    Needed because all sub-networks of a supernet update the same running statistics (NetAug paper, section 4.1).
+    Distributed processes see their own batches and end with the same average.
+
+    Args:
+        model: acts as the network whose statistics are wanted; its mode is left as it was.
+        batches: what a data loader of the model's training gives.
+        max_images: stop after as many, over all processes.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momentum, training = norms[0].momentum, model.training
+    model.train()
+    seen = 0
+    for count, batch in enumerate(batches, start=1):
+        for norm in norms:
+            norm.momentum = 1 / count  # a running mean over batches
+        data = model.data_preprocessor(batch, True)
+        model(data['inputs'])
+        seen += len(data['inputs']) * get_world_size()
+        if seen >= max_images:
+            break
+    for norm in norms:
+        norm.momentum = momentum
+        if get_world_size() > 1:
+            for buffer in (norm.running_mean, norm.running_var):
+                dist.all_reduce(buffer)
+                buffer.div_(get_world_size())
+    model.train(training)
+
+
+@HOOKS.register_module()
+class NetAugHook(Hook):
+    """Draws an augmented network for each step, sorts channels, and mends statistics before evaluation.
+
+    In the first half of the epochs widths and expansions are drawn and the channels are sorted at the start of each
+    epoch; in the second half only expansions are drawn (NetAug paper, section 4.1).
+
+    Args:
+        seed: of the draws. A step's draw depends on this and the step alone, so that all processes, and a
+            resumed run, draw the same.
+        statistics_images: training images on which statistics are estimated before an evaluation.
+    """
+
+    def __init__(self, seed: int = 0, statistics_images: int = 16000):
+        self.seed = seed
+        self.statistics_images = statistics_images
+        self.generator = torch.Generator()
+        self.estimated_at = -1
+
+    @staticmethod
+    def _first_half(runner: Runner) -> bool:
+        return runner.epoch < runner.max_epochs / 2
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        if self._first_half(runner):
+            _classifier(runner).network.sort_channels()
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        model = _classifier(runner)
+        self.generator.manual_seed((self.seed << 32) + runner.iter)
+        model.augmented = model.network.sample(self.generator, width=self._first_half(runner))
+        model.network.set_base()
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        if self.estimated_at != runner.iter:
+            estimate_norm_statistics(_classifier(runner), runner.train_dataloader, self.statistics_images)
+            self.estimated_at = runner.iter

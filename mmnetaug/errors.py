@@ -1,0 +1,18 @@
+"""The one exception for mistakes that a person can mend."""
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(ValueError):
+    """Wrong input: the message says what is wrong, what was expected and what to type next."""
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a command-line tool; an :class:`InputError` ends it with its message alone and exit status 2."""
+    try:
+        main()
+    except InputError as error:
+        sys.stdout.flush()
+        print(f'\nerror: {error}', file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,148 @@
+"""Pretraining on images of one folder a class: from a config to ``export.pth``."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmnetaug.datasets.image_folder import ImageFolder
+from mmnetaug.engine.memory import keep_freed_memory
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.models.archs import get_arch
+from mmnetaug.models.netaug import NetAug
+
+
+def read_config(path: Union[str, Path], options: Optional[dict] = None) -> Config:
+    """A config file with ``options`` (dotted keys) merged in.
+
+    Raises:
+        InputError: no such file.
+    """
+    if not Path(path).is_file():
+        raise InputError(f'no config at {path}: expected a file such as configs/pretrain/netaug_mbv2.py')
+    config = Config.fromfile(str(path))
+    config.merge_from_dict(options or {})
+    return config
+
+
+def check_work_dir(config: Config) -> None:
+    """Refuse to train over the checkpoints of an earlier run.
+
+    Raises:
+        InputError: the work directory holds a run and ``config.resume`` is not set.
+    """
+    if (Path(config.work_dir) / 'last_checkpoint').is_file() and not config.get('resume'):
+        raise InputError(
+            f'{config.work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give '
+            'another --work-dir'
+        )
+
+
+def pretrain_config(config: Config) -> Config:
+    """Fill in what follows from the top-level values of a pretraining config.
+
+    ``input_size`` goes to the transforms, ``num_classes`` to model and data, ``epochs`` and ``warmup_epochs`` to the
+    schedule. Data loaders get a number of workers, and processes without a GPU a way to talk to each other.
+
+    Raises:
+        InputError: a value out of range, or data that is not there or does not fit.
+    """
+    for name, least in [('epochs', 1), ('input_size', 32)]:
+        if not isinstance(config[name], int) or config[name] < least:
+            raise InputError(f'{name} is {config[name]!r}: expected a whole number of at least {least}')
+    get_arch(config.model.arch)
+    config.warmup_epochs = min(config.warmup_epochs, config.epochs - 1)
+    if config.num_classes is None:
+        config.num_classes = len(ImageFolder(**_folder(config, 'train'), lazy_init=True).metainfo['classes'])
+    config.model.num_classes = config.num_classes
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.num_classes = config.num_classes
+        for transform in loader.dataset.pipeline:
+            if 'size' in transform:
+                transform.size = config.input_size
+        if loader.num_workers is None:
+            loader.num_workers = min(8, os.cpu_count() or 1)
+        loader.persistent_workers = loader.persistent_workers and loader.num_workers > 0
+    train, val = (ImageFolder(**_folder(config, split), lazy_init=True) for split in ('train', 'val'))
+    if train.metainfo['classes'] != val.metainfo['classes']:
+        different = sorted(set(train.metainfo['classes']) ^ set(val.metainfo['classes']))
+        raise InputError(
+            f'{train.folder} and {val.folder} have different classes, first {", ".join(different[:5])}: expected '
+            'the same class folders in both'
+        )
+    config.train_cfg.max_epochs = config.epochs
+    warmup, cosine = config.param_scheduler
+    warmup.end = cosine.begin = config.warmup_epochs
+    cosine.end = config.epochs
+    cosine.T_max = config.epochs - config.warmup_epochs
+    if not config.warmup_epochs:
+        config.param_scheduler = [cosine]
+    if not torch.cuda.is_available():
+        config.model_wrapper_cfg = {
+            'type': 'MMDistributedDataParallel',
+            'device_ids': None,
+            'broadcast_buffers': False,
+        }
+        config.env_cfg = {'dist_cfg': {'backend': 'gloo'}}
+    return config
+
+
+def _folder(config: Config, split: str) -> dict[str, Any]:
+    dataset = config[f'{split}_dataloader'].dataset
+    return {'data_root': dataset.data_root, 'split': dataset.split, 'num_classes': config.num_classes}
+
+
+def pretrain(config: Config) -> dict[str, Any]:
+    """Train, evaluate, and write ``export.pth`` and ``result.json`` to the work directory.
+
+    Args:
+        config: of :func:`pretrain_config`, with ``work_dir``.
+
+    Returns:
+        What ``result.json`` holds: accuracies in percent, MACs, parameters, the recipe.
+    """
+    check_work_dir(config)
+    keep_freed_memory()
+    runner = Runner.from_cfg(config)
+    start = time.time()
+    runner.train()
+    seconds = time.time() - start
+    accuracy = runner.val()
+    result = {}
+    if is_main_process():
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        network = model.network
+        tiny = network.export() if isinstance(network, NetAug) else network
+        shape = (3, config.input_size, config.input_size)
+        result = {
+            'arch': tiny.arch.name,
+            'netaug': config.model.get('netaug'),
+            **accuracy,
+            'macs': count_macs(tiny, shape),
+            'params': count_params(tiny),
+            'input_size': config.input_size,
+            'num_classes': config.num_classes,
+            'classes': list(runner.val_dataloader.dataset.metainfo['classes']),
+            'epochs': config.epochs,
+            'seed': runner.seed,
+            'recipe': {
+                key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')
+            },
+            'train_images': len(runner.train_dataloader.dataset),
+            'batch_size': config.train_dataloader.batch_size,
+            'train_seconds': round(seconds, 1),
+        }
+        result = ConfigDict(result).to_dict()
+        export = Path(config.work_dir) / 'export.pth'
+        state = {name: tensor.cpu().contiguous() for name, tensor in tiny.state_dict().items()}
+        torch.save({'state_dict': state, 'meta': result}, export)
+        (export.parent / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
+    return result

@@ -1,0 +1,16 @@
+"""Package metadata. torch, mmcv, mmengine and mmdet are deliberately not pinned here: see README, Install."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name='mmnetaug',
+    version='0.1.0',
+    description='Network Augmentation (NetAug) for tiny object detectors, on MMDetection',
+    license='Apache-2.0',
+    python_requires='>=3.9',
+    packages=find_packages(include=['mmnetaug', 'mmnetaug.*']),
+    # mmcv comes as mmcv, mmcv-lite or onedl-mmcv and mmdet as mmdet or onedl-mmdetection: naming one of
+    # them here would replace what another environment already has. requirements.txt installs a working set.
+    install_requires=['torch>=2.1', 'numpy', 'pycocotools', 'matplotlib', 'tensorboard'],
+    extras_require={'dev': ['pytest', 'ruff']},
+)
