@@ -1,0 +1,32 @@
+"""What several tests need."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SHARED = Path(os.environ.get('MMNETAUG_SHARED', '../shared'))
+
+
+@pytest.fixture(scope='session')
+def shared():
+    """Optional folder of reference checkpoints and data; tests that need it are skipped where it is absent."""
+    if not SHARED.is_dir():
+        pytest.skip(f'no reference data at {SHARED} (set MMNETAUG_SHARED)')
+    return SHARED.resolve()
+
+
+@pytest.fixture
+def image_tree(tmp_path):
+    """A tree of two easily told classes: train/{dark,light}/*.png, 24 images of 32x32 each, and val with 8."""
+    rng = np.random.default_rng(0)
+    for split, count in [('train', 24), ('val', 8)]:
+        for name, level in [('dark', 40), ('light', 200)]:
+            folder = tmp_path / 'images' / split / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                image = np.clip(rng.normal(level, 20, (32, 32, 3)), 0, 255).astype(np.uint8)
+                cv2.imwrite(str(folder / f'{i}.png'), image)
+    return tmp_path / 'images'

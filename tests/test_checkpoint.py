@@ -1,0 +1,126 @@
+"""Loading weights: every tensor must match, and no code is run."""
+
+import pickle
+
+import pytest
+import torch
+
+import mmnetaug
+from mmnetaug import InputError
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A tiny network and its checkpoint."""
+    network = mmnetaug.build_network('mobilenetv2_tiny', 10)
+    path = tmp_path / 'export.pth'
+    meta = {'arch': 'mobilenetv2_tiny', 'num_classes': 10}
+    torch.save({'state_dict': network.state_dict(), 'meta': meta}, path)
+    return network, path
+
+
+def test_weights_come_back_with_their_meta(saved):
+    network, path = saved
+    other = mmnetaug.build_network('mobilenetv2_tiny', 10)
+    meta = mmnetaug.load_weights(other, path)
+    assert meta['arch'] == 'mobilenetv2_tiny'
+    for name, tensor in other.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name])
+
+
+@pytest.mark.parametrize('prefix', ['network.', 'backbone.'])
+def test_a_network_inside_a_larger_model_is_found(saved, tmp_path, prefix):
+    network, _ = saved
+    state = {prefix + name: tensor for name, tensor in network.state_dict().items()}
+    torch.save({'state_dict': {**state, 'bbox_head.weight': torch.zeros(1)}}, tmp_path / 'model.pth')
+    other = mmnetaug.build_network('mobilenetv2_tiny', 10)
+    mmnetaug.load_weights(other, tmp_path / 'model.pth')
+    assert torch.equal(other.classifier.weight, network.classifier.weight)
+
+
+def test_other_architecture_lists_the_first_differences_and_loads_nothing(saved):
+    _, path = saved
+    other = mmnetaug.build_network('mcunet', 10)
+    before = other.classifier.weight.clone()
+    with pytest.raises(InputError) as error:
+        mmnetaug.load_weights(other, path)
+    assert 'stages.0.0.expand.conv.weight' in str(error.value)
+    assert 'made for mobilenetv2_tiny with 10 classes' in str(error.value)
+    assert torch.equal(other.classifier.weight, before)
+
+
+def test_other_number_of_classes(saved):
+    _, path = saved
+    with pytest.raises(InputError, match=r'classifier\.weight: \(10, 448\) in the checkpoint, expected \(7, 448\)'):
+        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 7), path)
+
+
+def test_left_over_tensor(saved, tmp_path):
+    network, _ = saved
+    torch.save({'state_dict': {**network.state_dict(), 'extra': torch.zeros(1)}}, tmp_path / 'extra.pth')
+    with pytest.raises(InputError, match='extra: not in this network'):
+        mmnetaug.load_weights(network, tmp_path / 'extra.pth')
+
+
+def test_supernet_checkpoint_points_to_the_export(tmp_path):
+    aug = mmnetaug.NetAug('mobilenetv2_tiny', 10)
+    torch.save({'state_dict': aug.state_dict()}, tmp_path / 'supernet.pth')
+    with pytest.raises(InputError, match=r'export\.pth'):
+        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 10), tmp_path / 'supernet.pth')
+
+
+def test_missing_file(saved, tmp_path):
+    with pytest.raises(InputError, match=r'no checkpoint at .*nowhere\.pth'):
+        mmnetaug.load_weights(saved[0], tmp_path / 'nowhere.pth')
+
+
+@pytest.mark.parametrize('length', [0, 100, 0.5, 0.99])
+def test_truncated_file(saved, length):
+    network, path = saved
+    content = path.read_bytes()
+    path.write_bytes(content[: length if isinstance(length, int) else int(length * len(content))])
+    with pytest.raises(InputError, match='truncated'):
+        mmnetaug.load_weights(network, path)
+
+
+@pytest.mark.parametrize('length', [100, 0.5, 0.99])
+def test_truncated_file_of_the_old_format(saved, tmp_path, length):
+    network, _ = saved
+    path = tmp_path / 'legacy.pth'
+    torch.save({'state_dict': network.state_dict()}, path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    path.write_bytes(content[: length if isinstance(length, int) else int(length * len(content))])
+    with pytest.raises(InputError, match='truncated'):
+        mmnetaug.load_weights(network, path)
+
+
+@pytest.mark.parametrize('content', [b'not a checkpoint', b'\x89PNG\r\n\x1a\n' + bytes(200)])
+def test_file_that_is_no_checkpoint(saved, tmp_path, content):
+    (tmp_path / 'other.pth').write_bytes(content)
+    with pytest.raises(InputError, match=r'other\.pth'):
+        mmnetaug.load_weights(saved[0], tmp_path / 'other.pth')
+
+
+def test_checkpoint_without_a_dict(saved, tmp_path):
+    torch.save([1, 2], tmp_path / 'list.pth')
+    with pytest.raises(InputError, match='list'):
+        mmnetaug.load_weights(saved[0], tmp_path / 'list.pth')
+
+
+class Intruder:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
+
+
+@pytest.mark.parametrize('save', [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])
+def test_pickle_with_code_is_refused_and_not_run(saved, tmp_path, save):
+    path, trace = tmp_path / 'evil.pth', tmp_path / 'trace'
+    save({'state_dict': Intruder(trace)}, path)
+    with pytest.raises(InputError, match='could run code'):
+        mmnetaug.load_weights(saved[0], path)
+    assert not trace.exists()

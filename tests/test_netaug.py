@@ -1,0 +1,185 @@
+"""NetAug: what grows, what is drawn, what the tiny network keeps."""
+
+import json
+from collections import Counter
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import mmnetaug
+from mmnetaug import InputError, NetAug
+from mmnetaug.models.classifier import Classifier
+
+SUPERNETS = [  # published: million parameters at the largest widths, 1000 classes
+    ('mobilenetv2_tiny', (1.0, 1.8, 2.6), '5.827'),
+    ('mobilenetv2_w0.35', (1.0, 1.8, 2.6), '8.624'),
+    ('proxylessnas_w0.35', (1.0, 1.8, 2.6), '9.727'),
+    ('mobilenetv3_w0.35', (1.0, 2.0, 3.0), '25.179'),
+    ('mcunet', (1.0, 1.6, 2.2), '7.267'),
+]
+# A small supernet of every kind of block; ResNet50 with mild multipliers, or it would not fit a test.
+SMALL = {
+    'mobilenetv2_tiny': {},
+    'mobilenetv3_w0.35': {'width_mults': (1.0, 2.0), 'expand_ratios': (1.0, 1.6)},
+    'mcunet': {},
+    'resnet50': {'width_mults': (1.0, 1.25), 'expand_ratios': (1.0, 1.5)},
+}
+
+
+def build(arch, num_classes=10):
+    """A supernet whose normalisation is not the identity, so that a wrong order of channels shows."""
+    torch.manual_seed(0)
+    aug = NetAug(arch, num_classes, **SMALL[arch])
+    for module in aug.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias)
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return aug.eval()
+
+
+@pytest.mark.parametrize('arch, width_mults, params', SUPERNETS)
+def test_supernet_has_the_published_number_of_parameters(arch, width_mults, params):
+    aug = NetAug(arch, width_mults=width_mults, expand_ratios=(1.0, 1.6, 2.2, 2.8))
+    assert f'{mmnetaug.count_params(aug) / 1e6:.3f}' == params
+
+
+@pytest.mark.parametrize('arch', SMALL)
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_export_equals_the_base_bit_for_bit(arch, layout):
+    aug = build(arch).to(memory_format=layout)
+    image = torch.randn(2, 3, 96, 96).to(memory_format=layout)
+    tiny = aug.export().to(memory_format=layout)
+    with torch.no_grad():
+        assert torch.equal(tiny(image), aug(image))
+    plain = mmnetaug.build_network(arch, 10)
+    assert {k: v.shape for k, v in tiny.state_dict().items()} == {k: v.shape for k, v in plain.state_dict().items()}
+    assert mmnetaug.count_macs(tiny, (3, 96, 96)) == mmnetaug.count_macs(aug, (3, 96, 96))
+
+
+@pytest.mark.parametrize('arch', SMALL)
+def test_sorting_changes_no_output_of_the_full_network(arch):
+    aug = build(arch)
+    aug.set_full()
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        before = aug(image)
+        weights = {name: value.clone() for name, value in aug.state_dict().items()}
+        aug.sort_channels()
+        after = aug(image)
+    assert (after - before).norm() / before.norm() < 1e-5
+    assert before.std() > 1e-3  # the comparison is not of constants
+    moved = [name for name, value in aug.state_dict().items() if not torch.equal(value, weights[name])]
+    assert any('.expand.conv' in name for name in moved)
+    assert any('.se.' in name for name in moved) == ('mobilenetv3' in arch)
+
+
+def test_sorting_puts_the_largest_first():
+    aug = build('mobilenetv2_tiny')
+    aug.sort_channels()
+    norms = aug.stages[1][0].project.conv.weight.abs().sum((0, 2, 3))
+    assert torch.equal(norms, norms.sort(descending=True).values)
+
+
+def test_every_width_is_reached_and_drawn_uniformly():
+    aug = NetAug('mobilenetv2_tiny', 10, (1.0, 1.8, 2.6), (1.0, 1.6, 2.2, 2.8))
+    generator = torch.Generator().manual_seed(0)
+    draws = 1200
+    stems, outs, expansions = Counter(), Counter(), Counter()
+    for _ in range(draws):
+        widths = aug.sample(generator)
+        stems[widths['stem.0.conv']] += 1
+        outs[widths['stages.4.0.project.conv']] += 1
+        # stages.3.0 reads what stages.2 gives: 24 channels in the base network, expanded 6 times to 144
+        mid = widths['stages.3.0.expand.conv']
+        width_in = widths['stages.2.0.project.conv']
+        expansions[min((1.0, 1.6, 2.2, 2.8), key=lambda s: abs(6 * s * width_in - mid))] += 1
+        assert mid in {round(6 * s * width_in) for s in (1.0, 1.6, 2.2, 2.8)}
+    assert set(stems) == {16, 29, 42}  # round(16 * 1.8), round(16 * 2.6)
+    assert set(outs) == {56, 101, 146}
+    assert set(expansions) == {1.0, 1.6, 2.2, 2.8}
+    for counts in (stems, outs, expansions):
+        expected = draws / len(counts)
+        chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
+        assert chi_square < 16.3  # 0.1% point for 3 degrees of freedom
+
+
+def test_identity_shortcuts_keep_their_width():
+    aug = NetAug('mobilenetv2_tiny', 10)
+    widths = aug.sample(torch.Generator().manual_seed(1))
+    assert widths['stages.2.0.project.conv'] == widths['stages.2.3.project.conv']
+
+
+def test_second_half_draws_expansions_alone():
+    aug = NetAug('mobilenetv3_w0.35', 10)
+    aug.set_base()
+    base = aug.sample(torch.Generator(), width=False, expand=False)
+    widths = aug.sample(torch.Generator().manual_seed(0), width=False)
+    changed = {name for name in widths if widths[name] != base[name]}
+    assert changed and all(name.endswith(('expand.conv', 'se.reduce', 'se.expand')) for name in changed)
+
+
+def test_widths_are_plain_data_and_can_be_set_again():
+    aug = build('mobilenetv3_w0.35')
+    image = torch.randn(1, 3, 64, 64)
+    widths = aug.sample(torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        sampled = aug(image)
+        aug.set_base()
+        assert not torch.equal(aug(image), sampled)
+        aug.set_widths(json.loads(json.dumps(widths)))
+        assert torch.equal(aug(image), sampled)
+
+
+def test_the_same_seed_draws_the_same():
+    aug = NetAug('mcunet', 10)
+    assert aug.sample(torch.Generator().manual_seed(5)) == aug.sample(torch.Generator().manual_seed(5))
+    assert aug.sample(torch.Generator().manual_seed(5)) != aug.sample(torch.Generator().manual_seed(6))
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv2_tiny', 'mobilenetv3_w0.35'])
+def test_base_gradients_stay_in_the_leading_block(arch):
+    aug = build(arch).train()
+    F.cross_entropy(aug(torch.randn(4, 3, 64, 64)), torch.arange(4)).backward()
+    tiny = dict(aug.export().named_parameters())
+    for name, parameter in aug.named_parameters():
+        outside = parameter.grad.clone()
+        outside[tuple(map(slice, tiny[name].shape))] = 0
+        assert not outside.any(), name
+        assert parameter.grad.any(), name
+
+
+def test_a_step_is_the_sum_of_two_separate_passes():
+    classifier = Classifier('mobilenetv2_tiny', 10, netaug={'width_mults': (1.0, 1.8)}, alpha=0.5).double()
+    aug = classifier.network
+    classifier.augmented = aug.sample(torch.Generator().manual_seed(0))
+    aug.set_base()
+    images, labels = torch.randn(4, 3, 64, 64, dtype=torch.double), torch.arange(4)
+
+    losses = classifier(images, labels, mode='loss')
+    classifier.parse_losses(losses)[0].backward()
+    together = {name: parameter.grad.clone() for name, parameter in aug.named_parameters()}
+
+    aug.zero_grad()
+    for widths, weight in [(None, 1.0), (classifier.augmented, 0.5)]:
+        aug.set_widths(widths) if widths else aug.set_base()
+        (weight * F.cross_entropy(aug(images), labels, label_smoothing=0.1)).backward()
+    for name, parameter in aug.named_parameters():
+        torch.testing.assert_close(together[name], parameter.grad, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize('wrong', [{'width_mults': (0.5, 1.0)}, {'expand_ratios': ()}])
+def test_multipliers_below_one_are_refused(wrong):
+    with pytest.raises(InputError, match='none below 1'):
+        NetAug('mobilenetv2_tiny', 10, **wrong)
+
+
+def test_widths_that_do_not_fit_are_refused():
+    aug = NetAug('mobilenetv2_tiny', 10)
+    widths = aug.sample(torch.Generator())
+    with pytest.raises(InputError, match='expected 1 to 42'):
+        aug.set_widths({**widths, 'stem.0.conv': 43})
+    with pytest.raises(InputError, match=r'stages\.9'):
+        aug.set_widths({**widths, 'stages.9.0.expand.conv': 8})

@@ -1,0 +1,88 @@
+"""The networks: published sizes, published outputs, wrong names."""
+
+import numpy as np
+import pytest
+import torch
+
+import mmnetaug
+from mmnetaug import InputError
+
+# Published: million MACs at the paper's input size, million parameters, 1000 classes.
+PUBLISHED = [
+    ('mobilenetv2_tiny', 144, '23.499', '0.7503'),
+    ('mobilenetv2_w0.35', 160, '30.875', '1.6771'),
+    ('mobilenetv3_w0.35', 160, '19.496', '2.1098'),
+    ('proxylessnas_w0.35', 160, '35.717', '1.7813'),
+    ('mcunet', 176, '81.786', '0.7374'),
+    ('resnet50', 224, '4089', '25.56'),
+]
+REFERENCES = [name for name, *_ in PUBLISHED if name != 'resnet50']
+
+
+@pytest.mark.parametrize('arch, size, macs, params', PUBLISHED)
+def test_macs_and_parameters_are_the_published_ones(arch, size, macs, params):
+    network = mmnetaug.build_network(arch)
+
+    def digits(text):
+        return len(text.partition('.')[2])
+
+    assert f'{mmnetaug.count_macs(network, (3, size, size)) / 1e6:.{digits(macs)}f}' == macs
+    assert f'{mmnetaug.count_params(network) / 1e6:.{digits(params)}f}' == params
+    assert network.arch.input_size == size
+
+
+def test_macs_of_a_hand_counted_network():
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, stride=2, padding=1),  # 8 x 8 places, 8 x 27 each
+        torch.nn.BatchNorm2d(8),
+        torch.nn.Conv2d(8, 8, 3, padding=1, groups=8),  # 8 x 8 places, 8 x 9 each
+        torch.nn.AdaptiveAvgPool2d(1),
+        torch.nn.Flatten(),
+        torch.nn.Linear(8, 5),
+    )
+    network.train()
+    assert mmnetaug.count_macs(network, (3, 16, 16)) == 64 * 8 * 27 + 64 * 8 * 9 + 40
+    assert network.training
+
+
+@pytest.mark.parametrize('arch', REFERENCES)
+def test_published_checkpoint_gives_the_published_outputs(arch, shared):
+    network = mmnetaug.build_network(arch, num_classes=10)
+    mmnetaug.load_weights(network, shared / 'reference' / f'{arch}.pth')
+    reference = np.load(shared / 'reference' / f'{arch}.npz')
+    network.eval()
+    with torch.no_grad():
+        image = torch.from_numpy(reference['image'])
+        outputs = {'logits': network(image)}
+        features = network.stem(image)
+        for i, stage in enumerate(network.stages, start=1):
+            features = outputs[f'stage{i}'] = stage(features)
+    for name, output in outputs.items():
+        expected = torch.from_numpy(reference[name])
+        assert (output - expected).norm() / expected.norm() < 1e-5, name
+
+
+def test_any_width_multiplier_builds_and_wider_costs_more():
+    macs = [
+        mmnetaug.count_macs(mmnetaug.build_network(f'mobilenetv2_w{width}', 10), (3, 64, 64))
+        for width in ('0.1', '0.25', '0.5', '1.0')
+    ]
+    assert macs == sorted(set(macs))
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv9', 'mobilenetv2', 'mobilenetv2_w', 'resnet50_w0.5', 'mobilenetv2_w-1'])
+def test_unknown_architecture_lists_the_known_ones(arch):
+    with pytest.raises(InputError, match=r'unknown architecture .*mcunet.*mobilenetv2_w0\.35'):
+        mmnetaug.build_network(arch)
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv2_w0', 'mobilenetv2_w0.0', 'proxylessnas_w99'])
+def test_width_multiplier_out_of_range(arch):
+    with pytest.raises(InputError, match='width multiplier'):
+        mmnetaug.build_network(arch)
+
+
+@pytest.mark.parametrize('num_classes', [0, -3, 2.5, '10'])
+def test_wrong_number_of_classes(num_classes):
+    with pytest.raises(InputError, match='num_classes'):
+        mmnetaug.build_network('mobilenetv2_tiny', num_classes)
