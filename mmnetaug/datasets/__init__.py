@@ -1,5 +1,6 @@
 """Data sets, transforms and generators."""
 
+from mmnetaug.datasets.detection import COCODetection, VOCDetection
 from mmnetaug.datasets.image_folder import ImageFolder
 from mmnetaug.datasets.transforms import (
     ColorJitter,
@@ -10,10 +11,12 @@ from mmnetaug.datasets.transforms import (
 )
 
 __all__ = [
+    'COCODetection',
     'ColorJitter',
     'ImageFolder',
     'LoadImageOrSkip',
     'PackClassification',
     'RandomResizedCrop',
     'ResizeCenterCrop',
+    'VOCDetection',
 ]

@@ -4,5 +4,6 @@ from mmnetaug.models.backbone import TinyNet
 from mmnetaug.models.classifier import Classifier
 from mmnetaug.models.netaug import NetAug
 from mmnetaug.models.network import Network, build_network
+from mmnetaug.models.ssdlite import SSDLite
 
-__all__ = ['Classifier', 'NetAug', 'Network', 'TinyNet', 'build_network']
+__all__ = ['Classifier', 'NetAug', 'Network', 'SSDLite', 'TinyNet', 'build_network']

@@ -1,0 +1,3 @@
+# SSDLite on MobileNetV2 w0.35 with baseline pretraining, on Pascal VOC.
+_base_ = ['../_base_/models/ssdlite.py', '../_base_/datasets/voc_det.py', '../_base_/schedules/det.py']
+pretrained = 'baseline'

@@ -1,0 +1,262 @@
+"""Detectors: from a config and a folder of images to a checkpoint, its AP, and pictures with boxes."""
+
+import json
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.datasets.detection import IMAGE_SUFFIXES, Findings, find_detection_data, image_size
+from mmnetaug.engine.memory import keep_freed_memory
+from mmnetaug.engine.runtime import fill_in_run
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.models.archs import get_arch
+from mmnetaug.models.ssdlite import feature_sizes
+from mmnetaug.pretrain import check_work_dir
+
+# Architecture -> ending of its files in configs/pretrain.
+PRETRAIN_CONFIGS = {
+    'mobilenetv2_tiny': 'mbv2_tiny',
+    'mobilenetv2_w0.35': 'mbv2',
+    'mobilenetv3_w0.35': 'mbv3',
+    'proxylessnas_w0.35': 'proxyless',
+    'mcunet': 'mcunet',
+}
+DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
+# Name of a metric in result.json -> its key in MMEngine's logs.
+METRICS = {
+    'voc': {'AP50_11point': 'voc_11point/mAP', 'AP50_area': 'voc_area/mAP'},
+    'coco': {'AP': 'coco/bbox_mAP', 'AP50': 'coco/bbox_mAP_50'},
+}
+
+
+def pretrained_path(pretrained: Optional[str], arch: str) -> Optional[str]:
+    """The checkpoint that a detector's backbone starts from.
+
+    Args:
+        pretrained: 'netaug' or 'baseline' for what ``tools/pretrain_cls.py`` makes of that config for ``arch``, a
+            path, or None (or 'none') for random weights.
+        arch: the architecture.
+
+    Raises:
+        InputError: the file is not there, or no pretraining config is for this architecture.
+    """
+    if pretrained in (None, 'none', 'None'):
+        return None
+    how_else = 'or give --pretrained PATH, or --pretrained none to train from random weights'
+    if pretrained not in ('netaug', 'baseline'):
+        if not Path(pretrained).is_file():
+            raise InputError(f'no pretrained checkpoint at {pretrained}: check the path, {how_else}')
+        return pretrained
+    if arch not in PRETRAIN_CONFIGS:
+        raise InputError(
+            f'no file of configs/pretrain is for {arch}: expected one of {", ".join(PRETRAIN_CONFIGS)}, {how_else}'
+        )
+    name = f'{pretrained}_{PRETRAIN_CONFIGS[arch]}'
+    path = Path('work_dirs') / name / 'export.pth'
+    if not path.is_file():
+        raise InputError(
+            f'no pretrained checkpoint at {path}: make it with\n'
+            f'    python tools/pretrain_cls.py configs/pretrain/{name}.py --data-root FOLDER\n{how_else}'
+        )
+    return str(path)
+
+
+def detection_config(config: Config) -> Config:
+    """Fill in what follows from the top-level values of a detection config.
+
+    ``arch``, ``size`` and ``pretrained`` go to the model, ``size`` to the transforms, ``data_root`` and ``classes`` to
+    data sets and evaluators, ``epochs`` and ``warmup_epochs`` to the schedule.
+
+    Raises:
+        InputError: a value out of range, or a data set or a checkpoint that is not there or does not fit.
+    """
+    fill_in_run(config)
+    if config.train_dataloader.batch_size < 2:
+        raise InputError('batch size 1: expected at least 2, normalisation of 1x1 feature maps needs them')
+    feature_sizes(config.size)
+    config.arch = get_arch(config.arch).name
+    data = find_detection_data(config.data_root, config.classes)
+    checkpoint = pretrained_path(config.pretrained, config.arch)
+    config.classes = data['classes']
+    config.model.backbone.arch = config.arch
+    if checkpoint:
+        config.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
+    config.model.size = config.size
+    config.model.num_classes = len(config.classes)
+    for loader, arguments in [(config.train_dataloader, data['train']), (config.val_dataloader, data['test'])]:
+        loader.dataset.update(type=DATASETS[data['layout']], metainfo={'classes': config.classes}, **arguments)
+        for transform in loader.dataset.pipeline:
+            if transform.type == 'Resize':
+                transform.scale = (config.size, config.size)
+    if data['layout'] == 'voc':
+        config.val_evaluator = [
+            {'type': 'VOCMetric', 'eval_mode': '11points', 'prefix': 'voc_11point'},
+            {'type': 'VOCMetric', 'eval_mode': 'area', 'prefix': 'voc_area'},
+        ]
+    else:
+        config.val_evaluator = {'type': 'CocoMetric', 'ann_file': data['test']['ann_file'], 'metric': 'bbox'}
+    config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
+    config.layout = data['layout']
+    return config
+
+
+def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
+    """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone) and ``params``."""
+    shape = (3, size, size)
+    macs = count_macs(detector, shape)
+    return {
+        'macs': macs,
+        'head_share': 1 - count_macs(detector.backbone, shape) / macs,
+        'params': count_params(detector),
+    }
+
+
+def train_detector(config: Config, command: str = '') -> dict[str, Any]:
+    """Train and evaluate; checkpoints, logs and ``result.json`` go to ``config.work_dir``.
+
+    Args:
+        config: of :func:`detection_config`, with ``work_dir``.
+        command: what to type to do the same again, for the record.
+
+    Returns:
+        What ``result.json`` holds: ``AP50_11point`` and ``AP50_area`` (VOC layout) or ``AP`` and ``AP50`` (COCO), all
+        fractions; MACs, parameters, the recipe, and where the checkpoint is.
+
+    Raises:
+        InputError: nothing to train or to test on, a pretrained checkpoint that does not fit, or a work directory
+            that holds another run.
+    """
+    check_work_dir(config)
+    keep_freed_memory()
+    runner = Runner.from_cfg(config)
+    loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise InputError(
+            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: expected at least '
+            'as many; give a smaller --batch-size'
+        )
+    cost = describe_detector(_unwrap(runner.model), config.size)
+    runner.logger.info(
+        f'{config.arch} with SSDLite at {config.size} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
+        f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
+        f'{len(config.classes)} classes: {", ".join(config.classes)}'
+    )
+    runner.train()
+    metrics = runner.test()
+    result = {
+        'arch': config.arch,
+        'size': config.size,
+        'classes': list(config.classes),
+        'pretrained': config.model.backbone.get('init_cfg', {}).get('checkpoint'),
+        **_named(metrics, config.layout),
+        **cost,
+        'train_images': len(loader.dataset),
+        'test_images': len(runner.test_loop.dataloader.dataset),
+        'epochs': config.epochs,
+        'batch_size': config.train_dataloader.batch_size,
+        'seed': runner.seed,
+        'command': command,
+        'checkpoint': str(Path(config.work_dir) / f'epoch_{config.epochs}.pth'),
+    }
+    if is_main_process():
+        (Path(config.work_dir) / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
+    return result
+
+
+def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
+    """Evaluate a checkpoint of :func:`train_detector`; it brings its own network, image size and classes.
+
+    Args:
+        config: a detection config; its ``data_root``, loaders and ``work_dir`` are used.
+        checkpoint: path of the checkpoint.
+
+    Returns:
+        AP as in :func:`train_detector`, MACs and parameters.
+
+    Raises:
+        InputError: no detector in the checkpoint, or the data set has other classes.
+    """
+    trained = checkpoint_config(checkpoint)
+    config.merge_from_dict({'arch': trained.arch, 'size': trained.size, 'pretrained': None, 'classes': trained.classes})
+    config = detection_config(config)
+    if list(config.classes) != list(trained.classes):
+        raise InputError(
+            f'{checkpoint} was trained on the classes {", ".join(trained.classes)} in this order, {config.data_root} '
+            f'has {", ".join(config.classes)}: expected the same order'
+        )
+    config.model = trained.model
+    config.model.backbone.pop('init_cfg', None)
+    runner = Runner.from_cfg(config)
+    try:
+        runner.load_checkpoint(str(checkpoint), strict=True)
+    except RuntimeError as error:
+        raise InputError(f'{checkpoint} does not fit the network of its own config: {error}') from error
+    return {**_named(runner.test(), config.layout), **describe_detector(_unwrap(runner.model), config.size)}
+
+
+def checkpoint_config(path: Union[str, Path]) -> Config:
+    """The config that a detector was trained with, out of its checkpoint.
+
+    Raises:
+        InputError: the file cannot be read, or is not a checkpoint of :func:`train_detector`.
+    """
+    text = read_checkpoint(path).get('meta', {}).get('cfg')
+    config = Config.fromstring(text, '.py') if isinstance(text, str) else Config()
+    if config.get('model', {}).get('type') != 'mmnetaug.SSDLite':
+        raise InputError(f'{path} holds no detector: expected a checkpoint that tools/train.py wrote')
+    return config
+
+
+def infer(
+    images: Union[str, Path], checkpoint: Union[str, Path], out_dir: Union[str, Path], score_thr: float = 0.3
+) -> list[Path]:
+    """Draw the objects that a detector finds, with class and score.
+
+    Args:
+        images: an image or a folder of images.
+        checkpoint: of :func:`train_detector`; it needs nothing else.
+        out_dir: the pictures go to ``vis`` in it.
+        score_thr: least score of a box that is drawn, from 0 to 1.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        InputError: no image there, or no detector in the checkpoint.
+    """
+    from mmdet.apis import DetInferencer
+
+    checkpoint_config(checkpoint)
+    images = Path(images)
+    if not images.exists():
+        raise InputError(f'no image or folder at {images}')
+    if not 0 <= score_thr <= 1:
+        raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
+    paths = [images] if images.is_file() else sorted(p for p in images.iterdir() if p.suffix in IMAGE_SUFFIXES)
+    findings, usable = Findings(), []
+    for path in paths:
+        if image_size(path) is None:
+            findings.add('files that are no images left out', path.name)
+        else:
+            usable.append(str(path))
+    findings.report(str(images))
+    if not usable:
+        raise InputError(f'no image in {images}: expected {", ".join(IMAGE_SUFFIXES[:5])} files')
+    inferencer = DetInferencer(weights=str(checkpoint), palette='coco', show_progress=False)
+    inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
+    return [Path(out_dir) / 'vis' / Path(path).name for path in usable]
+
+
+def _unwrap(model: nn.Module) -> nn.Module:
+    return model.module if is_model_wrapper(model) else model
+
+
+def _named(metrics: dict[str, float], layout: str) -> dict[str, float]:
+    return {name: round(float(metrics[key]), 5) for name, key in METRICS[layout].items()}
