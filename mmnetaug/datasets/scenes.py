@@ -121,8 +121,8 @@ def compose(
     """Compose one image of the objects ``labels`` (class indices).
 
     The longer side of an object is log-uniform between ``scale[0]`` of the longer and ``scale[1]`` of the
-    shorter image side. ``clutter`` things of no class lie behind the objects, and on average half a thing per
-    object in front of them. An object that finds no place is left out.
+    shorter image side. ``clutter`` things of no class, 0.4 to 1 times that size, lie behind the objects, and on
+    average half a thing per object in front of them. An object that finds no place is left out.
 
     Returns:
         tuple: BGR image (height, width, 3) uint8, list of :class:`SceneObject`.
@@ -133,7 +133,8 @@ def compose(
     for label in labels:
         queue += [int(label)] + [None] * int(rng.integers(2))
     for label in queue:
-        scene.place(rng, source.sprite(rng, label, float(np.exp(rng.uniform(*bounds)))), label)
+        side = np.exp(rng.uniform(*bounds)) * (rng.uniform(0.4, 1) if label is None else 1)
+        scene.place(rng, source.sprite(rng, label, side), label)
     return scene.image, scene.objects()
 
 
@@ -141,13 +142,13 @@ def vary_photometry(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Random contrast, brightness, colour cast, saturation, then often blur and noise; uint8 to uint8."""
     pixels = image.astype(np.float32)
     gray = pixels.mean(axis=2, keepdims=True)
-    pixels = gray + (pixels - gray) * np.float32(rng.uniform(0.3, 1.3))
-    gain = rng.uniform(0.5, 1.3) * rng.uniform(0.85, 1.15, 3)
-    pixels = (pixels - 128) * gain.astype(np.float32) + np.float32(128 + rng.uniform(-50, 50))
-    if rng.random() < 0.4:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 0.006 * max(image.shape) + 0.5))
-    if rng.random() < 0.6:
-        pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(2, 14))
+    pixels = gray + (pixels - gray) * np.float32(rng.uniform(0.5, 1.3))
+    gain = rng.uniform(0.6, 1.3) * rng.uniform(0.9, 1.1, 3)
+    pixels = (pixels - 128) * gain.astype(np.float32) + np.float32(128 + rng.uniform(-40, 40))
+    if rng.random() < 0.3:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 0.004 * max(image.shape) + 0.5))
+    if rng.random() < 0.5:
+        pixels += rng.standard_normal(pixels.shape, np.float32) * np.float32(rng.uniform(1, 10))
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 

@@ -36,14 +36,17 @@ def _outline(rng: np.random.Generator, shape: str) -> np.ndarray:
         points = points + rng.uniform(-0.06, 0.06, points.shape)
     stretch = np.exp(rng.uniform(-0.2, 0.2))
     points = points @ np.array([[stretch, rng.uniform(-0.25, 0.25)], [0, 1 / stretch]])
-    cos, sin = np.cos(turn := rng.uniform(0, 2 * np.pi)), np.sin(turn)
+    cos, sin = np.cos(turn := rng.uniform(-0.6, 0.6)), np.sin(turn)
     return points @ np.array([[cos, -sin], [sin, cos]])
 
 
-def _texture(rng: np.random.Generator, kind: str, height: int, width: int, period: float) -> np.ndarray:
+def _texture(
+    rng: np.random.Generator, kind: str, height: int, width: int, period: float, contrast: float = 1
+) -> np.ndarray:
     """A (height, width, 3) uint8 area of texture ``kind`` (or 'plain') in two random colours."""
-    first = rng.uniform(0, 256, 3).astype(np.float32)
-    second = (first + rng.uniform(50, 206, 3).astype(np.float32)) % 256  # at least 50 away in every channel
+    dark = rng.uniform(0, 130, 3).astype(np.float32)
+    light = dark + rng.uniform(50, 125, 3).astype(np.float32)
+    first, second = (dark, light) if rng.random() < 0.5 else (light, dark)
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     angle, phase = rng.uniform(0, np.pi, 2).astype(np.float32)
     cos, sin = np.array([np.cos(angle), np.sin(angle)]) * np.float32(2 * np.pi / period)
@@ -59,9 +62,9 @@ def _texture(rng: np.random.Generator, kind: str, height: int, width: int, perio
         wave = cv2.resize(rng.standard_normal(cells, np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     else:
         wave = x / width - 0.5 + 0 * y
-    mix = np.clip(wave * (0.3 if kind == 'plain' else 2.5) + 0.5, 0, 1)
-    light = 1 + rng.uniform(-0.3, 0.3) * (x / width - 0.5) + rng.uniform(-0.3, 0.3) * (y / height - 0.5)
-    return cv2.merge([np.clip((a + (b - a) * mix) * light, 0, 255).astype(np.uint8) for a, b in zip(first, second)])
+    mix = np.clip(wave * (0.3 if kind == 'plain' else 2.5) + 0.5, 0, 1) * np.float32(contrast)
+    shade = 1 + rng.uniform(-0.3, 0.3) * (x / width - 0.5) + rng.uniform(-0.3, 0.3) * (y / height - 0.5)
+    return cv2.merge([np.clip((a + (b - a) * mix) * shade, 0, 255).astype(np.uint8) for a, b in zip(first, second)])
 
 
 class ShapeSource:
@@ -71,12 +74,12 @@ class ShapeSource:
 
     def background(self, rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         period = max(4, max(height, width) * rng.uniform(0.05, 0.6))
-        return _texture(rng, rng.choice([*TEXTURES, 'plain']), height, width, period)
+        return _texture(rng, rng.choice([*TEXTURES, 'plain']), height, width, period, rng.uniform(0.1, 0.4))
 
     def sprite(self, rng: np.random.Generator, label: Optional[int], side: float) -> tuple:
         if label is not None:
             kind, shape = CLASSES[label].split('_')
-        elif rng.random() < 0.35:
+        elif rng.random() < 0.2:
             kind, shape = 'plain', rng.choice([*_RADII, 'cross'])
         else:
             kind, shape = rng.choice([*TEXTURES, 'plain']), rng.choice(['bar', 'blob'])
