@@ -1,6 +1,6 @@
 """Network Augmentation (NetAug) for tiny object detectors, on MMDetection."""
 
-# ruff: noqa: E402, I001
+# ruff: noqa: E402
 from mmnetaug import compat
 
 compat.apply()  # before anything imports mmdet

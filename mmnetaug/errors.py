@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable
 
+import torch.distributed as dist
+
 
 class InputError(ValueError):
     """Wrong input: the message says what is wrong, what was expected and what to type next."""
@@ -16,3 +18,6 @@ def run_tool(main: Callable[[], None]) -> None:
         sys.stdout.flush()
         print(f'\nerror: {error}', file=sys.stderr)
         sys.exit(2)
+    finally:
+        if dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmnetaug.datasets.image_folder import ImageFolder
-from mmnetaug.engine.memory import keep_freed_memory
+from mmnetaug.engine.cpu import prepare_cpu
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
@@ -50,7 +50,7 @@ def pretrain_config(config: Config) -> Config:
     """Fill in what follows from the top-level values of a pretraining config.
 
     ``input_size`` goes to the transforms, ``num_classes`` to model and data, ``epochs`` and ``warmup_epochs`` to the
-    schedule. Data loaders get a number of workers, and processes without a GPU a way to talk to each other.
+    schedule. Data loaders get a number of workers.
 
     Raises:
         InputError: a value out of range, or data that is not there or does not fit.
@@ -85,13 +85,6 @@ def pretrain_config(config: Config) -> Config:
     cosine.T_max = config.epochs - config.warmup_epochs
     if not config.warmup_epochs:
         config.param_scheduler = [cosine]
-    if not torch.cuda.is_available():
-        config.model_wrapper_cfg = {
-            'type': 'MMDistributedDataParallel',
-            'device_ids': None,
-            'broadcast_buffers': False,
-        }
-        config.env_cfg = {'dist_cfg': {'backend': 'gloo'}}
     return config
 
 
@@ -110,7 +103,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         What ``result.json`` holds: accuracies in percent, MACs, parameters, the recipe.
     """
     check_work_dir(config)
-    keep_freed_memory()
+    prepare_cpu(config)
     runner = Runner.from_cfg(config)
     start = time.time()
     runner.train()
@@ -133,16 +126,15 @@ def pretrain(config: Config) -> dict[str, Any]:
             'classes': list(runner.val_dataloader.dataset.metainfo['classes']),
             'epochs': config.epochs,
             'seed': runner.seed,
-            'recipe': {
-                key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')
-            },
+            'recipe': {key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')},
             'train_images': len(runner.train_dataloader.dataset),
             'batch_size': config.train_dataloader.batch_size,
             'train_seconds': round(seconds, 1),
         }
-        result = ConfigDict(result).to_dict()
+        text = json.dumps(result, indent=2)
+        result = json.loads(text)  # plain data, as it will be read
         export = Path(config.work_dir) / 'export.pth'
         state = {name: tensor.cpu().contiguous() for name, tensor in tiny.state_dict().items()}
         torch.save({'state_dict': state, 'meta': result}, export)
-        (export.parent / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
+        (export.parent / 'result.json').write_text(text + '\n')
     return result

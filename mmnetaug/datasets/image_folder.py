@@ -81,6 +81,8 @@ class ImageFolder(BaseDataset):
 
     def prepare_data(self, idx: int) -> Any:
         """The item at ``idx``, or the next one whose image can be decoded."""
+        if idx >= len(self):
+            raise IndexError(idx)
         for offset in range(len(self)):
             position = (idx + offset) % len(self)
             data = super().prepare_data(position)

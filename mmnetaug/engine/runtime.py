@@ -1,15 +1,14 @@
-"""What the training configs leave open because it follows from their other values or from the machine."""
+"""What training configs leave open because it follows from their other values or from the machine."""
 
 import os
 
-import torch
 from mmengine.config import Config
 
 from mmnetaug.errors import InputError
 
 
 def fill_in_run(config: Config) -> None:
-    """Fill in the schedule, the number of workers, and how processes without a GPU talk to each other.
+    """Fill in the lengths of the schedule and the number of workers.
 
     Args:
         config: with ``epochs``, ``warmup_epochs``, a warm-up and a cosine in ``param_scheduler``, ``train_cfg``,
@@ -32,10 +31,3 @@ def fill_in_run(config: Config) -> None:
         if loader.num_workers is None:
             loader.num_workers = min(8, os.cpu_count() or 1)
         loader.persistent_workers = loader.persistent_workers and loader.num_workers > 0
-    if not torch.cuda.is_available():
-        config.model_wrapper_cfg = {
-            'type': 'MMDistributedDataParallel',
-            'device_ids': None,
-            'broadcast_buffers': False,
-        }
-        config.env_cfg = {'dist_cfg': {'backend': 'gloo'}}

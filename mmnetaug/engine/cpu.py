@@ -1,0 +1,43 @@
+"""Training without a GPU."""
+
+import ctypes
+import sys
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+
+# Numbers of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> None:
+    """Let the process keep freed memory for its next tensors instead of returning it to the system.
+
+    PyTorch's CPU allocator gives every large tensor fresh pages, and the system clears them each time: with it,
+    copying 50 MB took 22 ms instead of 3. A NetAug step became twice as fast, a plain one 1.3 times. Does
+    nothing where the C library is not glibc.
+    """
+    if not sys.platform.startswith('linux'):
+        return
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, 'mallopt') and hasattr(libc, 'gnu_get_libc_version'):
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, -1)
+
+
+def prepare_cpu(config: Config) -> None:
+    """Where there is no GPU, make training fast and several processes possible; otherwise do nothing.
+
+    MMEngine 0.10 starts a process group only by selecting a GPU first and wraps the model for one; deletable
+    when its ``init_dist`` and ``wrap_model`` work on a CPU.
+
+    Args:
+        config: of a runner about to be built; its ``model_wrapper_cfg`` is set.
+    """
+    if torch.cuda.is_available():
+        return
+    keep_freed_memory()
+    if config.get('launcher', 'none') == 'pytorch' and not dist.is_initialized():
+        dist.init_process_group('gloo')
+    config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)

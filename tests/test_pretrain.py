@@ -1,0 +1,231 @@
+"""Pretraining: from a folder of images to export.pth."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+import mmnetaug
+from mmnetaug import InputError
+from mmnetaug.datasets import ColorJitter, ImageFolder, RandomResizedCrop, ResizeCenterCrop
+from mmnetaug.engine.hooks import estimate_norm_statistics
+from mmnetaug.evaluation import TopK
+from mmnetaug.models import Classifier
+from mmnetaug.pretrain import pretrain, pretrain_config, read_config
+
+ROOT = Path(__file__).parent.parent
+CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
+
+
+def config_for(images, work_dir, name='netaug_mbv2_tiny_cifar100', **options):
+    """A run of seconds on the images of the fixture."""
+    config = read_config(
+        ROOT / f'configs/pretrain/{name}.py',
+        {
+            'train_dataloader.dataset.data_root': str(images),
+            'val_dataloader.dataset.data_root': str(images),
+            'train_dataloader.num_workers': 0,
+            'val_dataloader.num_workers': 0,
+            'train_dataloader.batch_size': 8,
+            'num_classes': 2,
+            'epochs': 2,
+            'work_dir': str(work_dir),
+            **options,
+        },
+    )
+    return config
+
+
+@pytest.mark.parametrize('name', ['baseline_mbv2_tiny_cifar100', 'netaug_mbv2_tiny_cifar100'])
+def test_a_run_ends_with_an_export_that_loads(image_tree, tmp_path, name):
+    result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name)))
+    assert result == json.loads((tmp_path / 'run/result.json').read_text())
+    assert 0 <= result['top1'] <= 100
+    network = mmnetaug.build_network('mobilenetv2_tiny', num_classes=2)
+    meta = mmnetaug.load_weights(network, tmp_path / 'run/export.pth')
+    assert meta['classes'] == ['dark', 'light']
+    assert meta['macs'] == mmnetaug.count_macs(network, (3, 32, 32))
+    assert bool(meta['netaug']) == name.startswith('netaug')
+    # The export scores what the run reported.
+    network.eval()
+    hits = []
+    dataset = ImageFolder(
+        image_tree, 'val', pretrain_config(config_for(image_tree, '')).val_dataloader.dataset.pipeline
+    )
+    for item in dataset:
+        image = item['inputs'].flip(0).float()
+        mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
+        with torch.no_grad():
+            logits = network(((image - mean[:, None, None]) / std[:, None, None])[None])
+        hits.append(int(logits.argmax()) == item['data_samples'])
+    assert 100 * np.mean(hits) == pytest.approx(result['top1'])
+
+
+def test_resume_continues_and_a_fresh_run_does_not_overwrite(image_tree, tmp_path):
+    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=1)))
+    with pytest.raises(InputError, match='--resume'):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run')))
+    result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=3, resume=True)))
+    assert result['epochs'] == 3
+    logs = [path.read_text() for path in (tmp_path / 'run').rglob('*.log')]
+    assert any('resumed epoch: 1' in log for log in logs)
+
+
+def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
+    command = [sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc_per_node=2']
+    command += [str(ROOT / 'tests/distributed_pretrain.py'), str(image_tree), str(tmp_path)]
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1))
+    assert len(first) == 12  # 48 images, 2 processes of 4 images, 2 epochs
+    for step in range(12):
+        assert first[step][:2] == second[step][:2]  # draw and weights
+        assert first[step][2] != second[step][2]  # each process has images of its own
+    assert len({json.dumps(step[0]) for step in first}) > 6  # the draws differ from step to step
+
+
+def test_statistics_are_the_mean_over_batches():
+    torch.manual_seed(0)
+    model = Classifier('mobilenetv2_tiny', 2, netaug={'width_mults': (1.0, 2.0)})
+    norm, seen = model.network.stem[0].norm, []
+    model.network.stem[0].conv.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    batches = [{'inputs': torch.randn(4, 3, 32, 32) * (i + 1)} for i in range(4)]
+    outside = norm.running_mean[16:].clone()
+    estimate_norm_statistics(model, batches, max_images=12)  # the first three batches
+    assert len(seen) == 3
+    means = torch.stack([output.mean((0, 2, 3)) for output in seen])
+    variances = torch.stack([output.var((0, 2, 3)) for output in seen])
+    torch.testing.assert_close(norm.running_mean[:16], means.mean(0))
+    torch.testing.assert_close(norm.running_var[:16], variances.mean(0))
+    assert torch.equal(norm.running_mean[16:], outside)
+    assert norm.momentum == 0.1
+
+
+def test_topk_of_hand_made_logits():
+    metric = TopK()
+    logits = torch.eye(10)[[0, 1, 2, 3]] + torch.linspace(0, 0.5, 10)
+    labels = [0, 9, 0, 3]  # hit; second best; last of ten; hit
+    metric.process(None, [{'logits': row, 'label': torch.tensor(label)} for row, label in zip(logits, labels)])
+    assert metric.compute_metrics(metric.results) == {'top1': 50.0, 'top5': 75.0}
+
+
+def test_random_resized_crop_takes_a_part_of_the_promised_area():
+    image = np.repeat(np.arange(200, dtype=np.uint8)[None], 100, 0)[..., None].repeat(3, 2)
+    for _ in range(200):
+        crop = RandomResizedCrop(50, scale=(0.1, 0.2))({'img': image})['img']
+        assert crop.shape == (50, 50, 3)
+        width = (int(crop[0, -1, 0]) - int(crop[0, 0, 0])) * 50 / 49
+        assert np.sqrt(0.1 * 20000 * 3 / 4) - 3 < width < np.sqrt(0.2 * 20000 * 4 / 3) + 3
+
+
+def test_resize_center_crop():
+    crop = ResizeCenterCrop(56)
+    assert crop({'img': np.zeros((100, 300, 3), np.uint8)})['img'].shape == (56, 56, 3)
+    same = np.random.default_rng(0).integers(0, 255, (56, 56, 3), dtype=np.uint8)
+    assert crop({'img': same})['img'] is same
+
+
+def test_color_jitter_bounds():
+    grey = np.full((4, 4, 3), 100, np.uint8)  # saturation changes no grey
+    levels = {int(ColorJitter()({'img': grey.copy()})['img'][0, 0, 0]) for _ in range(300)}
+    assert min(levels) >= 87 and max(levels) <= 113 and len(levels) > 15
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_builds_its_model_and_twins_differ_in_netaug_alone(path):
+    config = Config.fromfile(path)
+    model = dict(config.model, num_classes=config.num_classes)
+    assert model.pop('type') == 'mmnetaug.Classifier'
+    network = Classifier(**model).network
+    assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
+    if path.stem.startswith('netaug'):
+        twin = Config.fromfile(path.with_name(path.name.replace('netaug', 'baseline')))
+        del config.model['netaug'], config._cfg_dict['custom_hooks']
+        assert config.to_dict() == twin.to_dict()
+
+
+def test_schedule_warms_up_then_falls_to_zero(image_tree):
+    config = pretrain_config(config_for(image_tree, '', 'netaug_mbv2', epochs=155))
+    warmup, cosine = config.param_scheduler
+    assert (warmup.begin, warmup.end) == (0, 5)
+    assert (cosine.begin, cosine.end, cosine.T_max) == (5, 155, 150)
+    assert config.train_cfg.max_epochs == 155
+
+
+# Bad input
+
+
+def test_missing_data_names_the_path_and_the_command(tmp_path):
+    with pytest.raises(InputError, match=r'no images at .*nowhere.*make_data\.py'):
+        pretrain_config(config_for(tmp_path / 'nowhere', ''))
+
+
+def test_empty_class_folder(image_tree):
+    (image_tree / 'train/empty').mkdir()
+    (image_tree / 'val/empty').mkdir()
+    with pytest.raises(InputError, match='empty has no images'):
+        ImageFolder(image_tree, 'train')
+
+
+def test_number_of_classes_that_disagrees(image_tree):
+    with pytest.raises(InputError, match='2 classes and num_classes is 100'):
+        pretrain_config(config_for(image_tree, '', num_classes=100))
+
+
+def test_classes_that_differ_between_splits(image_tree):
+    (image_tree / 'val/light').rename(image_tree / 'val/bright')
+    with pytest.raises(InputError, match='bright, light'):
+        pretrain_config(config_for(image_tree, ''))
+
+
+def test_one_class_is_not_enough(tmp_path):
+    (tmp_path / 'train/only').mkdir(parents=True)
+    with pytest.raises(InputError, match='at least 2'):
+        ImageFolder(tmp_path, 'train')
+
+
+@pytest.mark.parametrize('option', [{'epochs': 0}, {'epochs': -1}, {'input_size': 8}, {'model.arch': 'vgg'}])
+def test_values_out_of_range(image_tree, option):
+    with pytest.raises(InputError, match='expected'):
+        pretrain_config(config_for(image_tree, '', **option))
+
+
+def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
+    pipeline = pretrain_config(config_for(image_tree, '')).train_dataloader.dataset.pipeline
+    names = sorted(path.name for path in (image_tree / 'train/dark').iterdir())
+    (image_tree / 'train/dark' / names[0]).write_text('not an image')
+    whole = (image_tree / 'train/dark' / names[1]).read_bytes()
+    (image_tree / 'train/dark' / names[1]).write_bytes(whole[:20])
+    dataset = ImageFolder(image_tree, 'train', pipeline)
+    with pytest.warns(UserWarning, match=rf'{names[0]} is no readable image.*1 such') as caught:
+        item = dataset[0]
+    assert any('2 such' in str(warning.message) for warning in caught)
+    assert item['inputs'].shape == (3, 32, 32)
+    for path in image_tree.rglob('*.png'):
+        path.write_bytes(b'')
+    with pytest.raises(InputError, match='none of the 48 images'), pytest.warns(UserWarning):
+        dataset[0]
+
+
+def test_the_tool_prints_the_message_alone(tmp_path):
+    done = subprocess.run(
+        [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/netaug_mbv2.py', '--data-root', str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert 'error: no images at' in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_wrong_config_file(tmp_path):
+    with pytest.raises(InputError, match='no config at'):
+        read_config(tmp_path / 'none.py')
