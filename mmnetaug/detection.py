@@ -12,7 +12,7 @@ from torch import nn
 
 from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.datasets.detection import IMAGE_SUFFIXES, Findings, find_detection_data, image_size
-from mmnetaug.engine.memory import keep_freed_memory
+from mmnetaug.engine.cpu import prepare_cpu
 from mmnetaug.engine.runtime import fill_in_run
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
@@ -95,16 +95,24 @@ def detection_config(config: Config) -> Config:
         for transform in loader.dataset.pipeline:
             if transform.type == 'Resize':
                 transform.scale = (config.size, config.size)
-    if data['layout'] == 'voc':
-        config.val_evaluator = [
-            {'type': 'VOCMetric', 'eval_mode': '11points', 'prefix': 'voc_11point'},
-            {'type': 'VOCMetric', 'eval_mode': 'area', 'prefix': 'voc_area'},
-        ]
-    else:
-        config.val_evaluator = {'type': 'CocoMetric', 'ann_file': data['test']['ann_file'], 'metric': 'bbox'}
+    config.val_evaluator = evaluators(data)
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
     config.layout = data['layout']
     return config
+
+
+def evaluators(data: dict) -> list[dict]:
+    """The measures for a data set of :func:`~mmnetaug.datasets.detection.find_detection_data`.
+
+    VOC layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve (since
+    VOC2010). COCO layout: average precision over IoU 0.5 to 0.95, and at 0.5.
+    """
+    if data['layout'] == 'coco':
+        return [{'type': 'mmdet.CocoMetric', 'ann_file': data['test']['ann_file'], 'metric': 'bbox'}]
+    return [
+        {'type': 'mmdet.VOCMetric', 'eval_mode': mode, 'prefix': prefix}
+        for mode, prefix in [('11points', 'voc_11point'), ('area', 'voc_area')]
+    ]
 
 
 def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
@@ -134,13 +142,13 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
             that holds another run.
     """
     check_work_dir(config)
-    keep_freed_memory()
+    prepare_cpu(config)
     runner = Runner.from_cfg(config)
     loader = runner.train_loop.dataloader
     if not len(loader):
         raise InputError(
-            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: expected at least '
-            'as many; give a smaller --batch-size'
+            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
+            'smaller --batch-size'
         )
     cost = describe_detector(_unwrap(runner.model), config.size)
     runner.logger.info(
@@ -193,6 +201,7 @@ def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any
         )
     config.model = trained.model
     config.model.backbone.pop('init_cfg', None)
+    prepare_cpu(config)
     runner = Runner.from_cfg(config)
     try:
         runner.load_checkpoint(str(checkpoint), strict=True)

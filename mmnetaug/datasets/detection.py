@@ -20,17 +20,21 @@ EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 
 
 class Findings:
-    """What a data set leaves out or changes, by reason, to be said once and counted."""
+    """What a data set leaves out or changes, to be said once and counted.
+
+    Attributes:
+        names: reason -> file of each case.
+    """
 
     def __init__(self) -> None:
-        self._names = defaultdict(list)
+        self.names = defaultdict(list)
 
     def add(self, reason: str, name: object) -> None:
-        self._names[reason].append(str(name))
+        self.names[reason].append(str(name))
 
     def report(self, place: str) -> None:
-        """One warning for each reason: how often, and the first five files."""
-        for reason, names in self._names.items():
+        """Log one warning for each reason: how often, and the first five files."""
+        for reason, names in self.names.items():
             files = list(dict.fromkeys(names))
             more = f' and {len(files) - 5} more' if len(files) > 5 else ''
             print_log(f'{place}: {len(names)} {reason}: {", ".join(files[:5])}{more}', 'current', logging.WARNING)
@@ -40,9 +44,10 @@ def image_size(path: Path) -> Optional[tuple[int, int]]:
     """Width and height in pixels as the image is loaded, from its header; None if it is no image."""
     try:
         with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(EXIF_ORIENTATION) in TURNED_BY_90
             image.verify()
+        with Image.open(path) as image:  # verifying leaves nothing to read
+            width, height = image.size
+            turned = image.format == 'JPEG' and image.getexif().get(EXIF_ORIENTATION) in TURNED_BY_90
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     return (height, width) if turned else (width, height)
@@ -71,12 +76,16 @@ class _Checked:
             return
         self.findings = Findings()
         super().full_init()
+
+    def filter_data(self) -> list[dict]:
+        infos = super().filter_data()
         self.findings.report(self.ann_file)
-        if not len(self):
+        if not any(info['instances'] for info in infos):
             raise InputError(
                 f'{self.ann_file}: nothing left to {"evaluate" if self.test_mode else "train"} on; expected '
                 f'images with boxes of {", ".join(self.metainfo["classes"])} (see the warnings above, if any)'
             )
+        return infos
 
 
 @DATASETS.register_module()

@@ -21,7 +21,7 @@ default_scope = 'mmdet'
 custom_imports = dict(imports=['mmnetaug'])
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20),
-    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=1),
 )
 custom_hooks = [dict(type='CheckInvalidLossHook', interval=50, priority='VERY_LOW')]
 log_processor = dict(window_size=20)

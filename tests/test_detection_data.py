@@ -1,0 +1,261 @@
+"""Detection data in VOC and COCO layout, with the warts of real data, and the VOC measures."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.registry import METRICS
+from mmengine.config import ConfigDict
+
+import mmnetaug.datasets.detection as detection_data
+from mmnetaug import InputError
+from mmnetaug.datasets import COCODetection, VOCDetection
+from mmnetaug.datasets.detection import find_detection_data
+from mmnetaug.detection import METRICS as METRIC_NAMES
+from mmnetaug.detection import evaluators
+
+
+def write_image(path, width=64, height=48):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
+
+
+def write_voc(folder, images, sets, suffix='.jpg'):
+    """``images``: name -> [(class, xmin, ymin, xmax, ymax, difficult)]; ``sets``: image set -> names."""
+    for part in ('Annotations', 'ImageSets/Main'):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name, objects in images.items():
+        write_image(folder / 'JPEGImages' / f'{name}{suffix}')
+        parts = ''.join(
+            f'<object><name>{c}</name><difficult>{d}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>'
+            f'<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>'
+            for c, x1, y1, x2, y2, d in objects
+        )
+        size = '<size><width>64</width><height>48</height><depth>3</depth></size>'
+        (folder / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{parts}</annotation>')
+    for image_set, names in sets.items():
+        (folder / 'ImageSets' / 'Main' / f'{image_set}.txt').write_text('\n'.join(names) + '\n')
+
+
+def write_coco(folder, split, images, categories=('cat', 'dog')):
+    """``images``: name -> [(category id, x, y, width, height)]."""
+    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
+    records, annotations = [], []
+    for number, (name, objects) in enumerate(images.items(), 1):
+        write_image(folder / split / name)
+        records.append({'id': number, 'file_name': name, 'width': 64, 'height': 48})
+        for category, *box in objects:
+            entry = {'id': len(annotations) + 1, 'image_id': number, 'category_id': category, 'iscrowd': 0}
+            annotations.append({**entry, 'bbox': box, 'area': box[2] * box[3]})
+    content = {
+        'images': records,
+        'annotations': annotations,
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, 1)],
+    }
+    (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+
+
+CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    images = {'a': [CAT], 'b': [DOG, CAT], 'c': [DOG]}
+    write_voc(tmp_path / 'voc', images, {'trainval': ['a', 'b'], 'test': ['c']})
+    return tmp_path / 'voc'
+
+
+def load(found, split, **kwargs):
+    layouts = {'voc': VOCDetection, 'coco': COCODetection}
+    return layouts[found['layout']](
+        **found[split],
+        metainfo={'classes': found['classes']},
+        pipeline=[],
+        filter_cfg={'filter_empty_gt': True},
+        test_mode=split == 'test',
+        **kwargs,
+    )
+
+
+def boxes(data):
+    return [
+        (info['img_id'], instance['bbox_label'], instance['bbox'])
+        for info in (data.get_data_info(i) for i in range(len(data)))
+        for instance in info['instances']
+    ]
+
+
+def test_voc_folder(voc):
+    found = find_detection_data(voc)
+    assert found['classes'] == ['cat', 'dog']
+    # VOC counts pixels from 1
+    assert boxes(load(found, 'train')) == [
+        ('a', 0, [10, 10, 30, 30]),
+        ('b', 1, [0, 0, 19, 39]),
+        ('b', 0, [10, 10, 30, 30]),
+    ]
+    assert boxes(load(found, 'test')) == [('c', 1, [0, 0, 19, 39])]
+
+
+def test_some_classes_only(voc):
+    found = find_detection_data(voc, classes=['dog'])
+    assert boxes(load(found, 'train')) == [('b', 0, [0, 0, 19, 39])]
+
+
+def test_unknown_class_lists_what_exists(voc):
+    with pytest.raises(InputError, match=r'no class cow in .*: expected some of cat, dog'):
+        find_detection_data(voc, classes=['dog', 'cow'])
+
+
+def test_voc_protocol_trains_on_both_years(tmp_path):
+    root = tmp_path / 'data' / 'VOCdevkit'
+    write_voc(root / 'VOC2007', {'a': [CAT], 'b': [CAT]}, {'trainval': ['a'], 'test': ['b'], 'train': ['a']})
+    write_voc(root / 'VOC2012', {'2012_c': [DOG]}, {'trainval': ['2012_c'], 'val': ['2012_c']})
+    for place in (root, root.parent):
+        found = find_detection_data(place)
+        assert [info[0] for info in boxes(load(found, 'train'))] == ['a', '2012_c']
+        assert [info[0] for info in boxes(load(found, 'test'))] == ['b']
+
+
+def test_other_image_formats(tmp_path):
+    write_voc(tmp_path, {'a': [CAT], 'b': [CAT]}, {'train': ['a'], 'val': ['b']}, suffix='.png')
+    assert load(find_detection_data(tmp_path), 'train').get_data_info(0)['img_path'].endswith('a.png')
+
+
+def test_warts_are_counted_and_named(voc, monkeypatch):
+    images = {
+        'flat': [('cat', 5, 5, 5, 9, 0), CAT],
+        'outside': [('cat', 100, 5, 120, 20, 0), CAT],
+        'across': [('dog', 40, 30, 90, 70, 0)],
+        'no_image': [CAT],
+        'no_picture': [CAT],
+        'broken_xml': [CAT],
+        'no_xml': [CAT],
+        'hard': [('cat', 11, 11, 31, 31, 1)],
+    }
+    write_voc(voc, images, {'trainval': list(images)})
+    (voc / 'JPEGImages' / 'no_image.jpg').unlink()
+    (voc / 'JPEGImages' / 'no_picture.jpg').write_text('this is no picture')
+    (voc / 'Annotations' / 'broken_xml.xml').write_text('<annotation><object>')
+    (voc / 'Annotations' / 'no_xml.xml').unlink()
+    messages = []
+    monkeypatch.setattr(detection_data, 'print_log', lambda message, *args: messages.append(message))
+
+    data = load(find_detection_data(voc), 'train')
+    assert boxes(data) == [
+        ('flat', 0, [10, 10, 30, 30]),
+        ('outside', 0, [10, 10, 30, 30]),
+        ('across', 1, [39, 29, 64, 48]),
+        ('hard', 0, [10, 10, 30, 30]),
+    ]
+    assert data.get_data_info(3)['instances'][0]['ignore_flag'] == 1
+    assert data.findings.names == {
+        'boxes without area left out': ['flat.xml'],
+        'boxes outside their image left out': ['outside.xml'],
+        'boxes cut at the border of their image': ['across.xml'],
+        'annotations without image left out': ['no_image.xml'],
+        'files that are no images left out': ['no_picture.jpg'],
+        'broken annotations left out': ['broken_xml.xml'],
+        'images without annotation left out': ['no_xml.jpg'],
+    }
+    assert f'{voc} (trainval): 1 boxes without area left out: flat.xml' in messages
+
+
+def test_nothing_left_is_an_error(voc):
+    found = find_detection_data(voc)
+    for name in ('a', 'b'):
+        (voc / 'JPEGImages' / f'{name}.jpg').write_text('')
+    with pytest.raises(InputError, match='nothing left to train on; expected images with boxes of cat, dog'):
+        load(found, 'train')
+
+
+def test_coco_folder(tmp_path):
+    write_coco(tmp_path, 'train2017', {'a.jpg': [(2, 1, 2, 10, 20)], 'b.png': [(1, 50, 40, 30, 30), (1, 5, 5, 0, 9)]})
+    write_coco(tmp_path, 'val2017', {'c.jpg': [(1, 1, 2, 10, 20)]})
+    found = find_detection_data(tmp_path)
+    assert found['classes'] == ['cat', 'dog']
+    data = load(found, 'train')
+    assert boxes(data) == [(1, 1, [1, 2, 11, 22]), (2, 0, [50, 40, 64, 48])]
+    assert data.findings.names == {
+        'boxes cut at the border of their image': ['b.png'],
+        'boxes without area left out': ['b.png'],
+    }
+    assert boxes(load(find_detection_data(tmp_path, ['dog']), 'train')) == [(1, 0, [1, 2, 11, 22])]
+
+
+def test_coco_broken_and_missing_images(tmp_path):
+    write_coco(tmp_path, 'train2017', {name: [(1, 1, 2, 10, 20)] for name in ('a.jpg', 'b.jpg', 'c.jpg')})
+    write_coco(tmp_path, 'val2017', {'c.jpg': [(1, 1, 2, 10, 20)]})
+    (tmp_path / 'train2017' / 'b.jpg').write_text('no picture')
+    (tmp_path / 'train2017' / 'c.jpg').unlink()
+    data = load(find_detection_data(tmp_path), 'train')
+    assert [info[0] for info in boxes(data)] == [1]
+    assert sorted(data.findings.names.values()) == [['b.jpg'], ['c.jpg']]
+
+
+def test_coco_categories_in_another_order(tmp_path):
+    write_coco(tmp_path, 'train2017', {'a.jpg': [(2, 1, 2, 10, 20)]}, ('cat', 'dog'))
+    write_coco(tmp_path, 'val2017', {'a.jpg': [(2, 1, 2, 10, 20)]}, ('dog', 'cat'))
+    with pytest.raises(InputError, match='expected the same names in the same order'):
+        find_detection_data(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ('make', 'message'),
+    [
+        (lambda root: None, 'no data set at .* tools/make_data.py shapes'),
+        (lambda root: root.mkdir(), 'neither VOC nor COCO layout.*it holds nothing'),
+        (lambda root: write_voc(root, {'a': [CAT]}, {'trainval': ['a']}), r'has no test\.txt or val\.txt'),
+        (lambda root: write_voc(root, {'a': []}, {'train': ['a'], 'val': ['a']}), 'name no class'),
+        (lambda root: write_coco(root, 'train2017', {'a.jpg': []}), 'no file with "val or test" in its name'),
+    ],
+)
+def test_folders_that_do_not_do(tmp_path, make, message):
+    make(tmp_path / 'data')
+    with pytest.raises(InputError, match=message):
+        find_detection_data(tmp_path / 'data')
+
+
+def evaluate(images, classes):
+    """``images``: (objects, difficult objects, detections as (box, score)), all of the first class."""
+    results = {}
+    for config in evaluators({'layout': 'voc'}):
+        metric = METRICS.build(ConfigDict(config))
+        metric.dataset_meta = {'classes': classes}
+        for objects, difficult, detections in images:
+            sample = {
+                'gt_instances': objects,
+                'ignored_instances': difficult,
+                'pred_instances': [box for box, _ in detections],
+            }
+            sample = {
+                name: {'bboxes': torch.tensor(b).reshape(-1, 4), 'labels': torch.zeros(len(b), dtype=torch.long)}
+                for name, b in sample.items()
+            }
+            sample['pred_instances']['scores'] = torch.tensor([score for _, score in detections])
+            metric.process({}, [sample])
+        results.update(metric.evaluate(len(images)))
+    return {name: results[key] for name, key in METRIC_NAMES['voc'].items()}
+
+
+def test_voc_measures_by_hand():
+    here, there, nowhere = [10.0, 10, 49, 49], [60.0, 60, 99, 99], [200.0, 200, 239, 239]
+    # By descending score: found, wrong, found. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3.
+    images = [([here, there], [], [(here, 0.9), (nowhere, 0.8)]), ([here], [], [(here, 0.7)])]
+    found = evaluate(images, ('cell',))
+    # 11 points: precision 1 at recall 0, 0.1, 0.2 and 0.3, 2/3 at 0.4, 0.5 and 0.6, else 0
+    assert found['AP50_11point'] == pytest.approx((4 * 1 + 3 * 2 / 3) / 11, abs=1e-4)
+    assert found['AP50_area'] == pytest.approx((1 + 2 / 3) / 3, abs=1e-4)
+    # a difficult object need not be found, and finding it is no mistake
+    images.append(([], [there], [(there, 0.95)]))
+    assert evaluate(images, ('cell',)) == found
+
+
+def test_voc_overlap_must_reach_one_half():
+    # boxes of 40 x 40 pixels, shifted by 13 or 14: IoU 27 / 53 = 0.509 and 26 / 54 = 0.481
+    here = [10.0, 10, 49, 49]
+    for shift, ap in [(13.0, 1.0), (14.0, 0.0)]:
+        moved = [here[0] + shift, here[1], here[2] + shift, here[3]]
+        assert evaluate([([here], [], [(moved, 0.9)])], ('cell',))['AP50_area'] == pytest.approx(ap)
