@@ -1,7 +1,6 @@
 """Pretraining on images of one folder a class: from a config to ``export.pth``."""
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 
 from mmnetaug.datasets.image_folder import ImageFolder
 from mmnetaug.engine.cpu import prepare_cpu
+from mmnetaug.engine.runtime import fill_in_run
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
@@ -55,11 +55,10 @@ def pretrain_config(config: Config) -> Config:
     Raises:
         InputError: a value out of range, or data that is not there or does not fit.
     """
-    for name, least in [('epochs', 1), ('input_size', 32)]:
-        if not isinstance(config[name], int) or config[name] < least:
-            raise InputError(f'{name} is {config[name]!r}: expected a whole number of at least {least}')
+    fill_in_run(config)
+    if not isinstance(config.input_size, int) or config.input_size < 32:
+        raise InputError(f'input_size is {config.input_size!r}: expected a whole number of at least 32')
     get_arch(config.model.arch)
-    config.warmup_epochs = min(config.warmup_epochs, config.epochs - 1)
     if config.num_classes is None:
         config.num_classes = len(ImageFolder(**_folder(config, 'train'), lazy_init=True).metainfo['classes'])
     config.model.num_classes = config.num_classes
@@ -68,9 +67,6 @@ def pretrain_config(config: Config) -> Config:
         for transform in loader.dataset.pipeline:
             if 'size' in transform:
                 transform.size = config.input_size
-        if loader.num_workers is None:
-            loader.num_workers = min(8, os.cpu_count() or 1)
-        loader.persistent_workers = loader.persistent_workers and loader.num_workers > 0
     train, val = (ImageFolder(**_folder(config, split), lazy_init=True) for split in ('train', 'val'))
     if train.metainfo['classes'] != val.metainfo['classes']:
         different = sorted(set(train.metainfo['classes']) ^ set(val.metainfo['classes']))
@@ -78,13 +74,6 @@ def pretrain_config(config: Config) -> Config:
             f'{train.folder} and {val.folder} have different classes, first {", ".join(different[:5])}: expected '
             'the same class folders in both'
         )
-    config.train_cfg.max_epochs = config.epochs
-    warmup, cosine = config.param_scheduler
-    warmup.end = cosine.begin = config.warmup_epochs
-    cosine.end = config.epochs
-    cosine.T_max = config.epochs - config.warmup_epochs
-    if not config.warmup_epochs:
-        config.param_scheduler = [cosine]
     return config
 
 

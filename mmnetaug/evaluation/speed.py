@@ -1,0 +1,127 @@
+"""Speed of training steps and of detectors. Machines are noisy: things are compared in one run, alternating."""
+
+import platform
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from mmdet.models.dense_heads import base_dense_head
+from mmdet.structures import DetDataSample
+from torch import nn
+
+from mmnetaug.errors import InputError
+from mmnetaug.models.netaug import NetAug
+from mmnetaug.models.network import build_network
+from mmnetaug.models.ssdlite import SSDLite
+
+
+def machine() -> dict[str, Any]:
+    """What a figure of speed depends on."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
+    return {'device': device, 'threads': torch.get_num_threads(), 'torch': torch.__version__}
+
+
+def _training_step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+    generator = torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(images), labels).backward()
+        if isinstance(network, NetAug):
+            network.sample(generator)
+            F.cross_entropy(network(images), labels).backward()
+            network.set_base()
+        optimizer.step()
+        if images.is_cuda:
+            torch.cuda.synchronize()
+
+    return step
+
+
+def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dict[str, Any]:
+    """Throughput of a training step: forward, backward and SGD, without data loading.
+
+    Measured are the plain network in PyTorch's default layout (NCHW), the plain network as we train it
+    (channels_last), and NetAug as we train it, that is, the base pass and one augmented pass with widths and
+    expansions drawn afresh.
+
+    Args:
+        arch: see :func:`~mmnetaug.models.network.build_network`.
+        size: side of the images in pixels.
+        batch: images a step.
+        repeats: steps of each, alternating.
+
+    Returns:
+        Images per second of each (median), and ``netaug_ratio``, the median over repeats of NetAug's throughput
+        relative to the plain NCHW step beside it.
+    """
+    for name, value in [('size', size), ('batch', batch), ('repeats', repeats)]:
+        if value < 1:
+            raise InputError(f'{name} is {value}: expected at least 1')
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    images = torch.randn(batch, 3, size, size, device=device)
+    labels = torch.randint(1000, (batch,), device=device)
+    last = images.contiguous(memory_format=torch.channels_last)
+    steps = {
+        'plain_nchw': _training_step(build_network(arch).to(device), images, labels),
+        'plain': _training_step(build_network(arch).to(device, memory_format=torch.channels_last), last, labels),
+        'netaug': _training_step(NetAug(arch).to(device, memory_format=torch.channels_last), last, labels),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for repeat in range(repeats + 2):
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            if repeat >= 2:  # the first steps warm up
+                seconds[name].append(time.perf_counter() - start)
+    return {
+        'arch': arch,
+        'size': size,
+        'batch': batch,
+        'repeats': repeats,
+        **{f'{name}_images_per_s': round(batch / median(times), 2) for name, times in seconds.items()},
+        'plain_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['plain'])), 3),
+        'netaug_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['netaug'])), 3),
+        **machine(),
+    }
+
+
+@torch.no_grad()
+def measure_inference(detector: SSDLite, size: int, repeats: int = 30) -> dict[str, Any]:
+    """Latency of one image, from pixels to boxes, and how much of it is non-maximum suppression.
+
+    Args:
+        detector: a detector; it is left in evaluation mode.
+        size: side of the image in pixels.
+        repeats: images; the first three warm up and do not count.
+
+    Returns:
+        ``latency_ms`` (median) and ``nms_share``, the median share of the latency, as a fraction.
+    """
+    detector.eval()
+    image = torch.randint(256, (3, size, size), dtype=torch.uint8)
+    shape = {'img_shape': (size, size), 'ori_shape': (size, size), 'scale_factor': (1.0, 1.0)}
+    in_nms = 0.0
+    batched_nms = base_dense_head.batched_nms
+
+    def timed_nms(*args: Any, **kwargs: Any) -> Any:
+        nonlocal in_nms
+        start = time.perf_counter()
+        result = batched_nms(*args, **kwargs)
+        in_nms += time.perf_counter() - start
+        return result
+
+    latencies, shares = [], []
+    with mock.patch.object(base_dense_head, 'batched_nms', timed_nms):
+        for _ in range(repeats):
+            in_nms = 0.0
+            start = time.perf_counter()
+            detector.test_step({'inputs': [image], 'data_samples': [DetDataSample(metainfo=shape)]})
+            latencies.append(time.perf_counter() - start)
+            shares.append(in_nms / latencies[-1])
+    return {'latency_ms': round(1000 * median(latencies[3:]), 2), 'nms_share': round(median(shares[3:]), 4)}

@@ -1,0 +1,66 @@
+"""Images per second of a plain and of a NetAug training step, and inference with the share of NMS."""
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from mmnetaug.engine.cpu import keep_freed_memory
+from mmnetaug.errors import run_tool
+from mmnetaug.evaluation.speed import machine, measure_inference, measure_training
+from mmnetaug.models.archs import get_arch
+from mmnetaug.models.ssdlite import SSDLite
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog='Example: python tools/benchmark_train.py --arch mobilenetv2_tiny mcunet --batch 64 --out speed.json',
+    )
+    parser.add_argument('--arch', nargs='+', default=['mobilenetv2_tiny'])
+    parser.add_argument('--size', type=int, help="side in pixels (default: the network's own)")
+    parser.add_argument('--batch', type=int, default=64)
+    parser.add_argument('--repeats', type=int, default=15)
+    parser.add_argument('--threads', type=int, help='CPU threads')
+    parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
+    parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
+    parser.add_argument('--out', help='write the figures there, as JSON')
+    args = parser.parse_args()
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not args.default_allocator:
+        keep_freed_memory()
+    results = []
+    for arch in args.arch:
+        result = measure_training(arch, args.size or get_arch(arch).input_size, args.batch, args.repeats)
+        print(
+            f'{arch} at {result["size"]} px, batch {args.batch}, images/s: plain NCHW '
+            f'{result["plain_nchw_images_per_s"]}, plain {result["plain_images_per_s"]} (x{result["plain_ratio"]}), '
+            f'NetAug {result["netaug_images_per_s"]} (x{result["netaug_ratio"]})',
+            flush=True,
+        )
+        if args.inference:
+            # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
+            detector = SSDLite(
+                {'type': 'mmnetaug.TinyNet', 'arch': arch},
+                num_classes=20,
+                size=args.inference,
+                data_preprocessor={'type': 'mmdet.DetDataPreprocessor'},
+            )
+            inference = measure_inference(detector, args.inference)
+            print(
+                f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
+                f'{inference["nms_share"]:.1%} of it NMS'
+            )
+            result.update({'inference_size': args.inference, **inference})
+        results.append({**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'})
+    print(machine())
+    if args.out:
+        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+        Path(args.out).write_text(json.dumps(results, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    run_tool(main)
