@@ -17,8 +17,9 @@ from mmnetaug.engine.runtime import fill_in_run
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
-from mmnetaug.models.ssdlite import feature_sizes
+from mmnetaug.models.ssdlite import SSDLite, feature_sizes
 from mmnetaug.pretrain import check_work_dir
+from mmnetaug.registry import MODELS
 
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
@@ -203,10 +204,7 @@ def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any
     config.model.backbone.pop('init_cfg', None)
     prepare_cpu(config)
     runner = Runner.from_cfg(config)
-    try:
-        runner.load_checkpoint(str(checkpoint), strict=True)
-    except RuntimeError as error:
-        raise InputError(f'{checkpoint} does not fit the network of its own config: {error}') from error
+    _load(_unwrap(runner.model), checkpoint)
     return {**_named(runner.test(), config.layout), **describe_detector(_unwrap(runner.model), config.size)}
 
 
@@ -221,6 +219,26 @@ def checkpoint_config(path: Union[str, Path]) -> Config:
     if config.get('model', {}).get('type') != 'mmnetaug.SSDLite':
         raise InputError(f'{path} holds no detector: expected a checkpoint that tools/train.py wrote')
     return config
+
+
+def build_detector(checkpoint: Union[str, Path]) -> SSDLite:
+    """The detector in a checkpoint of :func:`train_detector`, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: no detector in the checkpoint, or tensors that do not fit.
+    """
+    config = checkpoint_config(checkpoint).model
+    config.backbone.pop('init_cfg', None)
+    detector = MODELS.build(config)
+    _load(detector, checkpoint)
+    return detector.eval()
+
+
+def _load(detector: nn.Module, checkpoint: Union[str, Path]) -> None:
+    try:
+        detector.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
+    except RuntimeError as error:
+        raise InputError(f'{checkpoint} does not fit the network of its own config: {error}') from error
 
 
 def infer(
