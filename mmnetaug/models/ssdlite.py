@@ -17,10 +17,10 @@ MAX_LEVELS = 6
 # Extra layers of SSDLite on MobileNetV2, whose last layer at stride 16 has 96 channels.
 EXTRA_WIDTHS = (512, 256, 256, 128)
 EXTRA_WIDTHS_BESIDE = 96
-# Anchor sides as fractions of the image: the first level's, and from the second to just beyond the last. These
-# are SSD's for 300 pixels on COCO (SSD paper, section 3.4).
-FIRST_ANCHOR = 0.07
-ANCHOR_RANGE = (0.15, 1.05)
+# Anchor sides as fractions of the image: the first level's, and from the second to just beyond the last: SSD's
+# for VOC (0.1; 0.2 to 0.88 by 0.17), with a smaller first one for small objects.
+FIRST_ANCHOR = 0.08
+ANCHOR_RANGE = (0.2, 1.05)
 ASPECT_RATIOS = [2, 3]
 TEST_CFG = ConfigDict(
     nms_pre=100,  # candidates a level; mmdet's 1000 spend more time in NMS than the network takes
@@ -33,8 +33,9 @@ TRAIN_CFG = ConfigDict(
     assigner={
         'type': 'mmdet.MaxIoUAssigner',
         'iou_calculator': {'type': 'mmdet.BboxOverlaps2D'},
-        'pos_iou_thr': 0.5,
-        'neg_iou_thr': 0.5,
+        # SSD takes 0.5, with a first level at stride 8; at stride 16 half of the small objects have no such anchor
+        'pos_iou_thr': 0.4,
+        'neg_iou_thr': 0.4,
         'min_pos_iou': 0.0,
         'ignore_iof_thr': 0.5,  # anchors on "difficult" or crowd boxes are neither object nor background
         'gt_max_assign_all': False,
