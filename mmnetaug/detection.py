@@ -1,6 +1,7 @@
 """Detectors: from a config and a folder of images to a checkpoint, its AP, and pictures with boxes."""
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -179,7 +180,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     return result
 
 
-def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
+def evaluate_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
     """Evaluate a checkpoint of :func:`train_detector`; it brings its own network, image size and classes.
 
     Args:
@@ -276,8 +277,10 @@ def infer(
     findings.report(str(images))
     if not usable:
         raise InputError(f'no image in {images}: expected {", ".join(IMAGE_SUFFIXES[:5])} files')
-    inferencer = DetInferencer(weights=str(checkpoint), palette='coco', show_progress=False)
-    inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)  # of log files that it does without and boxes at the border
+        inferencer = DetInferencer(weights=str(checkpoint), palette='coco', show_progress=False)
+        inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
     return [Path(out_dir) / 'vis' / Path(path).name for path in usable]
 
 
