@@ -180,7 +180,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     return result
 
 
-def evaluate_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
+def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
     """Evaluate a checkpoint of :func:`train_detector`; it brings its own network, image size and classes.
 
     Args:

@@ -11,14 +11,8 @@ import torch
 from test_detection_data import write_coco, write_voc
 
 from mmnetaug import InputError, build_network
-from mmnetaug.detection import (
-    checkpoint_config,
-    detection_config,
-    evaluate_detector,
-    infer,
-    pretrained_path,
-    train_detector,
-)
+from mmnetaug.detection import checkpoint_config, detection_config, infer, pretrained_path, train_detector
+from mmnetaug.detection import test_detector as evaluate_detector
 from mmnetaug.pretrain import read_config
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from mmnetaug.detection import evaluate_detector
+from mmnetaug.detection import test_detector
 from mmnetaug.errors import run_tool
 from mmnetaug.pretrain import read_config
 
@@ -30,7 +30,7 @@ def main() -> None:
     config.merge_from_dict(args.cfg_options)
     config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
     config.launcher = args.launcher
-    result = evaluate_detector(config, args.checkpoint)
+    result = test_detector(config, args.checkpoint)
     scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs')
 
