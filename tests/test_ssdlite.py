@@ -6,7 +6,7 @@ import torch
 
 from mmnetaug import InputError, count_macs
 from mmnetaug.models import SSDLite
-from mmnetaug.models.ssdlite import feature_sizes, ssd_out_indices
+from mmnetaug.models.ssdlite import feature_sizes
 
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
@@ -70,16 +70,16 @@ def test_anchors_by_hand():
 )
 def test_every_backbone_fits_and_dominates(arch):
     model = detector(arch, num_classes=20, size=160)
-    assert model.backbone.out_indices == ssd_out_indices(arch)
     with torch.no_grad():
-        first, second = model.backbone(torch.zeros(2, 3, 160, 160))
+        first, second, *_ = model.extract_feat(torch.zeros(2, 3, 160, 160))
     assert (first.shape[-1], second.shape[-1]) == (10, 5), 'strides 16 and 32'
-    assert count_macs(model.backbone, (3, 160, 160)) > 0.75 * count_macs(model, (3, 160, 160))
+    assert count_macs(model.backbone, (3, 160, 160)) > 0.7 * count_macs(model, (3, 160, 160))
 
 
 def test_widths_by_hand():
-    # MobileNetV2's 96 channels at stride 16 are 32 here: 512, 256, 256 and 128 become a third, in multiples of 8
+    # The last stage expands 32 channels to 192, a third of MobileNetV2's 96 to 576; so do 512, 256, 256 and 128
     model = detector('mobilenetv2_w0.35', size=320)
+    assert model.bbox_head.in_channels[:2] == (192, 112)
     extras = [layer[-1].pointwise_conv.out_channels for layer in model.neck.extra_layers]
     assert extras == [168, 88, 88, 40]
 

@@ -14,16 +14,16 @@ from mmnetaug.models.archs import get_arch, round_to_8
 from mmnetaug.registry import MODELS
 
 MAX_LEVELS = 6
-# Extra layers of SSDLite on MobileNetV2, whose last layer at stride 16 has 96 channels.
+# Extra layers of SSDLite on MobileNetV2, where the first level has 576 channels.
 EXTRA_WIDTHS = (512, 256, 256, 128)
-EXTRA_WIDTHS_BESIDE = 96
+EXTRA_WIDTHS_BESIDE = 576
 # Anchor sides as fractions of the image: the first level's, and from the second to just beyond the last: SSD's
 # for VOC (0.1; 0.2 to 0.88 by 0.17), with a smaller first one for small objects.
 FIRST_ANCHOR = 0.08
 ANCHOR_RANGE = (0.2, 1.05)
 ASPECT_RATIOS = [2, 3]
 TEST_CFG = ConfigDict(
-    nms_pre=100,  # candidates a level; mmdet's 1000 spend more time in NMS than the network takes
+    nms_pre=150,  # candidates a level; mmdet's 1000 spend more time in NMS than the network takes
     nms={'type': 'nms', 'iou_threshold': 0.45},
     min_bbox_size=0,
     score_thr=0.02,
@@ -81,23 +81,16 @@ def anchor_generator(size: int) -> dict:
     }
 
 
-def ssd_out_indices(arch: str) -> tuple[int, int]:
-    """The feature maps of :class:`~mmnetaug.models.backbone.TinyNet` at stride 16 and, the last one, at stride 32."""
-    stages = len(get_arch(arch).stages)
-    # four stages: ResNet, one for each stride from 4 on; five: two stages share stride 16, a head block follows
-    return (2, 3) if stages == 4 else (3, stages)
-
-
 @MODELS.register_module()
 class SSDLite(SingleStageDetector):
     """SSD with depthwise extra layers and predictors; widths, levels and anchors follow the backbone and the size.
 
-    The first level is the backbone's last one at stride 16, the second its last at stride 32; the others are
-    extra layers as wide, relative to the first level, as on MobileNetV2 1.0, but never wider than there.
+    The first level is the widest feature map at stride 16, the expansion in the first block of the last stage; the
+    second is the backbone's last layer, at stride 32; the others are extra layers as wide, relative to the first
+    level, as on MobileNetV2 1.0, but never wider than there.
 
     Args:
-        backbone: configuration of a backbone with ``out_channels``, its feature maps at strides 16 and 32.
-            ``out_indices`` may be left out for :class:`~mmnetaug.models.backbone.TinyNet`.
+        backbone: configuration of a :class:`~mmnetaug.models.backbone.TinyNet`, without ``out_indices``.
         num_classes: object classes, background excluded.
         size: side of the square images in pixels, a multiple of 32 of at least 96.
         test_cfg: entries that replace those of ``TEST_CFG``, such as ``dict(score_thr=0.3)``.
@@ -117,13 +110,13 @@ class SSDLite(SingleStageDetector):
         init_cfg: Optional[dict] = None,
     ) -> None:
         super(SingleStageDetector, self).__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        if 'arch' in backbone and 'out_indices' not in backbone:
-            backbone = {**backbone, 'out_indices': ssd_out_indices(backbone['arch'])}
-        self.backbone = MODELS.build(backbone)
+        arch = get_arch(backbone['arch'])
+        # the layer after the stages is a head block; ResNet, of four stages, has none
+        self.backbone = MODELS.build({**backbone, 'out_indices': (3 if len(arch.stages) == 4 else len(arch.stages),)})
         self.train_cfg = TRAIN_CFG
         self.test_cfg = ConfigDict({**TEST_CFG, **(test_cfg or {})})
         anchors = anchor_generator(size)
-        inputs = tuple(self.backbone.out_channels)
+        inputs = (arch.stages[-1][0].mid, *self.backbone.out_channels)
         multiplier = min(1.0, inputs[0] / EXTRA_WIDTHS_BESIDE)
         extras = [round_to_8(width * multiplier) for width in EXTRA_WIDTHS[: len(anchors['strides']) - 2]]
         widths = (*inputs, *extras)
@@ -155,4 +148,10 @@ class SSDLite(SingleStageDetector):
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, size, size) normalised images -> one feature map a level."""
         # On a CPU depthwise convolutions and normalisation run up to 1.5 times faster in this memory layout.
-        return super().extract_feat(batch_inputs.contiguous(memory_format=torch.channels_last))
+        batch_inputs = batch_inputs.contiguous(memory_format=torch.channels_last)
+        expansions = []
+        expand = self.backbone.stages[-1][0].expand
+        hook = expand.register_forward_hook(lambda module, inputs, output: expansions.append(output))
+        features = self.backbone(batch_inputs)
+        hook.remove()
+        return self.neck((*expansions, *features))
