@@ -37,25 +37,29 @@ def read_checkpoint(path: Union[str, Path]) -> dict[str, Any]:
         raise InputError(f'no checkpoint at {path}: expected a .pth file; check the path')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r'(?:GLOBAL|Unsupported (?:global|class))[: ]+([\w.]+)', str(error))
-        if 'weights_only' in str(error) or 'Weights only' in str(error) or refused:
+    except Exception as error:  # what a damaged file raises depends on where the damage is
+        refused = re.search(r'GLOBAL ([\w.]+)|Unsupported class ([\w.]+)', str(error))
+        with open(path, 'rb') as file:
+            head = file.read(2)
+        foreign = head[:1] == b'\x80' and head[1:] > b'\x02'  # a pickle, of a later protocol than torch.save's
+        if isinstance(error, pickle.UnpicklingError) and (refused or foreign):
+            found = f' ({refused[1] or refused[2]})' if refused else ''
             raise InputError(
-                f'{path} holds more than tensors and plain data'
-                f'{f" ({refused[1]})" if refused else ""}, and loading it could run code. It was not loaded. '
-                'Save just the weights where you trust the file: torch.save({"state_dict": ...}, PATH)'
+                f'{path} holds more than tensors and plain data{found}, and loading it could run code. It was not '
+                'loaded. Where you trust the file, save its weights alone: torch.save({"state_dict": ...}, PATH)'
             ) from error
         raise InputError(
-            f'{path} is no checkpoint: {error}. Expected a file written by torch.save'
+            f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint: it is truncated, damaged or '
+            f'something else ({type(error).__name__}). Expected a file that torch.save wrote; copy or train it again'
         ) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as error:
-        raise InputError(
-            f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint; it may be truncated '
-            f'({str(error).splitlines()[0] if str(error) else "end of file"}). Copy or train it again'
-        ) from error
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         raise InputError(f'{path} holds a {type(content).__name__}: expected a dict with a state_dict in it')
-    return dict(content)
+    state = content.get('state_dict', content)
+    if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+        raise InputError(f'the state_dict in {path} is no mapping from names to tensors')
+    if not isinstance(content.get('meta', {}), Mapping):
+        raise InputError(f'the meta entry in {path} is a {type(content["meta"]).__name__}: expected a dict')
+    return content
 
 
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -96,19 +100,13 @@ def load_weights(network: nn.Module, path: Union[str, Path], ignore: tuple[str, 
         if name not in state:
             differences.append(f'{name}: missing in the checkpoint')
         elif state[name].shape != tensor.shape:
-            differences.append(
-                f'{name}: {tuple(state[name].shape)} in the checkpoint, expected {tuple(tensor.shape)}'
-            )
+            differences.append(f'{name}: {tuple(state[name].shape)} in the checkpoint, expected {tuple(tensor.shape)}')
     differences += [
-        f'{name}: not in this network'
-        for name in state
-        if name not in own and not name.startswith(ignore or '\0')
+        f'{name}: not in this network' for name in state if name not in own and not name.startswith(ignore or '\0')
     ]
     if differences:
-        meta = checkpoint.get('meta') or {}
-        made_for = (
-            f' It was made for {meta["arch"]} with {meta["num_classes"]} classes.' if 'arch' in meta else ''
-        )
+        meta = checkpoint.get('meta', {})
+        made_for = f' It was made for {meta["arch"]} ({meta.get("num_classes")} classes).' if 'arch' in meta else ''
         shown = '\n  '.join(differences[:5])
         raise InputError(
             f'{path} does not fit this network: {len(differences)} of its {len(own)} tensors differ, first\n'
@@ -116,4 +114,4 @@ def load_weights(network: nn.Module, path: Union[str, Path], ignore: tuple[str, 
             'checkpoint of a NetAug supernet is larger than its tiny network: use the export.pth beside it.)'
         )
     network.load_state_dict({name: state[name] for name in own})
-    return dict(checkpoint.get('meta') or {})
+    return dict(checkpoint.get('meta', {}))

@@ -1,25 +1,22 @@
 """Detectors: from a config and a folder of images to a checkpoint, its AP, and pictures with boxes."""
 
-import json
 import warnings
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
+from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.checkpoint import read_checkpoint
-from mmnetaug.datasets.detection import IMAGE_SUFFIXES, Findings, find_detection_data, image_size
+from mmnetaug.datasets.detection import Findings, find_detection_data, image_size
+from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.engine.cpu import prepare_cpu
-from mmnetaug.engine.runtime import fill_in_run
+from mmnetaug.engine.runtime import bare_model, fill_in_run, training_runner, write_result
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
 from mmnetaug.models.ssdlite import SSDLite, feature_sizes
-from mmnetaug.pretrain import check_work_dir
 from mmnetaug.registry import MODELS
 
 # Architecture -> ending of its files in configs/pretrain.
@@ -30,6 +27,8 @@ PRETRAIN_CONFIGS = {
     'proxylessnas_w0.35': 'proxyless',
     'mcunet': 'mcunet',
 }
+# What export.pth says of its detector.
+EXPORTED = ('arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
 DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
 # Name of a metric in result.json -> its key in MMEngine's logs.
 METRICS = {
@@ -80,8 +79,6 @@ def detection_config(config: Config) -> Config:
         InputError: a value out of range, or a data set or a checkpoint that is not there or does not fit.
     """
     fill_in_run(config)
-    if config.train_dataloader.batch_size < 2:
-        raise InputError('batch size 1: expected at least 2, normalisation of 1x1 feature maps needs them')
     feature_sizes(config.size)
     config.arch = get_arch(config.arch).name
     data = find_detection_data(config.data_root, config.classes)
@@ -143,23 +140,17 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         InputError: nothing to train or to test on, a pretrained checkpoint that does not fit, or a work directory
             that holds another run.
     """
-    check_work_dir(config)
-    prepare_cpu(config)
-    runner = Runner.from_cfg(config)
-    loader = runner.train_loop.dataloader
-    if not len(loader):
-        raise InputError(
-            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
-            'smaller --batch-size'
-        )
-    cost = describe_detector(_unwrap(runner.model), config.size)
+    runner = training_runner(config)
+    cost = describe_detector(bare_model(runner), config.size)
     runner.logger.info(
         f'{config.arch} with SSDLite at {config.size} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
         f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
         f'{len(config.classes)} classes: {", ".join(config.classes)}'
     )
     runner.train()
-    metrics = runner.test()
+    metrics = runner.val()
+    model = config.model.to_dict()
+    model['backbone'].pop('init_cfg', None)
     result = {
         'arch': config.arch,
         'size': config.size,
@@ -167,17 +158,18 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'pretrained': config.model.backbone.get('init_cfg', {}).get('checkpoint'),
         **_named(metrics, config.layout),
         **cost,
-        'train_images': len(loader.dataset),
-        'test_images': len(runner.test_loop.dataloader.dataset),
+        'train_images': len(runner.train_dataloader.dataset),
+        'test_images': len(runner.val_dataloader.dataset),
         'epochs': config.epochs,
         'batch_size': config.train_dataloader.batch_size,
         'seed': runner.seed,
         'command': command,
-        'checkpoint': str(Path(config.work_dir) / f'epoch_{config.epochs}.pth'),
+        'checkpoint': str(Path(config.work_dir) / 'export.pth'),
+        'model': model,
+        'pipeline': config.val_dataloader.dataset.to_dict()['pipeline'],
+        'dataset_meta': {'classes': list(config.classes)},  # where mmdet looks for it
     }
-    if is_main_process():
-        (Path(config.work_dir) / 'result.json').write_text(json.dumps(result, indent=2) + '\n')
-    return result
+    return write_result(config, result, bare_model(runner), EXPORTED)
 
 
 def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
@@ -193,44 +185,40 @@ def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any
     Raises:
         InputError: no detector in the checkpoint, or the data set has other classes.
     """
-    trained = checkpoint_config(checkpoint)
-    config.merge_from_dict({'arch': trained.arch, 'size': trained.size, 'pretrained': None, 'classes': trained.classes})
+    trained = detector_meta(checkpoint)
+    config.merge_from_dict({**{key: trained[key] for key in ('arch', 'size', 'classes')}, 'pretrained': None})
     config = detection_config(config)
-    if list(config.classes) != list(trained.classes):
+    if list(config.classes) != trained['classes']:
         raise InputError(
-            f'{checkpoint} was trained on the classes {", ".join(trained.classes)} in this order, {config.data_root} '
-            f'has {", ".join(config.classes)}: expected the same order'
+            f'{checkpoint} was trained on the classes {", ".join(trained["classes"])} in this order, '
+            f'{config.data_root} has {", ".join(config.classes)}: expected the same order'
         )
-    config.model = trained.model
-    config.model.backbone.pop('init_cfg', None)
+    config.model = trained['model']
     prepare_cpu(config)
     runner = Runner.from_cfg(config)
-    _load(_unwrap(runner.model), checkpoint)
-    return {**_named(runner.test(), config.layout), **describe_detector(_unwrap(runner.model), config.size)}
+    _load(bare_model(runner), checkpoint)
+    return {**_named(runner.test(), config.layout), **describe_detector(bare_model(runner), config.size)}
 
 
-def checkpoint_config(path: Union[str, Path]) -> Config:
-    """The config that a detector was trained with, out of its checkpoint.
+def detector_meta(checkpoint: Union[str, Path]) -> dict[str, Any]:
+    """What an ``export.pth`` of :func:`train_detector` says of its detector: plain data, no code.
 
     Raises:
-        InputError: the file cannot be read, or is not a checkpoint of :func:`train_detector`.
+        InputError: the file cannot be read, or is no such export.
     """
-    text = read_checkpoint(path).get('meta', {}).get('cfg')
-    config = Config.fromstring(text, '.py') if isinstance(text, str) else Config()
-    if config.get('model', {}).get('type') != 'mmnetaug.SSDLite':
-        raise InputError(f'{path} holds no detector: expected a checkpoint that tools/train.py wrote')
-    return config
+    meta = read_checkpoint(checkpoint).get('meta', {})
+    if not set(EXPORTED) <= set(meta):
+        raise InputError(f'{checkpoint} holds no detector: expected the export.pth that tools/train.py wrote')
+    return dict(meta)
 
 
 def build_detector(checkpoint: Union[str, Path]) -> SSDLite:
-    """The detector in a checkpoint of :func:`train_detector`, on the CPU, in evaluation mode.
+    """The detector in an ``export.pth`` of :func:`train_detector`, on the CPU, in evaluation mode.
 
     Raises:
         InputError: no detector in the checkpoint, or tensors that do not fit.
     """
-    config = checkpoint_config(checkpoint).model
-    config.backbone.pop('init_cfg', None)
-    detector = MODELS.build(config)
+    detector = MODELS.build(ConfigDict(detector_meta(checkpoint)['model']))
     _load(detector, checkpoint)
     return detector.eval()
 
@@ -239,7 +227,7 @@ def _load(detector: nn.Module, checkpoint: Union[str, Path]) -> None:
     try:
         detector.load_state_dict(read_checkpoint(checkpoint)['state_dict'])
     except RuntimeError as error:
-        raise InputError(f'{checkpoint} does not fit the network of its own config: {error}') from error
+        raise InputError(f'{checkpoint} does not fit the network of its own meta: {error}') from error
 
 
 def infer(
@@ -261,31 +249,35 @@ def infer(
     """
     from mmdet.apis import DetInferencer
 
-    checkpoint_config(checkpoint)
+    meta = detector_meta(checkpoint)
+    config = Config(
+        {
+            'default_scope': 'mmdet',
+            'model': meta['model'],
+            'test_dataloader': {'dataset': {'pipeline': meta['pipeline']}},
+            'visualizer': {'type': 'DetLocalVisualizer'},
+        }
+    )
     images = Path(images)
     if not images.exists():
         raise InputError(f'no image or folder at {images}')
     if not 0 <= score_thr <= 1:
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
-    paths = [images] if images.is_file() else sorted(p for p in images.iterdir() if p.suffix in IMAGE_SUFFIXES)
+    paths = [images] if images.is_file() else sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     findings, usable = Findings(), []
     for path in paths:
-        if image_size(path) is None:
+        if image_size(path, decode=True) is None:
             findings.add('files that are no images left out', path.name)
         else:
             usable.append(str(path))
     findings.report(str(images))
     if not usable:
-        raise InputError(f'no image in {images}: expected {", ".join(IMAGE_SUFFIXES[:5])} files')
+        raise InputError(f'no image in {images}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', UserWarning)  # of log files that it does without and boxes at the border
-        inferencer = DetInferencer(weights=str(checkpoint), palette='coco', show_progress=False)
+        inferencer = DetInferencer(config, weights=str(checkpoint), palette='coco', show_progress=False)
         inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
     return [Path(out_dir) / 'vis' / Path(path).name for path in usable]
-
-
-def _unwrap(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model
 
 
 def _named(metrics: dict[str, float], layout: str) -> dict[str, float]:

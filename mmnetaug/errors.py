@@ -16,7 +16,8 @@ def run_tool(main: Callable[[], None]) -> None:
         main()
     except InputError as error:
         sys.stdout.flush()
-        print(f'\nerror: {error}', file=sys.stderr)
+        # One raised in a data loader's process arrives with the whole trace as its text.
+        print(f'\nerror: {str(error).rsplit("InputError: ", 1)[-1].strip()}', file=sys.stderr)
         sys.exit(2)
     finally:
         if dist.is_available() and dist.is_initialized():

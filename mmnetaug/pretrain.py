@@ -1,49 +1,16 @@
 """Pretraining on images of one folder a class: from a config to ``export.pth``."""
 
-import json
 import time
-from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
-import torch
 from mmengine.config import Config
-from mmengine.dist import is_main_process
-from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 
 from mmnetaug.datasets.image_folder import ImageFolder
-from mmnetaug.engine.cpu import prepare_cpu
-from mmnetaug.engine.runtime import fill_in_run
+from mmnetaug.engine.runtime import bare_model, fill_in_run, training_runner, write_result
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
 from mmnetaug.models.netaug import NetAug
-
-
-def read_config(path: Union[str, Path], options: Optional[dict] = None) -> Config:
-    """A config file with ``options`` (dotted keys) merged in.
-
-    Raises:
-        InputError: no such file.
-    """
-    if not Path(path).is_file():
-        raise InputError(f'no config at {path}: expected a file such as configs/pretrain/netaug_mbv2.py')
-    config = Config.fromfile(str(path))
-    config.merge_from_dict(options or {})
-    return config
-
-
-def check_work_dir(config: Config) -> None:
-    """Refuse to train over the checkpoints of an earlier run.
-
-    Raises:
-        InputError: the work directory holds a run and ``config.resume`` is not set.
-    """
-    if (Path(config.work_dir) / 'last_checkpoint').is_file() and not config.get('resume'):
-        raise InputError(
-            f'{config.work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give '
-            'another --work-dir'
-        )
 
 
 def pretrain_config(config: Config) -> Config:
@@ -91,39 +58,27 @@ def pretrain(config: Config) -> dict[str, Any]:
     Returns:
         What ``result.json`` holds: accuracies in percent, MACs, parameters, the recipe.
     """
-    check_work_dir(config)
-    prepare_cpu(config)
-    runner = Runner.from_cfg(config)
+    runner = training_runner(config)
     start = time.time()
     runner.train()
     seconds = time.time() - start
     accuracy = runner.val()
-    result = {}
-    if is_main_process():
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        network = model.network
-        tiny = network.export() if isinstance(network, NetAug) else network
-        shape = (3, config.input_size, config.input_size)
-        result = {
-            'arch': tiny.arch.name,
-            'netaug': config.model.get('netaug'),
-            **accuracy,
-            'macs': count_macs(tiny, shape),
-            'params': count_params(tiny),
-            'input_size': config.input_size,
-            'num_classes': config.num_classes,
-            'classes': list(runner.val_dataloader.dataset.metainfo['classes']),
-            'epochs': config.epochs,
-            'seed': runner.seed,
-            'recipe': {key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')},
-            'train_images': len(runner.train_dataloader.dataset),
-            'batch_size': config.train_dataloader.batch_size,
-            'train_seconds': round(seconds, 1),
-        }
-        text = json.dumps(result, indent=2)
-        result = json.loads(text)  # plain data, as it will be read
-        export = Path(config.work_dir) / 'export.pth'
-        state = {name: tensor.cpu().contiguous() for name, tensor in tiny.state_dict().items()}
-        torch.save({'state_dict': state, 'meta': result}, export)
-        (export.parent / 'result.json').write_text(text + '\n')
-    return result
+    network = bare_model(runner).network
+    tiny = network.export() if isinstance(network, NetAug) else network
+    result = {
+        'arch': tiny.arch.name,
+        'netaug': config.model.get('netaug'),
+        **accuracy,
+        'macs': count_macs(tiny, (3, config.input_size, config.input_size)),
+        'params': count_params(tiny),
+        'input_size': config.input_size,
+        'num_classes': config.num_classes,
+        'classes': list(runner.val_dataloader.dataset.metainfo['classes']),
+        'epochs': config.epochs,
+        'seed': runner.seed,
+        'recipe': {key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')},
+        'train_images': len(runner.train_dataloader.dataset),
+        'batch_size': config.train_dataloader.batch_size,
+        'train_seconds': round(seconds, 1),
+    }
+    return write_result(config, result, tiny, list(result))

@@ -9,8 +9,6 @@ from mmengine.registry import Registry
 
 MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmnetaug', locations=['mmnetaug.models'])
 DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmnetaug', locations=['mmnetaug.datasets'])
-TRANSFORMS = Registry(
-    'transform', parent=MMENGINE_TRANSFORMS, scope='mmnetaug', locations=['mmnetaug.datasets']
-)
+TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmnetaug', locations=['mmnetaug.datasets'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmnetaug', locations=['mmnetaug.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmnetaug', locations=['mmnetaug.engine.hooks'])

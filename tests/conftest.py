@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
+import mmnetaug  # noqa: F401, before any test imports mmdet
+
 SHARED = Path(os.environ.get('MMNETAUG_SHARED', '../shared'))
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
+from mmnetaug.engine.runtime import read_config
 from mmnetaug.errors import run_tool
-from mmnetaug.pretrain import pretrain, pretrain_config, read_config
+from mmnetaug.pretrain import pretrain, pretrain_config
 from mmnetaug.registry import HOOKS
 
 
@@ -31,7 +32,7 @@ class Record(Hook):
 
 def main():
     data_root, work_dir = sys.argv[1:]
-    config = read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py')
+    config = read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py', 'mmnetaug.Classifier')
     config.merge_from_dict(
         {
             'num_classes': 2,

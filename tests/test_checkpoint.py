@@ -45,7 +45,7 @@ def test_other_architecture_lists_the_first_differences_and_loads_nothing(saved)
     with pytest.raises(InputError) as error:
         mmnetaug.load_weights(other, path)
     assert 'stages.0.0.expand.conv.weight' in str(error.value)
-    assert 'made for mobilenetv2_tiny with 10 classes' in str(error.value)
+    assert 'made for mobilenetv2_tiny (10 classes)' in str(error.value)
     assert torch.equal(other.classifier.weight, before)
 
 
@@ -105,6 +105,15 @@ def test_checkpoint_without_a_dict(saved, tmp_path):
     torch.save([1, 2], tmp_path / 'list.pth')
     with pytest.raises(InputError, match='list'):
         mmnetaug.load_weights(saved[0], tmp_path / 'list.pth')
+
+
+@pytest.mark.parametrize(
+    'content', [{'state_dict': [1]}, {'state_dict': torch.zeros(1)}, {1: 2}, {'state_dict': {}, 'meta': 'x'}]
+)
+def test_checkpoint_of_another_shape(saved, tmp_path, content):
+    torch.save(content, tmp_path / 'odd.pth')
+    with pytest.raises(InputError, match=r'odd\.pth'):
+        mmnetaug.load_weights(saved[0], tmp_path / 'odd.pth')
 
 
 class Intruder:

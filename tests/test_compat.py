@@ -189,9 +189,7 @@ def ssd_head(cls=None):
             'min_sizes': [10, 20],
             'max_sizes': [20, 30],
         },
-        test_cfg=ConfigDict(
-            nms_pre=10, nms={'type': 'nms', 'iou_threshold': 0.45}, score_thr=0.02, max_per_img=5
-        ),
+        test_cfg=ConfigDict(nms_pre=10, nms={'type': 'nms', 'iou_threshold': 0.45}, score_thr=0.02, max_per_img=5),
     )
 
 

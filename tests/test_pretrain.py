@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.datasets import ColorJitter, ImageFolder, RandomResizedCrop, ResizeCenterCrop
 from mmnetaug.engine.hooks import estimate_norm_statistics
+from mmnetaug.engine.runtime import read_config
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
-from mmnetaug.pretrain import pretrain, pretrain_config, read_config
+from mmnetaug.pretrain import pretrain, pretrain_config
+from mmnetaug.registry import HOOKS
+from mmnetaug.visualization import read_history
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
@@ -27,6 +31,7 @@ def config_for(images, work_dir, name='netaug_mbv2_tiny_cifar100', **options):
     """A run of seconds on the images of the fixture."""
     config = read_config(
         ROOT / f'configs/pretrain/{name}.py',
+        'mmnetaug.Classifier',
         {
             'train_dataloader.dataset.data_root': str(images),
             'val_dataloader.dataset.data_root': str(images),
@@ -67,14 +72,66 @@ def test_a_run_ends_with_an_export_that_loads(image_tree, tmp_path, name):
     assert 100 * np.mean(hits) == pytest.approx(result['top1'])
 
 
-def test_resume_continues_and_a_fresh_run_does_not_overwrite(image_tree, tmp_path):
+class Killed(Exception):
+    """As if the run had been stopped."""
+
+
+@HOOKS.register_module()
+class KillAfterFirstEpoch(Hook):
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner):
+        raise Killed
+
+
+def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
+    whole = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'whole', epochs=3)))
+    config = pretrain_config(config_for(image_tree, tmp_path / 'stopped', epochs=3))
+    config.custom_hooks.append(dict(type='mmnetaug.KillAfterFirstEpoch'))
+    with pytest.raises(Killed):
+        pretrain(config)
+    resumed = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'stopped', epochs=3, resume=True)))
+    assert any('resumed epoch: 1' in path.read_text() for path in (tmp_path / 'stopped').rglob('*.log'))
+    rates = [dict(read_history(tmp_path / name, 'lr')) for name in ('whole', 'stopped')]
+    assert rates[0] == pytest.approx(rates[1])
+    assert resumed['epochs'] == whole['epochs'] == 3
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):
     pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=1)))
     with pytest.raises(InputError, match='--resume'):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run')))
-    result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=3, resume=True)))
-    assert result['epochs'] == 3
-    logs = [path.read_text() for path in (tmp_path / 'run').rglob('*.log')]
-    assert any('resumed epoch: 1' in log for log in logs)
+        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=1)))
+    with pytest.raises(InputError, match='its own epochs'):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=3, resume=True)))
+
+
+def test_schedule_of_netaug(image_tree, tmp_path):
+    """Widths are drawn and channels sorted in the first half of the epochs, expansions throughout."""
+    steps, sorts = [], []
+
+    @HOOKS.register_module(force=True)
+    class Watch(Hook):
+        def before_train(self, runner):
+            network = runner.model.network
+            sort = network.sort_channels
+            network.sort_channels = lambda: (sorts.append(runner.epoch), sort())
+
+        def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+            steps.append((runner.epoch, runner.model.augmented))
+
+    draws = {}
+    for seed in (0, 1):
+        steps.clear(), sorts.clear()
+        options = {'epochs': 4, 'warmup_epochs': 0, 'randomness.seed': seed, 'train_dataloader.batch_size': 24}
+        config = pretrain_config(config_for(image_tree, tmp_path / str(seed), **options))
+        config.custom_hooks.insert(0, dict(type='mmnetaug.Watch'))
+        pretrain(config)
+        draws[seed] = [json.dumps(widths) for _, widths in steps]
+        assert sorts == [0, 1]
+        stems = {half: {w['stem.0.conv'] for epoch, w in steps if (epoch >= 2) == half} for half in (False, True)}
+        assert stems[False] & {29, 42} and stems[True] == {16}
+    assert len(set(draws[0])) > 4
+    assert not set(draws[0]) & set(draws[1])
 
 
 def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
@@ -106,6 +163,13 @@ def test_statistics_are_the_mean_over_batches():
     torch.testing.assert_close(norm.running_var[:16], variances.mean(0))
     assert torch.equal(norm.running_mean[16:], outside)
     assert norm.momentum == 0.1
+
+
+def test_broken_logits_score_nothing():
+    metric = TopK()
+    for row in (torch.full((10,), float('nan')), torch.zeros(10)):
+        metric.process(None, [{'logits': row, 'label': torch.tensor(0)}])
+    assert metric.compute_metrics(metric.results) == {'top1': 0.0, 'top5': 0.0}
 
 
 def test_topk_of_hand_made_logits():
@@ -141,7 +205,7 @@ def test_color_jitter_bounds():
 @pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
 def test_every_config_builds_its_model_and_twins_differ_in_netaug_alone(path):
     config = Config.fromfile(path)
-    model = dict(config.model, num_classes=config.num_classes)
+    model = dict(config.model, num_classes=config.num_classes or 20)
     assert model.pop('type') == 'mmnetaug.Classifier'
     network = Classifier(**model).network
     assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
@@ -151,12 +215,17 @@ def test_every_config_builds_its_model_and_twins_differ_in_netaug_alone(path):
         assert config.to_dict() == twin.to_dict()
 
 
-def test_schedule_warms_up_then_falls_to_zero(image_tree):
-    config = pretrain_config(config_for(image_tree, '', 'netaug_mbv2', epochs=155))
-    warmup, cosine = config.param_scheduler
-    assert (warmup.begin, warmup.end) == (0, 5)
-    assert (cosine.begin, cosine.end, cosine.T_max) == (5, 155, 150)
-    assert config.train_cfg.max_epochs == 155
+def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
+    """Six steps an epoch with batches of 8: the rate of 128 images, 0.1, is scaled to 8."""
+    pretrain(pretrain_config(config_for(image_tree, tmp_path, epochs=4, **{'default_hooks.logger.interval': 1})))
+    (log,) = tmp_path.glob('*/vis_data/scalars.json')
+    rates = [record['lr'] for record in map(json.loads, log.read_text().splitlines()) if 'lr' in record]
+    assert len(rates) == 24
+    peak = 0.1 * 8 / 128
+    assert rates[0] == pytest.approx(peak * 1e-3)
+    assert max(rates) == pytest.approx(peak) and rates.index(max(rates)) in (5, 6)
+    expected = [peak / 2 * (1 + np.cos(np.pi * step / 18)) for step in range(18)]
+    assert rates[6:] == pytest.approx(expected, abs=peak * 0.02)
 
 
 # Bad input
@@ -206,7 +275,7 @@ def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
     dataset = ImageFolder(image_tree, 'train', pipeline)
     with pytest.warns(UserWarning, match=rf'{names[0]} is no readable image.*1 such') as caught:
         item = dataset[0]
-    assert any('2 such' in str(warning.message) for warning in caught)
+    assert any('2 such so far' in str(warning.message) for warning in caught)
     assert item['inputs'].shape == (3, 32, 32)
     for path in image_tree.rglob('*.png'):
         path.write_bytes(b'')
@@ -227,4 +296,21 @@ def test_the_tool_prints_the_message_alone(tmp_path):
 
 def test_wrong_config_file(tmp_path):
     with pytest.raises(InputError, match='no config at'):
-        read_config(tmp_path / 'none.py')
+        read_config(tmp_path / 'none.py', 'mmnetaug.Classifier')
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    with pytest.raises(InputError, match='is no config'):
+        read_config(tmp_path / 'broken.py', 'mmnetaug.Classifier')
+    with pytest.raises(InputError, match=r'a config for mmnetaug\.SSDLite.*configs/pretrain'):
+        read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'mmnetaug.Classifier')
+
+
+@pytest.mark.parametrize('batch_size, message', [(64, 'less than one batch of 64'), (1, 'at least 2')])
+def test_batches_that_cannot_be(image_tree, tmp_path, batch_size, message):
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'train_dataloader.batch_size': batch_size})))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
+def test_mixed_precision_without_a_gpu(image_tree, tmp_path):
+    with pytest.raises(InputError, match='leave out --amp'):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'})))

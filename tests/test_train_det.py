@@ -11,9 +11,9 @@ import torch
 from test_detection_data import write_coco, write_voc
 
 from mmnetaug import InputError, build_network
-from mmnetaug.detection import checkpoint_config, detection_config, infer, pretrained_path, train_detector
+from mmnetaug.detection import detection_config, detector_meta, infer, pretrained_path, train_detector
 from mmnetaug.detection import test_detector as evaluate_detector
-from mmnetaug.pretrain import read_config
+from mmnetaug.engine.runtime import read_config
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -32,7 +32,7 @@ def config(data_root, work_dir, **options):
         'val_dataloader.num_workers': 0,
     }
     options = {name.replace('__', '.'): value for name, value in options.items()}
-    result = read_config(CONFIG, {**defaults, **options})
+    result = read_config(CONFIG, 'mmnetaug.SSDLite', {**defaults, **options})
     result.work_dir = str(work_dir)
     return detection_config(result)
 
@@ -66,7 +66,7 @@ def test_train_test_infer(voc, tmp_path):
 
 def read_other(voc, work_dir):
     """The config as it is in the repository, with other data."""
-    other = read_config(CONFIG, {'data_root': str(voc), 'val_dataloader.num_workers': 0})
+    other = read_config(CONFIG, 'mmnetaug.SSDLite', {'data_root': str(voc), 'val_dataloader.num_workers': 0})
     other.work_dir = str(work_dir)
     return other
 
@@ -152,7 +152,7 @@ def test_fewer_images_than_one_batch(voc, tmp_path):
 def test_no_detector_in_a_checkpoint(tmp_path):
     torch.save({'state_dict': {}, 'meta': {'arch': 'mobilenetv2_tiny'}}, tmp_path / 'export.pth')
     with pytest.raises(InputError, match=r'holds no detector: expected .* tools/train.py wrote'):
-        checkpoint_config(tmp_path / 'export.pth')
+        detector_meta(tmp_path / 'export.pth')
 
 
 def test_the_tool_ends_with_the_message_alone(tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from mmnetaug.engine.cpu import keep_freed_memory
 from mmnetaug.errors import run_tool
-from mmnetaug.evaluation.speed import machine, measure_inference, measure_training
+from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.models.archs import get_arch
 from mmnetaug.models.ssdlite import SSDLite
 
@@ -56,7 +56,6 @@ def main() -> None:
             )
             result.update({'inference_size': args.inference, **inference})
         results.append({**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'})
-    print(machine())
     if args.out:
         Path(args.out).parent.mkdir(parents=True, exist_ok=True)
         Path(args.out).write_text(json.dumps(results, indent=2) + '\n')

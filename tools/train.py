@@ -3,13 +3,12 @@
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.dist import is_main_process
 
 from mmnetaug.detection import detection_config, train_detector
+from mmnetaug.engine.runtime import add_run_arguments, run_config
 from mmnetaug.errors import run_tool
-from mmnetaug.pretrain import read_config
 
 
 def main() -> None:
@@ -20,21 +19,10 @@ def main() -> None:
     parser.add_argument('config', help='a file of configs/det')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
     parser.add_argument('--pretrained', help="checkpoint of the backbone, 'netaug', 'baseline', or 'none'")
-    parser.add_argument('--arch', help='another backbone, such as mobilenetv2_tiny')
     parser.add_argument('--size', type=int, help='side of the images in pixels, a multiple of 32')
     parser.add_argument('--classes', nargs='+', help='only these classes')
-    parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
-    parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
     parser.add_argument('--lr', type=float, help='learning rate for 16 images')
-    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/CONFIG)')
-    parser.add_argument('--seed', type=int)
-    parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
-    parser.add_argument('--amp', action='store_true', help='mixed precision')
-    parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, help='change any value: warmup_epochs=1'
-    )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    add_run_arguments(parser)
     args = parser.parse_args()
 
     options = {
@@ -48,14 +36,10 @@ def main() -> None:
         'optim_wrapper.optimizer.lr': args.lr,
         'randomness.seed': args.seed,
     }
-    config = read_config(args.config, {key: value for key, value in options.items() if value is not None})
-    config.merge_from_dict(args.cfg_options)
-    config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
-    config.resume = args.resume
-    config.launcher = args.launcher
-    if args.amp:
-        config.optim_wrapper.type = 'AmpOptimWrapper'
+    config = run_config(args, 'mmnetaug.SSDLite', options)
     result = train_detector(detection_config(config), shlex.join(['python', *sys.argv]))
+    if not is_main_process():
+        return
     scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs: {result["checkpoint"]}')
 

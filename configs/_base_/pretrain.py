@@ -68,9 +68,7 @@ optim_wrapper = dict(
 auto_scale_lr = dict(enable=True, base_batch_size=128)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=None, convert_to_iter_based=True),
-    dict(
-        type='CosineAnnealingLR', by_epoch=True, begin=None, end=None, T_max=None, convert_to_iter_based=True
-    ),
+    dict(type='CosineAnnealingLR', by_epoch=True, begin=None, end=None, T_max=None, convert_to_iter_based=True),
 ]
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=None, val_interval=1)
 val_cfg = dict(type='ValLoop')
@@ -80,7 +78,5 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
 )
 log_processor = dict(window_size=50)
-visualizer = dict(
-    type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
-)
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 randomness = dict(seed=0)

@@ -1,21 +1,24 @@
 """Detection data: any folder in Pascal VOC or COCO layout, with its warts counted instead of fatal."""
 
+import glob
 import json
 import logging
+import math
 import xml.etree.ElementTree as ElementTree
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional, Union
 
+import cv2
 from mmdet.datasets import CocoDataset, XMLDataset
 from mmengine.logging import print_log
 from PIL import Image
 
+from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.JPG', '.JPEG', '.PNG')
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 
 
@@ -40,12 +43,19 @@ class Findings:
             print_log(f'{place}: {len(names)} {reason}: {", ".join(files[:5])}{more}', 'current', logging.WARNING)
 
 
-def image_size(path: Path) -> Optional[tuple[int, int]]:
-    """Width and height in pixels as the image is loaded, from its header; None if it is no image."""
+def image_size(path: Path, decode: bool) -> Optional[tuple[int, int]]:
+    """Width and height in pixels as the image is loaded, or None if it is no image.
+
+    Args:
+        path: of the file.
+        decode: read all of it, not the header alone, so that a truncated image is found.
+    """
+    if not cv2.haveImageReader(str(path)):
+        return None
     try:
         with Image.open(path) as image:
-            image.verify()
-        with Image.open(path) as image:  # verifying leaves nothing to read
+            if decode:
+                image.load()
             width, height = image.size
             turned = image.format == 'JPEG' and image.getexif().get(EXIF_ORIENTATION) in TURNED_BY_90
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
@@ -56,7 +66,7 @@ def image_size(path: Path) -> Optional[tuple[int, int]]:
 def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, name: str) -> Optional[list[float]]:
     """The part of a box (x1, y1, x2, y2 in pixels) inside an image of ``size`` (width, height), or None."""
     x1, y1, x2, y2 = box
-    if x2 <= x1 or y2 <= y1:
+    if not (x2 - x1 >= 1 and y2 - y1 >= 1):  # so that NaN is none either
         findings.add('boxes without area left out', name)
         return None
     inside = [max(x1, 0), max(y1, 0), min(x2, size[0]), min(y2, size[1])]
@@ -125,12 +135,12 @@ class VOCDetection(_Checked, XMLDataset):
 
     def _load_image_info(self, folder: Path, image_id: str) -> Optional[dict]:
         xml_path = folder / 'Annotations' / f'{image_id}.xml'
-        candidates = [folder / 'JPEGImages' / f'{image_id}{suffix}' for suffix in IMAGE_SUFFIXES]
-        path = next((path for path in candidates if path.is_file()), None)
+        candidates = (folder / 'JPEGImages').glob(f'{glob.escape(image_id)}.*')
+        path = next((path for path in candidates if path.suffix.lower() in IMAGE_SUFFIXES), None)
         if path is None:
             self.findings.add('annotations without image left out', xml_path.name)
             return None
-        size = image_size(path)
+        size = image_size(path, decode=self.test_mode)
         if size is None:
             self.findings.add('files that are no images left out', path.name)
             return None
@@ -141,7 +151,7 @@ class VOCDetection(_Checked, XMLDataset):
             tree = ElementTree.parse(xml_path)
             boxes = self._parse_instance_info(tree)
             others = [name for name in object_names(tree) if name not in self.cat2label]
-        except (ElementTree.ParseError, AttributeError, TypeError, ValueError):
+        except (ElementTree.ParseError, AttributeError, TypeError, ValueError, OverflowError):
             self.findings.add('broken annotations left out', xml_path.name)
             return None
         for name in others:
@@ -171,15 +181,18 @@ class COCODetection(_Checked, CocoDataset):
     def load_data_list(self) -> list[dict]:
         return [info for info in super().load_data_list() if info is not None]
 
+    def _missed(self) -> str:
+        return ' (pycocotools counts their objects as missed)' if self.test_mode else ''
+
     def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
         image, boxes = raw_data_info['raw_img_info'], raw_data_info['raw_ann_info']
         path = Path(self.data_prefix['img']) / image['file_name']
         if not path.is_file():
-            self.findings.add('annotations without image left out', image['file_name'])
+            self.findings.add(f'annotations without image left out{self._missed()}', image['file_name'])
             return None
-        size = image_size(path)
+        size = image_size(path, decode=self.test_mode)
         if size is None:
-            self.findings.add('files that are no images left out', image['file_name'])
+            self.findings.add(f'files that are no images left out{self._missed()}', image['file_name'])
             return None
         kept = []
         for annotation in boxes:
@@ -187,7 +200,7 @@ class COCODetection(_Checked, CocoDataset):
             box = usable_box((x, y, x + width, y + height), size, self.findings, image['file_name'])
             if box is not None:
                 bbox = [box[0], box[1], box[2] - box[0], box[3] - box[1]]
-                kept.append({'area': bbox[2] * bbox[3], **annotation, 'bbox': bbox})
+                kept.append({**annotation, 'bbox': bbox, 'area': annotation.get('area') or bbox[2] * bbox[3]})
         image = {**image, 'width': size[0], 'height': size[1]}
         return super().parse_data_info({'raw_img_info': image, 'raw_ann_info': kept})
 
@@ -206,8 +219,8 @@ def find_detection_data(root: Union[str, Path], classes: Optional[Sequence[str]]
     """Recognise the layout of a folder and choose what to train and to test on.
 
     VOC: ``Annotations``, ``JPEGImages`` and ``ImageSets/Main`` in the folder itself, or in ``VOC2007`` and ``VOC2012``
-    below it or below its ``VOCdevkit``. Training takes trainval of all (train where there is none); testing takes
-    test (val where there is none), of VOC2007 where that is one of them: the protocol of the VOC papers.
+    below it or below its ``VOCdevkit``. Testing takes test of VOC2007, or of the only folder; training takes trainval
+    of all: the protocol of the VOC papers. Without a test set they are val and train.
 
     COCO: ``annotations/*.json`` beside the image folders. Training takes the file with "train" in its name, testing
     the one with "val", or else "test".
@@ -262,8 +275,11 @@ def _first_set(folder: Path, names: Sequence[str]) -> tuple[str, str]:
 
 
 def _find_voc(folders: list[Path], classes: Optional[Sequence[str]]) -> dict:
-    train = [_first_set(folder, ('trainval', 'train')) for folder in folders]
     test = [_first_set(folders[0], ('test', 'val'))]
+    # trainval contains val: what is tested on is not trained on
+    train = [
+        _first_set(folder, ('train',) if (str(folder), 'val') in test else ('trainval', 'train')) for folder in folders
+    ]
     names = set()
     for folder, image_set in (*train, *test):
         for image_id in image_set_ids(Path(folder), image_set):
@@ -304,8 +320,14 @@ def _read_coco(root: Path, path: Path) -> tuple[dict, list[str]]:
         content = json.loads(path.read_text())
         categories = [category['name'] for category in content['categories']]
         names = [image['file_name'] for image in content['images']]
+        _check_coco(path, content)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f'{path} is no COCO annotation file ({error!r}): expected images and categories') from error
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f'{path} is no COCO annotation file ({error!r}): expected images with id and file_name, categories with '
+            'id and name, and annotations with id, image_id, category_id and bbox'
+        ) from error
     split = path.stem.replace('instances_', '')
     candidates = [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
     folder = next((folder for folder in candidates if any((folder / name).is_file() for name in names[:20])), None)
@@ -315,6 +337,25 @@ def _read_coco(root: Path, path: Path) -> tuple[dict, list[str]]:
             f'{", ".join(str(folder) for folder in candidates)}'
         )
     return {'ann_file': str(path), 'data_prefix': {'img': str(folder)}}, categories
+
+
+def _check_coco(path: Path, content: dict) -> None:
+    """Refuse annotations that pycocotools would stumble over, and say which of them belong to nothing."""
+    images = {image['id']: image['file_name'] for image in content['images']}
+    categories = {category['id'] for category in content['categories']}
+    findings, ids = Findings(), set()
+    for annotation in content['annotations']:
+        number, box = annotation['id'], annotation['bbox']
+        if number in ids:
+            raise InputError(f'{path} has two annotations with id {number}: expected each to have its own')
+        ids.add(number)
+        if len(box) != 4 or not all(math.isfinite(edge) for edge in box):
+            raise InputError(f'{path}: bbox {box} of annotation {number}: expected [x, y, width, height] in pixels')
+        if annotation['image_id'] not in images:
+            findings.add('annotations without image left out', f'annotation {number}')
+        elif annotation['category_id'] not in categories:
+            findings.add('annotations of an unknown category left out', images[annotation['image_id']])
+    findings.report(str(path))
 
 
 def _choose_classes(existing: list[str], wanted: Optional[Sequence[str]], place: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """Classification images in one folder a class."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +16,7 @@ IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.p
 class ImageFolder(BaseDataset):
     """``data_root/split/CLASS/*.jpg``: class names are folder names, in alphabetical order.
 
-    An image that cannot be decoded is replaced by the next one, with a warning that names and counts it.
+    An image that the pipeline gives up (``LoadImageOrSkip``) is replaced by the next one.
 
     Args:
         data_root: the folder above the splits.
@@ -39,11 +38,8 @@ class ImageFolder(BaseDataset):
         **options: Any,
     ):
         self.folder = Path(data_root) / split
-        self.broken: set[str] = set()
         classes = self._find_classes(num_classes)
-        super().__init__(
-            data_root=data_root, metainfo={'classes': classes}, pipeline=list(pipeline), **options
-        )
+        super().__init__(data_root=data_root, metainfo={'classes': classes}, pipeline=list(pipeline), **options)
 
     def _find_classes(self, num_classes: Optional[int]) -> tuple[str, ...]:
         expected = f'Expected one folder a class: {self.folder}/CLASS/*.jpg'
@@ -54,9 +50,7 @@ class ImageFolder(BaseDataset):
             )
         classes = tuple(sorted(path.name for path in self.folder.iterdir() if path.is_dir()))
         if len(classes) < 2:
-            raise InputError(
-                f'{len(classes)} class folders in {self.folder}: at least 2 are needed. {expected}'
-            )
+            raise InputError(f'{len(classes)} class folders in {self.folder}: at least 2 are needed. {expected}')
         if num_classes not in (None, len(classes)):
             raise InputError(
                 f'{self.folder} has {len(classes)} classes and num_classes is {num_classes}. Complete the data, or '
@@ -68,9 +62,7 @@ class ImageFolder(BaseDataset):
         """One dict an image with ``img_path`` and ``gt_label`` (index of the class)."""
         items = []
         for label, name in enumerate(self.metainfo['classes']):
-            images = sorted(
-                path for path in (self.folder / name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES
-            )
+            images = sorted(path for path in (self.folder / name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
             if not images:
                 raise InputError(
                     f'class folder {self.folder / name} has no images ({", ".join(sorted(IMAGE_SUFFIXES))}). Add '
@@ -84,15 +76,7 @@ class ImageFolder(BaseDataset):
         if idx >= len(self):
             raise IndexError(idx)
         for offset in range(len(self)):
-            position = (idx + offset) % len(self)
-            data = super().prepare_data(position)
+            data = super().prepare_data((idx + offset) % len(self))
             if data is not None:
                 return data
-            path = self.get_data_info(position)['img_path']
-            if path not in self.broken:
-                self.broken.add(path)
-                warnings.warn(
-                    f'{path} is no readable image; the next one takes its place ({len(self.broken)} such so far)',
-                    stacklevel=2,
-                )
         raise InputError(f'none of the {len(self)} images in {self.folder} can be decoded')

@@ -19,9 +19,9 @@ from typing import Optional
 import cv2
 import numpy as np
 
+from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.errors import InputError
 
-IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff')
 DIFFICULT_BELOW = 0.5  # an object of which less is seen is flagged difficult
 SOLID = 128  # a pixel belongs to a sprite from this alpha on
 

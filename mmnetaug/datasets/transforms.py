@@ -2,7 +2,8 @@
 
 import math
 import random
-from typing import Optional
+import warnings
+from typing import Any, Optional
 
 import cv2
 import numpy as np
@@ -15,14 +16,26 @@ from mmnetaug.registry import TRANSFORMS
 
 @TRANSFORMS.register_module()
 class LoadImageOrSkip(LoadImage):
-    """mmcv's ``LoadImageFromFile``, with None for a file that is no image."""
+    """mmcv's ``LoadImageFromFile``, but a file that cannot be decoded gives None and a warning that names it.
+
+    MMEngine's data sets then take another image.
+    """
+
+    def __init__(self, **options: Any):
+        super().__init__(**options)
+        self.broken: set[str] = set()
 
     def transform(self, results: dict) -> Optional[dict]:
         """Add ``img``, (H, W, 3) uint8 BGR."""
+        path = results['img_path']
         try:
             return super().transform(results)
         except (cv2.error, AssertionError, AttributeError, OSError):
             # What an unreadable file raises depends on how far decoding came: mmcv then reads the shape of None.
+            if path not in self.broken:
+                self.broken.add(path)
+                count = f'{len(self.broken)} such so far in this process'
+                warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
             return None
 
 

@@ -1,10 +1,81 @@
-"""What training configs leave open because it follows from their other values or from the machine."""
+"""What pretraining and detection share: from the command line and a config file to MMEngine's runner."""
 
+import argparse
+import json
 import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Optional, Union
 
-from mmengine.config import Config
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.dist import is_main_process
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
 
+from mmnetaug.engine.cpu import prepare_cpu
 from mmnetaug.errors import InputError
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
+    """The options that all tools on MMEngine's runner have in common; :func:`run_config` reads them."""
+    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/CONFIG)')
+    if training:
+        parser.add_argument('--arch', help='another network, such as mobilenetv2_w0.5')
+        parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
+        parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
+        parser.add_argument('--seed', type=int)
+        parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
+        parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={}, help='change any value: warmup_epochs=1'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def run_config(args: argparse.Namespace, model: str, options: dict[str, Any]) -> Config:
+    """The config of a run, as the command line asks for it.
+
+    Args:
+        args: with ``config`` and what :func:`add_run_arguments` adds.
+        model: as in :func:`read_config`.
+        options: dotted key -> value; those that are None change nothing.
+    """
+    config = read_config(args.config, model, {key: value for key, value in options.items() if value is not None})
+    config.merge_from_dict(args.cfg_options)
+    config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
+    config.launcher = args.launcher
+    config.resume = getattr(args, 'resume', False)
+    if getattr(args, 'amp', False):
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+    return config
+
+
+def read_config(path: Union[str, Path], model: str, options: Optional[dict[str, Any]] = None) -> Config:
+    """A config file with ``options`` (dotted keys) merged in.
+
+    Args:
+        path: of the file.
+        model: type of its model: 'mmnetaug.Classifier' or 'mmnetaug.SSDLite'.
+        options: dotted key -> value.
+
+    Raises:
+        InputError: no such file, one that is no config, or one for another kind of model.
+    """
+    folder = 'configs/pretrain' if model == 'mmnetaug.Classifier' else 'configs/det'
+    if not Path(path).is_file():
+        raise InputError(f'no config at {path}: expected a file of {folder}')
+    try:
+        config = Config.fromfile(str(path))
+    except (SyntaxError, OSError, KeyError, AttributeError) as error:
+        raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
+    found = config.get('model', {}).get('type')
+    if found != model:
+        raise InputError(f'{path} is a config for {found}: expected one for {model}, a file of {folder}')
+    config.merge_from_dict(options or {})
+    return config
 
 
 def fill_in_run(config: Config) -> None:
@@ -15,10 +86,16 @@ def fill_in_run(config: Config) -> None:
             ``train_dataloader`` and ``val_dataloader``.
 
     Raises:
-        InputError: ``epochs`` is out of range.
+        InputError: epochs or a batch size out of range.
     """
-    if not isinstance(config.epochs, int) or config.epochs < 1:
-        raise InputError(f'epochs is {config.epochs!r}: expected a whole number of at least 1')
+    for name, value, least in [
+        ('epochs', config.epochs, 1),
+        ('warmup_epochs', config.warmup_epochs, 0),
+        ('training batch size', config.train_dataloader.batch_size, 2),  # normalisation of 1x1 maps needs two
+        ('test batch size', config.val_dataloader.batch_size, 1),
+    ]:
+        if not isinstance(value, int) or value < least:
+            raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
     config.warmup_epochs = min(config.warmup_epochs, config.epochs - 1)
     config.train_cfg.max_epochs = config.epochs
     warmup, cosine = config.param_scheduler
@@ -31,3 +108,75 @@ def fill_in_run(config: Config) -> None:
         if loader.num_workers is None:
             loader.num_workers = min(8, os.cpu_count() or 1)
         loader.persistent_workers = loader.persistent_workers and loader.num_workers > 0
+
+
+def training_runner(config: Config) -> Runner:
+    """MMEngine's runner for a filled-in config with ``work_dir``, ready to train.
+
+    Raises:
+        InputError: the work directory holds a run that is not to be resumed or that has another schedule, mixed
+            precision without a GPU, or fewer images than a batch.
+    """
+    if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
+    _claim_work_dir(config)
+    prepare_cpu(config)
+    if config.get('launcher', 'none') != 'none':
+        # Each process updates normalisation statistics of its own; evaluation needs them to be the same.
+        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='SyncBuffersHook')]
+    runner = Runner.from_cfg(config)
+    loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise InputError(
+            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
+            'smaller --batch-size'
+        )
+    return runner
+
+
+def _claim_work_dir(config: Config) -> None:
+    """Note the schedule in the work directory, and check it against that of a run that is there already."""
+    work_dir, schedule = Path(config.work_dir), {'epochs': config.epochs, 'warmup_epochs': config.warmup_epochs}
+    note = work_dir / 'schedule.json'
+    if (work_dir / 'last_checkpoint').is_file():
+        if not config.get('resume'):
+            raise InputError(
+                f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
+                '--work-dir'
+            )
+        # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
+        if note.is_file() and json.loads(note.read_text()) != schedule:
+            raise InputError(
+                f'{work_dir} was started with {json.loads(note.read_text())}, not {schedule}: resume it with its own '
+                'epochs, or give another --work-dir'
+            )
+    if is_main_process():
+        work_dir.mkdir(parents=True, exist_ok=True)
+        note.write_text(json.dumps(schedule) + '\n')
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """The runner's model without its distributed wrapper."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def write_result(config: Config, result: dict[str, Any], network: nn.Module, meta: Sequence[str]) -> dict[str, Any]:
+    """Write ``export.pth`` and ``result.json`` to the work directory, once for all processes.
+
+    Args:
+        config: of the run.
+        result: plain data.
+        network: what to export.
+        meta: keys of ``result`` that go into the checkpoint too.
+
+    Returns:
+        ``result`` as it will be read from the file.
+    """
+    text = json.dumps(result, indent=2)
+    result = json.loads(text)
+    if is_main_process():
+        work_dir = Path(config.work_dir)
+        state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+        torch.save({'state_dict': state, 'meta': {key: result[key] for key in meta}}, work_dir / 'export.pth')
+        (work_dir / 'result.json').write_text(text + '\n')
+    return result

@@ -25,17 +25,12 @@ class TopK(BaseMetric):
         """Keep the rank of the label of each sample's ``logits`` (num_classes,) and ``label`` ()."""
         logits = torch.stack([sample['logits'] for sample in data_samples])
         labels = torch.stack([sample['label'] for sample in data_samples]).to(logits.device)
-        # Ties count against the network, so that constant logits score nothing.
-        own = logits.gather(1, labels[:, None])
-        ranks = (logits >= own).sum(1)
+        # Ties and NaN count against the network, so that constant or broken logits score nothing.
+        ranks = (~(logits < logits.gather(1, labels[:, None]))).sum(1)
         self.results.extend((int(rank), logits.shape[1]) for rank in ranks)
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         """Top-k accuracies in percent."""
         ranks = torch.tensor([rank for rank, _ in results])
         num_classes = results[0][1]
-        return {
-            f'top{k}': 100 * (ranks <= k).double().mean().item()
-            for k in self.topk
-            if k < num_classes or k == 1
-        }
+        return {f'top{k}': 100 * (ranks <= k).double().mean().item() for k in self.topk if k < num_classes or k == 1}

@@ -1,5 +1,6 @@
 """Several detectors side by side: quality, cost and latency."""
 
+import copy
 import csv
 import json
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from typing import Any, Union
 
 from mmengine.config import Config
 
-from mmnetaug.detection import build_detector, checkpoint_config, test_detector
+from mmnetaug.detection import build_detector, detector_meta, test_detector
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.visualization import plot_ap_against_macs
 
@@ -33,7 +34,7 @@ def benchmark(
 
     Args:
         config: a detection config, for its data set.
-        checkpoints: of ``tools/train.py``.
+        checkpoints: each an ``export.pth`` of ``tools/train.py``.
         names: of the detectors, for table and picture.
         out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there.
 
@@ -41,16 +42,16 @@ def benchmark(
         One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.
     """
     out_dir = Path(out_dir)
+    metas = [detector_meta(checkpoint) for checkpoint in checkpoints]  # a wrong one fails before any work
     rows = []
-    for name, checkpoint in zip(names, checkpoints):
-        trained = checkpoint_config(checkpoint)
-        config_here = config.copy()
-        config_here.work_dir = str(out_dir / 'logs')
-        scores = test_detector(config_here, checkpoint)
-        speed = measure_inference(build_detector(checkpoint), trained.size)
-        rows.append({'name': name, 'arch': trained.arch, 'size': trained.size, **scores, **speed})
+    for name, checkpoint, meta in zip(names, checkpoints, metas):
+        run = copy.deepcopy(config)
+        run.work_dir = str(out_dir / 'logs')
+        scores = test_detector(run, checkpoint)
+        speed = measure_inference(build_detector(checkpoint), meta['size'])
+        rows.append({'name': name, 'arch': meta['arch'], 'size': meta['size'], **scores, **speed})
     out_dir.mkdir(parents=True, exist_ok=True)
-    report = {'machine': machine(), 'data_root': config.data_root, 'detectors': rows}
+    report = {'machine': machine('cpu'), 'data_root': config.data_root, 'detectors': rows}
     (out_dir / 'benchmark.json').write_text(json.dumps(report, indent=2) + '\n')
     with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
         writer = csv.DictWriter(file, rows[0].keys())

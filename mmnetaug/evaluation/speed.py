@@ -1,5 +1,6 @@
 """Speed of training steps and of detectors. Machines are noisy: things are compared in one run, alternating."""
 
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from mmnetaug.models.network import build_network
 from mmnetaug.models.ssdlite import SSDLite
 
 
-def machine() -> dict[str, Any]:
-    """What a figure of speed depends on."""
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or platform.machine()
-    return {'device': device, 'threads': torch.get_num_threads(), 'torch': torch.__version__}
+def machine(device: str) -> dict[str, Any]:
+    """What a figure of speed on this device ('cpu' or 'cuda') depends on."""
+    name = torch.cuda.get_device_name() if device == 'cuda' else f'{platform.machine()}, {os.cpu_count()} cores'
+    return {'device': name, 'threads': torch.get_num_threads(), 'torch': torch.__version__}
 
 
 def _training_step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
@@ -87,7 +88,7 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
         **{f'{name}_images_per_s': round(batch / median(times), 2) for name, times in seconds.items()},
         'plain_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['plain'])), 3),
         'netaug_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['netaug'])), 3),
-        **machine(),
+        **machine(device),
     }
 
 

@@ -13,9 +13,7 @@ ACTIVATIONS = {'relu': nn.ReLU, 'relu6': nn.ReLU6, 'hswish': nn.Hardswish}
 class ConvNormAct(nn.Sequential):
     """``conv`` - ``norm`` - ``act``. (N, C_in, H, W) -> (N, C_out, H', W')."""
 
-    def __init__(
-        self, width_in: int, out: int, kernel: int, stride=1, groups=1, act: Optional[str] = None, norm=True
-    ):
+    def __init__(self, width_in: int, out: int, kernel: int, stride=1, groups=1, act: Optional[str] = None, norm=True):
         super().__init__()
         self.conv = nn.Conv2d(width_in, out, kernel, stride, kernel // 2, groups=groups, bias=not norm)
         if norm:

@@ -120,9 +120,7 @@ class NetAug(Network):
                 )
         self.base = get_arch(arch)
         self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
-        super().__init__(
-            rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes
-        )
+        super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
         self.max_widths = conv_widths(self.arch)
         for module in self.modules():
             # As torch's own lazy modules do: the layer stays what it is and only learns to use a part of itself.
@@ -148,9 +146,7 @@ class NetAug(Network):
             return choices[int(torch.randint(len(choices), (), generator=generator))] if enabled else 1.0
 
         widths = conv_widths(
-            rescale(
-                self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand)
-            )
+            rescale(self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand))
         )
         self.set_widths(widths)
         return widths
@@ -211,11 +207,8 @@ class NetAug(Network):
 
     def export(self) -> Network:
         """The plain tiny network: the leading block of every tensor. Same outputs as the base, bit for bit."""
-        tiny = Network(self.base, self.num_classes)
+        tiny, state = Network(self.base, self.num_classes), self.state_dict()
         tiny.load_state_dict(
-            {
-                name: self.state_dict()[name][tuple(map(slice, tensor.shape))]
-                for name, tensor in tiny.state_dict().items()
-            }
+            {name: state[name][tuple(map(slice, tensor.shape))] for name, tensor in tiny.state_dict().items()}
         )
         return tiny.to(self.classifier.weight.device).train(self.training)

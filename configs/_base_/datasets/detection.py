@@ -12,7 +12,7 @@ train_dataloader = dict(
     dataset=dict(
         filter_cfg=dict(filter_empty_gt=True),
         pipeline=[
-            dict(type='LoadImageFromFile'),
+            dict(type='mmnetaug.LoadImageOrSkip'),
             dict(type='LoadAnnotations', with_bbox=True),
             dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 2)),
             dict(type='MinIoURandomCrop', min_ious=(0.1, 0.3, 0.5, 0.7, 0.9), min_crop_size=0.3),

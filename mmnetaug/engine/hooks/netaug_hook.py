@@ -1,21 +1,18 @@
 """The NetAug schedule in MMEngine's training loop."""
 
+import random
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmnetaug.engine.runtime import bare_model
 from mmnetaug.models.classifier import Classifier
 from mmnetaug.registry import HOOKS
-
-
-def _classifier(runner: Runner) -> Classifier:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 @torch.no_grad()
@@ -56,16 +53,14 @@ class NetAugHook(Hook):
     """Draws an augmented network for each step, sorts channels, and mends statistics before evaluation.
 
     In the first half of the epochs widths and expansions are drawn and the channels are sorted at the start of each
-    epoch; in the second half only expansions are drawn (NetAug paper, section 4.1).
+    epoch; in the second half only expansions are drawn (NetAug paper, section 4.1). A step's draw depends on the
+    run's seed and the step alone, so that all processes, and a resumed run, draw the same.
 
     Args:
-        seed: of the draws. A step's draw depends on this and the step alone, so that all processes, and a
-            resumed run, draw the same.
         statistics_images: training images on which statistics are estimated before an evaluation.
     """
 
-    def __init__(self, seed: int = 0, statistics_images: int = 16000):
-        self.seed = seed
+    def __init__(self, statistics_images: int = 16000):
         self.statistics_images = statistics_images
         self.generator = torch.Generator()
         self.estimated_at = -1
@@ -76,15 +71,16 @@ class NetAugHook(Hook):
 
     def before_train_epoch(self, runner: Runner) -> None:
         if self._first_half(runner):
-            _classifier(runner).network.sort_channels()
+            bare_model(runner).network.sort_channels()
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        model = _classifier(runner)
-        self.generator.manual_seed((self.seed << 32) + runner.iter)
+        model = bare_model(runner)
+        # Hashed, for torch keeps 32 bits of a seed and neighbouring seeds would share their draws.
+        self.generator.manual_seed(random.Random(f'{runner.seed}/{runner.iter}').getrandbits(32))
         model.augmented = model.network.sample(self.generator, width=self._first_half(runner))
         model.network.set_base()
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.estimated_at != runner.iter:
-            estimate_norm_statistics(_classifier(runner), runner.train_dataloader, self.statistics_images)
+            estimate_norm_statistics(bare_model(runner), runner.train_dataloader, self.statistics_images)
             self.estimated_at = runner.iter

@@ -1,0 +1,89 @@
+"""Benchmarks and pictures."""
+
+import csv
+import json
+
+import cv2
+import pytest
+from test_detection_data import write_voc
+from test_train_det import config, read_other
+
+from mmnetaug import InputError
+from mmnetaug.detection import build_detector, train_detector
+from mmnetaug.evaluation.benchmark import benchmark, markdown_table
+from mmnetaug.evaluation.speed import measure_inference, measure_training
+from mmnetaug.visualization import plot_ap_against_macs, plot_curves, read_history
+
+
+@pytest.fixture(scope='module')
+def detector(tmp_path_factory):
+    """A data set and the checkpoint of a detector that was trained on it for a moment."""
+    folder = tmp_path_factory.mktemp('benchmark')
+    images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
+    write_voc(folder / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
+    result = train_detector(config(folder / 'voc', folder / 'run', epochs=1))
+    return folder / 'voc', result
+
+
+def test_table_json_csv_and_picture_agree(detector, tmp_path):
+    voc, result = detector
+    checkpoints = [result['checkpoint']] * 2
+    rows = benchmark(read_other(voc, tmp_path), checkpoints, ['first', 'second'], tmp_path / 'out')
+    assert [row['name'] for row in rows] == ['first', 'second']
+    for name in ('AP50_area', 'AP50_11point', 'macs', 'params', 'head_share'):
+        assert rows[0][name] == rows[1][name] == result[name]
+    assert json.loads((tmp_path / 'out/benchmark.json').read_text())['detectors'] == rows
+    with open(tmp_path / 'out/benchmark.csv') as file:
+        assert [int(row['macs']) for row in csv.DictReader(file)] == [result['macs']] * 2
+    assert (tmp_path / 'out/benchmark.md').read_text() == markdown_table(rows)
+    assert cv2.imread(str(tmp_path / 'out/benchmark.png')).shape[0] > 300
+
+
+def test_latency_contains_nms(detector):
+    _, result = detector
+    speed = measure_inference(build_detector(result['checkpoint']), result['size'], repeats=6)
+    assert speed['latency_ms'] > 0 and 0 < speed['nms_share'] < 1
+
+
+def test_training_speed_has_a_figure_for_each_step():
+    speed = measure_training('mobilenetv2_w0.1', size=32, batch=4, repeats=2)
+    assert all(speed[f'{name}_images_per_s'] > 0 for name in ('plain_nchw', 'plain', 'netaug'))
+    with pytest.raises(InputError, match='batch is 0'):
+        measure_training('mobilenetv2_tiny', 32, 0)
+
+
+def test_markdown_table():
+    rows = [{'name': 'a', 'arch': 'mcunet', 'size': 320, 'AP50': 0.5, 'macs': 2_000_000, 'latency_ms': 12.34}]
+    assert markdown_table(rows).splitlines()[0] == '| detector | arch | size | AP50 | macs | latency_ms |'
+    assert markdown_table(rows).splitlines()[2] == '| a | mcunet | 320 | 0.500 | 2.000e+06 | 12.3 |'
+
+
+def write_log(folder, records):
+    folder.mkdir(parents=True)
+    (folder / 'scalars.json').write_text(''.join(json.dumps(record) + '\n' for record in records))
+
+
+def test_history_joins_resumed_parts(tmp_path):
+    write_log(
+        tmp_path / '20260101_000000/vis_data',
+        [
+            {'epoch': 1, 'step': 10, 'loss': 4.0},
+            {'epoch': 1, 'step': 20, 'loss': 2.0},
+            {'top1': 10.0, 'step': 1},
+            {'epoch': 2, 'step': 30, 'loss': 9.0},  # lost: the run was stopped in this epoch
+        ],
+    )
+    write_log(
+        tmp_path / '20260102_000000/vis_data',
+        [{'epoch': 2, 'step': 30, 'loss': 1.0}, {'top1': 20.0, 'step': 2}],
+    )
+    assert read_history(tmp_path, 'loss') == [(1, 3.0), (2, 1.0)]
+    assert read_history(tmp_path, 'top1') == [(1, 10.0), (2, 20.0)]
+
+
+def test_pictures_are_drawn(tmp_path):
+    rows = [{'name': n, 'series': 's', 'macs': m, 'AP50': a} for n, m, a in [('x', 1e7, 0.4), ('y', 2e7, 0.5)]]
+    assert plot_ap_against_macs(rows, tmp_path / 'ap.svg').read_text().startswith('<?xml')
+    runs = {'baseline': [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 22.0)]], 'NetAug': [[(1, 9.0), (2, 25.0)]]}
+    picture = cv2.imread(str(plot_curves(runs, tmp_path / 'curves.png', 'top-1 (%)')))
+    assert picture.std() > 5
