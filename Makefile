@@ -43,14 +43,14 @@ $(DEMO)/pretrain_%/export.pth: data/shapes/generator.json
 
 $(DEMO)/ssdlite_%/result.json: $(DEMO)/pretrain_%/export.pth
 	$(BIN)/python tools/train.py configs/det/ssdlite_$*_voc.py --data-root data/shapes --arch mobilenetv2_tiny \
-	    --size 192 --epochs 12 --pretrained $< --resume --work-dir $(@D)
+	    --size 160 --epochs 20 --batch-size 8 --pretrained $< --resume --work-dir $(@D)
 
 $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/benchmark.py configs/det/ssdlite_netaug_voc.py --data-root data/shapes --out $(@D) \
-	    $(DEMO)/ssdlite_baseline/epoch_12.pth $(DEMO)/ssdlite_netaug/epoch_12.pth --names baseline NetAug
+	    $(DEMO)/ssdlite_baseline/export.pth $(DEMO)/ssdlite_netaug/export.pth --names baseline NetAug
 
 $(DEMO)/vis/200000.jpg: $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/infer.py data/shapes/VOCdevkit/VOC2007/JPEGImages/200000.jpg \
-	    --checkpoint $(DEMO)/ssdlite_netaug/epoch_12.pth --out-dir $(DEMO) --score-thr 0.15
+	    --checkpoint $(DEMO)/ssdlite_netaug/export.pth --out-dir $(DEMO) --score-thr 0.15
 
 .PRECIOUS: $(DEMO)/pretrain_%/export.pth $(DEMO)/ssdlite_%/result.json

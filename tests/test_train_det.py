@@ -88,7 +88,7 @@ def test_resume(coco, tmp_path):
     again = config(coco, tmp_path / 'run')
     again.resume = True
     resumed = train_detector(again)
-    assert resumed['checkpoint'].endswith('epoch_2.pth') and Path(resumed['checkpoint']).is_file()
+    assert Path(resumed['checkpoint']).is_file() and resumed['epochs'] == 2
     logs = [json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json') for line in path.open()]
     assert sorted(log['epoch'] for log in logs if 'loss' in log) == [1, 2]
 
@@ -136,7 +136,7 @@ def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained
         ({'epochs': 0}, 'epochs is 0'),
         ({'arch': 'mobilenetv9'}, 'mobilenetv9'),
         ({'classes': ['cow']}, 'no class cow'),
-        ({'train_dataloader__batch_size': 1}, 'batch size 1: expected at least 2'),
+        ({'train_dataloader__batch_size': 1}, 'batch size is 1: expected .* at least 2'),
     ],
 )
 def test_wrong_values(voc, tmp_path, options, message):

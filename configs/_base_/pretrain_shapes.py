@@ -2,8 +2,8 @@
 _base_ = './pretrain_cifar100.py'
 input_size = 64
 num_classes = None
-epochs = 10
-train_dataloader = dict(batch_size=64, dataset=dict(data_root='data/shapes/cls'))
+epochs = 8
+train_dataloader = dict(batch_size=32, dataset=dict(data_root='data/shapes/cls'))
 val_dataloader = dict(dataset=dict(data_root='data/shapes/cls'))
 auto_scale_lr = dict(base_batch_size=64)
-default_hooks = dict(logger=dict(interval=20))
+default_hooks = dict(logger=dict(interval=30))

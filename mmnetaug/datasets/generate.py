@@ -110,7 +110,7 @@ def _write_picture(path: Path, image: np.ndarray) -> None:
 def _make_classification(task: tuple) -> None:
     folder, size, *key = task
     rng = np.random.default_rng([0, *key])  # key: seed, split, label, index
-    image, _ = compose(rng, _source, size, size, [key[2]], CLASSIFICATION_SCALE, clutter=2, min_visible=0.6)
+    image, _ = compose(rng, _source, size, size, [key[2]], CLASSIFICATION_SCALE, clutter=1, min_visible=0.6)
     _write_picture(folder / f'{key[-1]:05d}.jpg', vary_photometry(rng, image))
 
 

@@ -1,7 +1,8 @@
 """Procedural objects for data that needs no download: a class is a shape with a texture.
 
 Neither alone is enough: the clutter has the same textures on other shapes, and the same shapes without a
-texture. Colours, proportions, orientation and fineness of the texture are random and say nothing.
+texture. Proportions, orientation and fineness of the texture are random and say nothing. Colour is a hint, so that
+minutes of training show something: each class has a hue, but varies around it by more than to the next classes.
 """
 
 from typing import Optional
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 TEXTURES = ('checked', 'dotted', 'marbled', 'striped')
+HUE_SPREAD = 20  # degrees, standard deviation; classes are 18 apart
 CLASSES = tuple(f'{t}_{s}' for t in TEXTURES for s in ('cross', 'disc', 'square', 'star', 'triangle'))
 
 # outlines as the radii of vertices at equal angles; the cross as corners
@@ -41,11 +43,22 @@ def _outline(rng: np.random.Generator, shape: str) -> np.ndarray:
 
 
 def _texture(
-    rng: np.random.Generator, kind: str, height: int, width: int, period: float, contrast: float = 1
+    rng: np.random.Generator,
+    kind: str,
+    height: int,
+    width: int,
+    period: float,
+    contrast: float = 1,
+    hue: Optional[float] = None,
 ) -> np.ndarray:
-    """A (height, width, 3) uint8 area of texture ``kind`` (or 'plain') in two random colours."""
-    dark = rng.uniform(0, 130, 3).astype(np.float32)
-    light = dark + rng.uniform(50, 125, 3).astype(np.float32)
+    """A (height, width, 3) uint8 area of texture ``kind`` (or 'plain') in two colours, of ``hue`` if given."""
+    if hue is None:
+        dark = rng.uniform(0, 130, 3).astype(np.float32)
+        light = dark + rng.uniform(50, 125, 3).astype(np.float32)
+    else:
+        hues = rng.normal(hue, HUE_SPREAD, 2) % 360
+        hsv = np.array([[[hues[0], rng.uniform(0.4, 1), 0.4], [hues[1], rng.uniform(0.4, 1), 0.9]]], np.float32)
+        dark, light = 255 * cv2.cvtColor(hsv, cv2.COLOR_HSV2BGR)[0]
     first, second = (dark, light) if rng.random() < 0.5 else (light, dark)
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     angle, phase = rng.uniform(0, np.pi, 2).astype(np.float32)
@@ -77,8 +90,10 @@ class ShapeSource:
         return _texture(rng, rng.choice([*TEXTURES, 'plain']), height, width, period, rng.uniform(0.1, 0.4))
 
     def sprite(self, rng: np.random.Generator, label: Optional[int], side: float) -> tuple:
+        hue = None
         if label is not None:
             kind, shape = CLASSES[label].split('_')
+            hue = 360 * label / len(CLASSES)
         elif rng.random() < 0.2:
             kind, shape = 'plain', rng.choice([*_RADII, 'cross'])
         else:
@@ -91,4 +106,4 @@ class ShapeSource:
         fixed_point = np.round((points + 1) * 16).astype(np.int32)
         cv2.fillPoly(alpha, [fixed_point], 255, lineType=cv2.LINE_AA, shift=4)
         period = max(3.0, side * rng.uniform(0.12, 0.3))
-        return _texture(rng, kind, height, width, period), alpha
+        return _texture(rng, kind, height, width, period, hue=hue), alpha
