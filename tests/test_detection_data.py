@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmdet.registry import METRICS
 from mmengine.config import ConfigDict
+from mmengine.dataset import Compose
 
 import mmnetaug.datasets.detection as detection_data
 from mmnetaug import InputError
@@ -216,6 +217,49 @@ def test_folders_that_do_not_do(tmp_path, make, message):
     make(tmp_path / 'data')
     with pytest.raises(InputError, match=message):
         find_detection_data(tmp_path / 'data')
+
+
+def test_without_a_test_set_nothing_is_trained_on_that_is_tested_on(voc):
+    main = voc / 'ImageSets/Main'
+    (main / 'test.txt').unlink()
+    (main / 'train.txt').write_text('a\n')
+    (main / 'val.txt').write_text('b\n')
+    found = find_detection_data(voc)
+    assert found['train']['sets'] == [(str(voc), 'train')]
+    assert found['test']['sets'] == [(str(voc), 'val')]
+
+
+def test_truncated_image_is_left_out_of_testing_and_replaced_in_training(voc):
+    for name in ('a', 'c'):
+        path = voc / f'JPEGImages/{name}.jpg'
+        cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8))
+        path.write_bytes(path.read_bytes()[:900])
+    found = find_detection_data(voc)
+    with pytest.raises(InputError, match='nothing left to evaluate'):
+        load(found, 'test')
+    train = load(found, 'train')
+    train.pipeline = Compose([dict(type='mmnetaug.LoadImageOrSkip')])
+    with pytest.warns(UserWarning, match=r'a\.jpg is no readable image'):
+        assert train[0]['img_path'].endswith('b.jpg')
+
+
+@pytest.mark.parametrize(
+    'change, message',
+    [
+        ({'bbox': None}, 'no COCO annotation file'),
+        ({'bbox': [1, 2, 3]}, 'expected .x, y, width, height.'),
+        ({'bbox': [1, 2, float('nan'), 3]}, 'annotation 1'),
+        ({'id': 2}, 'two annotations with id 2'),
+    ],
+)
+def test_malformed_coco_annotation(tmp_path, change, message):
+    write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 0, 0, 9, 9), (2, 0, 0, 9, 9)]})
+    path = tmp_path / 'annotations/instances_train2017.json'
+    content = json.loads(path.read_text())
+    content['annotations'][0].update(change)
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=message):
+        find_detection_data(tmp_path)
 
 
 def evaluate(images, classes):

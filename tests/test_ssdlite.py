@@ -1,16 +1,15 @@
 """SSDLite: levels, anchors and widths follow the image size and the backbone."""
 
-# ruff: noqa: I001  (mmnetaug makes mmdet importable and comes first)
 import pytest
 import torch
+from mmdet.models.dense_heads import base_dense_head
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.structures import InstanceData
 
 from mmnetaug import InputError, count_macs
 from mmnetaug.models import SSDLite
 from mmnetaug.models.ssdlite import feature_sizes
-
-from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_overlaps
-from mmengine.structures import InstanceData
 
 
 def detector(arch='mobilenetv2_tiny', num_classes=3, size=96):
@@ -114,8 +113,18 @@ def test_learns_one_image():
     assert (overlaps > 0.6).all()
 
 
-def test_worst_case_leaves_few_boxes_to_suppression():
+def test_worst_case_leaves_few_boxes_to_suppression(monkeypatch):
+    """An untrained network scores everything over the threshold: each level passes on its nms_pre best alone."""
+    candidates = []
+    suppress = base_dense_head.batched_nms
+
+    def counting_nms(boxes, *args, **kwargs):
+        candidates.append(len(boxes))
+        return suppress(boxes, *args, **kwargs)
+
+    monkeypatch.setattr(base_dense_head, 'batched_nms', counting_nms)
     model = detector(num_classes=20, size=320).eval()
     with torch.no_grad():
         (found,) = model.predict(torch.randn(1, 3, 320, 320), [sample(320)])
-    assert 0 < len(found.pred_instances) <= 200
+    assert 200 < candidates[0] <= 6 * model.test_cfg.nms_pre < 6 * 400
+    assert 0 < len(found.pred_instances) <= model.test_cfg.max_per_img

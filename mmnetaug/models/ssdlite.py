@@ -151,7 +151,6 @@ class SSDLite(SingleStageDetector):
         batch_inputs = batch_inputs.contiguous(memory_format=torch.channels_last)
         expansions = []
         expand = self.backbone.stages[-1][0].expand
-        hook = expand.register_forward_hook(lambda module, inputs, output: expansions.append(output))
-        features = self.backbone(batch_inputs)
-        hook.remove()
+        with expand.register_forward_hook(lambda module, inputs, output: expansions.append(output)):
+            features = self.backbone(batch_inputs)
         return self.neck((*expansions, *features))
