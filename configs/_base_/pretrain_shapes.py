@@ -2,7 +2,7 @@
 _base_ = './pretrain_cifar100.py'
 input_size = 64
 num_classes = None
-epochs = 8
+epochs = 10
 train_dataloader = dict(batch_size=32, dataset=dict(data_root='data/shapes/cls'))
 val_dataloader = dict(dataset=dict(data_root='data/shapes/cls'))
 auto_scale_lr = dict(base_batch_size=64)
