@@ -2,6 +2,7 @@
 
 from typing import Optional
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,8 +91,9 @@ class ElasticConv2d(nn.Conv2d):
         else:
             weight, groups, width = self.weight[: self.width, :width_in], 1, self.width
         bias = None if self.bias is None else self.bias[:width]
-        # Contiguous, so that the same kernel runs, with the same rounding, as in the exported network.
-        weight = weight.contiguous()
+        # In the layout of the whole, so that the same kernel runs, with the same rounding, as in the export.
+        channels_last = self.weight.stride(1) == 1 and self.weight.stride(3) == self.weight.shape[1]
+        weight = weight.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, groups)
 
 
