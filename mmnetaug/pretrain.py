@@ -26,14 +26,6 @@ def pretrain_config(config: Config) -> Config:
     if not isinstance(config.input_size, int) or config.input_size < 32:
         raise InputError(f'input_size is {config.input_size!r}: expected a whole number of at least 32')
     get_arch(config.model.arch)
-    if config.num_classes is None:
-        config.num_classes = len(ImageFolder(**_folder(config, 'train'), lazy_init=True).metainfo['classes'])
-    config.model.num_classes = config.num_classes
-    for loader in (config.train_dataloader, config.val_dataloader):
-        loader.dataset.num_classes = config.num_classes
-        for transform in loader.dataset.pipeline:
-            if 'size' in transform:
-                transform.size = config.input_size
     train, val = (ImageFolder(**_folder(config, split), lazy_init=True) for split in ('train', 'val'))
     if train.metainfo['classes'] != val.metainfo['classes']:
         different = sorted(set(train.metainfo['classes']) ^ set(val.metainfo['classes']))
@@ -41,6 +33,12 @@ def pretrain_config(config: Config) -> Config:
             f'{train.folder} and {val.folder} have different classes, first {", ".join(different[:5])}: expected '
             'the same class folders in both'
         )
+    config.num_classes = config.model.num_classes = len(train.metainfo['classes'])
+    for loader in (config.train_dataloader, config.val_dataloader):
+        loader.dataset.num_classes = config.num_classes
+        for transform in loader.dataset.pipeline:
+            if 'size' in transform:
+                transform.size = config.input_size
     return config
 
 
