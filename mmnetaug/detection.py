@@ -4,6 +4,7 @@ import warnings
 from pathlib import Path
 from typing import Any, Optional, Union
 
+from mmdet.models.detectors import SingleStageDetector
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 from torch import nn
@@ -16,7 +17,7 @@ from mmnetaug.engine.runtime import bare_model, fill_in_run, training_runner, wr
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
-from mmnetaug.models.ssdlite import SSDLite, feature_sizes
+from mmnetaug.models.ssdlite import check_size
 from mmnetaug.registry import MODELS
 
 # Architecture -> ending of its files in configs/pretrain.
@@ -28,7 +29,7 @@ PRETRAIN_CONFIGS = {
     'mcunet': 'mcunet',
 }
 # What export.pth says of its detector.
-EXPORTED = ('arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
+EXPORTED = ('head', 'arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
 DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
 # Name of a metric in result.json -> its key in MMEngine's logs.
 METRICS = {
@@ -73,13 +74,14 @@ def detection_config(config: Config) -> Config:
     """Fill in what follows from the top-level values of a detection config.
 
     ``arch``, ``size`` and ``pretrained`` go to the model, ``size`` to the transforms, ``data_root`` and ``classes`` to
-    data sets and evaluators, ``epochs`` and ``warmup_epochs`` to the schedule.
+    data sets and evaluators, ``epochs`` and ``warmup_epochs`` to the schedule. ``multi_scale``, a range relative to
+    ``size``, makes batches of several sizes; ``mixup`` adds detection mixup.
 
     Raises:
         InputError: a value out of range, or a data set or a checkpoint that is not there or does not fit.
     """
     fill_in_run(config)
-    feature_sizes(config.size)
+    check_size(config.size)
     config.arch = get_arch(config.arch).name
     data = find_detection_data(config.data_root, config.classes)
     checkpoint = pretrained_path(config.pretrained, config.arch)
@@ -89,15 +91,47 @@ def detection_config(config: Config) -> Config:
         config.model.backbone.init_cfg = {'type': 'Pretrained', 'checkpoint': checkpoint}
     config.model.size = config.size
     config.model.num_classes = len(config.classes)
-    for loader, arguments in [(config.train_dataloader, data['train']), (config.val_dataloader, data['test'])]:
+    largest = _add_multi_scale(config) if config.get('multi_scale') else config.size
+    for loader, arguments, size in [
+        (config.train_dataloader, data['train'], largest),
+        (config.val_dataloader, data['test'], config.size),
+    ]:
         loader.dataset.update(type=DATASETS[data['layout']], metainfo={'classes': config.classes}, **arguments)
         for transform in loader.dataset.pipeline:
             if transform.type == 'Resize':
-                transform.scale = (config.size, config.size)
+                transform.scale = (size, size)
+    if config.mixup:
+        _add_mixup(config)
     config.val_evaluator = evaluators(data)
     config.test_dataloader, config.test_evaluator = config.val_dataloader, config.val_evaluator
     config.layout = data['layout']
     return config
+
+
+def _add_multi_scale(config: Config) -> int:
+    """Have batches resized to multiples of 32 within the range; returns the largest, which images come in."""
+    smallest, largest = (max(96, 32 * round(config.size * factor / 32)) for factor in config.multi_scale)
+    config.model.data_preprocessor.batch_augments = [
+        {'type': 'mmdet.BatchSyncRandomResize', 'random_size_range': (smallest, largest), 'size_divisor': 32}
+    ]
+    return largest
+
+
+def _add_mixup(config: Config) -> None:
+    """Mix images after loading, carry the weights of their boxes to the head, and stop in time."""
+    dataset = config.train_dataloader.dataset
+    load, annotations, *augmentation, _ = dataset.pipeline
+    dataset.pipeline = [load, annotations]
+    config.train_dataloader.dataset = {
+        'type': 'mmdet.MultiImageMixDataset',
+        'dataset': dataset,
+        'pipeline': [
+            {'type': 'mmnetaug.DetectionMixup'},
+            {'type': 'mmnetaug.KeepWeights', 'transforms': augmentation},
+            {'type': 'mmnetaug.PackWeightedDetInputs'},
+        ],
+    }
+    config.custom_hooks = [*config.get('custom_hooks', []), {'type': 'mmnetaug.MixupSwitchHook'}]
 
 
 def evaluators(data: dict) -> list[dict]:
@@ -143,7 +177,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     runner = training_runner(config)
     cost = describe_detector(bare_model(runner), config.size)
     runner.logger.info(
-        f'{config.arch} with SSDLite at {config.size} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
+        f'{config.arch} with {_head(config.model)} at {config.size} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
         f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
         f'{len(config.classes)} classes: {", ".join(config.classes)}'
     )
@@ -152,6 +186,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     model = config.model.to_dict()
     model['backbone'].pop('init_cfg', None)
     result = {
+        'head': _head(config.model),
         'arch': config.arch,
         'size': config.size,
         'classes': list(config.classes),
@@ -162,6 +197,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'test_images': len(runner.val_dataloader.dataset),
         'epochs': config.epochs,
         'batch_size': config.train_dataloader.batch_size,
+        'mixup': config.mixup,
         'seed': runner.seed,
         'command': command,
         'checkpoint': str(Path(config.work_dir) / 'export.pth'),
@@ -172,21 +208,28 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     return write_result(config, result, bare_model(runner), EXPORTED)
 
 
-def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any]:
+def test_detector(config: Config, checkpoint: Union[str, Path], size: Optional[int] = None) -> dict[str, Any]:
     """Evaluate a checkpoint of :func:`train_detector`; it brings its own network, image size and classes.
 
     Args:
         config: a detection config; its ``data_root``, loaders and ``work_dir`` are used.
         checkpoint: path of the checkpoint.
+        size: side of the images in pixels, where it is another one than in training. YOLOv3 alone can do that.
 
     Returns:
-        AP as in :func:`train_detector`, MACs and parameters.
+        AP as in :func:`train_detector`, MACs and parameters, and ``head``, ``arch``, ``size`` and ``seed``.
 
     Raises:
-        InputError: no detector in the checkpoint, or the data set has other classes.
+        InputError: no detector in the checkpoint, one that has no other size, or the data set has other classes.
     """
     trained = detector_meta(checkpoint)
-    config.merge_from_dict({**{key: trained[key] for key in ('arch', 'size', 'classes')}, 'pretrained': None})
+    size = size or trained['size']
+    if size != trained['size'] and _head(trained['model']) == 'SSDLite':
+        raise InputError(
+            f'{checkpoint} is an SSDLite for {trained["size"]} px, which has anchors and levels for no other size: '
+            f'leave out --size, or train one with --size {size}'
+        )
+    config.merge_from_dict({'arch': trained['arch'], 'classes': trained['classes'], 'size': size, 'pretrained': None})
     config = detection_config(config)
     if list(config.classes) != trained['classes']:
         raise InputError(
@@ -197,7 +240,12 @@ def test_detector(config: Config, checkpoint: Union[str, Path]) -> dict[str, Any
     prepare_cpu(config)
     runner = Runner.from_cfg(config)
     _load(bare_model(runner), checkpoint)
-    return {**_named(runner.test(), config.layout), **describe_detector(bare_model(runner), config.size)}
+    return {
+        **{key: trained[key] for key in ('head', 'arch', 'seed')},
+        'size': size,
+        **_named(runner.test(), config.layout),
+        **describe_detector(bare_model(runner), size),
+    }
 
 
 def detector_meta(checkpoint: Union[str, Path]) -> dict[str, Any]:
@@ -212,7 +260,7 @@ def detector_meta(checkpoint: Union[str, Path]) -> dict[str, Any]:
     return dict(meta)
 
 
-def build_detector(checkpoint: Union[str, Path]) -> SSDLite:
+def build_detector(checkpoint: Union[str, Path]) -> SingleStageDetector:
     """The detector in an ``export.pth`` of :func:`train_detector`, on the CPU, in evaluation mode.
 
     Raises:
@@ -278,6 +326,10 @@ def infer(
         inferencer = DetInferencer(config, weights=str(checkpoint), palette='coco', show_progress=False)
         inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
     return [Path(out_dir) / 'vis' / Path(path).name for path in usable]
+
+
+def _head(model: dict[str, Any]) -> str:
+    return model['type'].rpartition('.')[2]
 
 
 def _named(metrics: dict[str, float], layout: str) -> dict[str, float]:

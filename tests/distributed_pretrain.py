@@ -32,7 +32,7 @@ class Record(Hook):
 
 def main():
     data_root, work_dir = sys.argv[1:]
-    config = read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py', 'mmnetaug.Classifier')
+    config = read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py', 'pretrain')
     config.merge_from_dict(
         {
             'num_classes': 2,

@@ -31,7 +31,7 @@ def config_for(images, work_dir, name='netaug_mbv2_tiny_cifar100', **options):
     """A run of seconds on the images of the fixture."""
     config = read_config(
         ROOT / f'configs/pretrain/{name}.py',
-        'mmnetaug.Classifier',
+        'pretrain',
         {
             'train_dataloader.dataset.data_root': str(images),
             'val_dataloader.dataset.data_root': str(images),
@@ -296,12 +296,12 @@ def test_the_tool_prints_the_message_alone(tmp_path):
 
 def test_wrong_config_file(tmp_path):
     with pytest.raises(InputError, match='no config at'):
-        read_config(tmp_path / 'none.py', 'mmnetaug.Classifier')
+        read_config(tmp_path / 'none.py', 'pretrain')
     (tmp_path / 'broken.py').write_text('model = dict(')
     with pytest.raises(InputError, match='is no config'):
-        read_config(tmp_path / 'broken.py', 'mmnetaug.Classifier')
+        read_config(tmp_path / 'broken.py', 'pretrain')
     with pytest.raises(InputError, match=r'a config for mmnetaug\.SSDLite.*configs/pretrain'):
-        read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'mmnetaug.Classifier')
+        read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'pretrain')
 
 
 @pytest.mark.parametrize('batch_size, message', [(64, 'less than one batch of 64'), (1, 'at least 2')])

@@ -32,7 +32,7 @@ def config(data_root, work_dir, **options):
         'val_dataloader.num_workers': 0,
     }
     options = {name.replace('__', '.'): value for name, value in options.items()}
-    result = read_config(CONFIG, 'mmnetaug.SSDLite', {**defaults, **options})
+    result = read_config(CONFIG, 'det', {**defaults, **options})
     result.work_dir = str(work_dir)
     return detection_config(result)
 
@@ -66,7 +66,7 @@ def test_train_test_infer(voc, tmp_path):
 
 def read_other(voc, work_dir):
     """The config as it is in the repository, with other data."""
-    other = read_config(CONFIG, 'mmnetaug.SSDLite', {'data_root': str(voc), 'val_dataloader.num_workers': 0})
+    other = read_config(CONFIG, 'det', {'data_root': str(voc), 'val_dataloader.num_workers': 0})
     other.work_dir = str(work_dir)
     return other
 

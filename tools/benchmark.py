@@ -23,7 +23,7 @@ def main() -> None:
     names = args.names or [Path(checkpoint).resolve().parent.name for checkpoint in args.checkpoints]
     if len(names) != len(args.checkpoints):
         raise InputError(f'{len(names)} names for {len(args.checkpoints)} checkpoints: expected one for each')
-    config = read_config(args.config, 'mmnetaug.SSDLite', {'data_root': args.data_root} if args.data_root else None)
+    config = read_config(args.config, 'det', {'data_root': args.data_root} if args.data_root else None)
     rows = benchmark(config, args.checkpoints, names, args.out)
     print(f'{markdown_table(rows)}\nTable, JSON, CSV and picture are in {args.out}')
 

@@ -27,7 +27,7 @@ def main() -> None:
         'train_dataloader.batch_size': args.batch_size,
         'randomness.seed': args.seed,
     }
-    config = run_config(args, 'mmnetaug.Classifier', options)
+    config = run_config(args, 'pretrain', options)
     result = pretrain(pretrain_config(config))
     if is_main_process():
         print(f'top-1 {result["top1"]:.2f}%, {result["macs"] / 1e6:.2f} M MACs: {config.work_dir}/export.pth')

@@ -2,8 +2,10 @@
 
 import argparse
 
+from mmengine.dist import is_main_process
+
 from mmnetaug.detection import test_detector
-from mmnetaug.engine.runtime import add_run_arguments, run_config
+from mmnetaug.engine.runtime import RESULT_VERSION, add_run_arguments, run_config, write_json
 from mmnetaug.errors import run_tool
 
 
@@ -15,13 +17,17 @@ def main() -> None:
     parser.add_argument('config', help="a file of configs/det; network, image size and classes are the checkpoint's")
     parser.add_argument('checkpoint', help='the export.pth that tools/train.py wrote')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
+    parser.add_argument('--size', type=int, help='another side of the images in pixels (YOLOv3 only)')
+    parser.add_argument('--out', help='JSON file for the result')
     add_run_arguments(parser, training=False)
     args = parser.parse_args()
 
-    config = run_config(args, 'mmnetaug.SSDLite', {'data_root': args.data_root})
-    result = test_detector(config, args.checkpoint)
+    config = run_config(args, 'det', {'data_root': args.data_root})
+    result = test_detector(config, args.checkpoint, args.size)
     scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs')
+    if args.out and is_main_process():
+        write_json(args.out, {'version': RESULT_VERSION, **result})
 
 
 if __name__ == '__main__':

@@ -1,4 +1,4 @@
-"""Train SSDLite on any folder in Pascal VOC or COCO layout."""
+"""Train SSDLite or YOLOv3 on any folder in Pascal VOC or COCO layout."""
 
 import argparse
 import shlex
@@ -21,7 +21,12 @@ def main() -> None:
     parser.add_argument('--pretrained', help="checkpoint of the backbone, 'netaug', 'baseline', or 'none'")
     parser.add_argument('--size', type=int, help='side of the images in pixels, a multiple of 32')
     parser.add_argument('--classes', nargs='+', help='only these classes')
-    parser.add_argument('--lr', type=float, help='learning rate for 16 images')
+    parser.add_argument(
+        '--mixup',
+        action=argparse.BooleanOptionalAction,
+        help='detection mixup, whatever the config says',
+    )
+    parser.add_argument('--lr', type=float, help='learning rate for 16 images (YOLOv3: 64)')
     add_run_arguments(parser)
     args = parser.parse_args()
 
@@ -31,12 +36,13 @@ def main() -> None:
         'arch': args.arch,
         'size': args.size,
         'classes': args.classes,
+        'mixup': args.mixup,
         'epochs': args.epochs,
         'train_dataloader.batch_size': args.batch_size,
         'optim_wrapper.optimizer.lr': args.lr,
         'randomness.seed': args.seed,
     }
-    config = run_config(args, 'mmnetaug.SSDLite', options)
+    config = run_config(args, 'det', options)
     result = train_detector(detection_config(config), shlex.join(['python', *sys.argv]))
     if not is_main_process():
         return

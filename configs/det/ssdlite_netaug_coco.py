@@ -1,3 +1,3 @@
 # SSDLite on MobileNetV2 w0.35 pretrained with NetAug, on COCO.
-_base_ = ['../_base_/models/ssdlite.py', '../_base_/datasets/coco_det.py', '../_base_/schedules/det.py']
+_base_ = './ssdlite_baseline_coco.py'
 pretrained = 'netaug'

@@ -2,6 +2,7 @@
 
 from mmnetaug.datasets.detection import COCODetection, VOCDetection
 from mmnetaug.datasets.image_folder import ImageFolder
+from mmnetaug.datasets.mixup import DetectionMixup, KeepWeights, PackWeightedDetInputs
 from mmnetaug.datasets.transforms import (
     ColorJitter,
     LoadImageOrSkip,
@@ -13,9 +14,12 @@ from mmnetaug.datasets.transforms import (
 __all__ = [
     'COCODetection',
     'ColorJitter',
+    'DetectionMixup',
     'ImageFolder',
+    'KeepWeights',
     'LoadImageOrSkip',
     'PackClassification',
+    'PackWeightedDetInputs',
     'RandomResizedCrop',
     'ResizeCenterCrop',
     'VOCDetection',

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 TEXTURES = ('checked', 'dotted', 'marbled', 'striped')
-HUE_SPREAD = 20  # degrees, standard deviation; classes are 18 apart
+HUE_SPREAD = 7  # degrees, standard deviation; classes are 18 apart
 CLASSES = tuple(f'{t}_{s}' for t in TEXTURES for s in ('cross', 'disc', 'square', 'star', 'triangle'))
 
 # outlines as the radii of vertices at equal angles; the cross as corners

@@ -35,15 +35,20 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
-def run_config(args: argparse.Namespace, model: str, options: dict[str, Any]) -> Config:
+RESULT_VERSION = 1  # of result.json; another one is read differently
+# Folder of configs -> types of the models that its files are for.
+KINDS = {'pretrain': ('mmnetaug.Classifier',), 'det': ('mmnetaug.SSDLite', 'mmnetaug.YOLOv3')}
+
+
+def run_config(args: argparse.Namespace, kind: str, options: dict[str, Any]) -> Config:
     """The config of a run, as the command line asks for it.
 
     Args:
         args: with ``config`` and what :func:`add_run_arguments` adds.
-        model: as in :func:`read_config`.
+        kind: as in :func:`read_config`.
         options: dotted key -> value; those that are None change nothing.
     """
-    config = read_config(args.config, model, {key: value for key, value in options.items() if value is not None})
+    config = read_config(args.config, kind, {key: value for key, value in options.items() if value is not None})
     config.merge_from_dict(args.cfg_options)
     config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
     config.launcher = args.launcher
@@ -53,18 +58,18 @@ def run_config(args: argparse.Namespace, model: str, options: dict[str, Any]) ->
     return config
 
 
-def read_config(path: Union[str, Path], model: str, options: Optional[dict[str, Any]] = None) -> Config:
+def read_config(path: Union[str, Path], kind: str, options: Optional[dict[str, Any]] = None) -> Config:
     """A config file with ``options`` (dotted keys) merged in.
 
     Args:
         path: of the file.
-        model: type of its model: 'mmnetaug.Classifier' or 'mmnetaug.SSDLite'.
+        kind: 'pretrain' or 'det', the folder of its kind in ``configs``.
         options: dotted key -> value.
 
     Raises:
         InputError: no such file, one that is no config, or one for another kind of model.
     """
-    folder = 'configs/pretrain' if model == 'mmnetaug.Classifier' else 'configs/det'
+    folder = f'configs/{kind}'
     if not Path(path).is_file():
         raise InputError(f'no config at {path}: expected a file of {folder}')
     try:
@@ -72,8 +77,9 @@ def read_config(path: Union[str, Path], model: str, options: Optional[dict[str, 
     except (SyntaxError, OSError, KeyError, AttributeError) as error:
         raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
     found = config.get('model', {}).get('type')
-    if found != model:
-        raise InputError(f'{path} is a config for {found}: expected one for {model}, a file of {folder}')
+    if found not in KINDS[kind]:
+        expected = ' or '.join(KINDS[kind])
+        raise InputError(f'{path} is a config for {found}: expected one for {expected}, a file of {folder}')
     config.merge_from_dict(options or {})
     return config
 
@@ -82,8 +88,8 @@ def fill_in_run(config: Config) -> None:
     """Fill in the lengths of the schedule and the number of workers.
 
     Args:
-        config: with ``epochs``, ``warmup_epochs``, a warm-up and a cosine in ``param_scheduler``, ``train_cfg``,
-            ``train_dataloader`` and ``val_dataloader``.
+        config: with ``epochs``, ``warmup_epochs``, ``train_cfg``, ``train_dataloader``, ``val_dataloader``, and in
+            ``param_scheduler`` a warm-up and a cosine or steps; with these, ``steps`` as shares of all epochs.
 
     Raises:
         InputError: epochs or a batch size out of range.
@@ -98,12 +104,15 @@ def fill_in_run(config: Config) -> None:
             raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
     config.warmup_epochs = min(config.warmup_epochs, config.epochs - 1)
     config.train_cfg.max_epochs = config.epochs
-    warmup, cosine = config.param_scheduler
-    warmup.end = cosine.begin = config.warmup_epochs
-    cosine.end = config.epochs
-    cosine.T_max = config.epochs - config.warmup_epochs
+    warmup, main = config.param_scheduler
+    warmup.end = config.warmup_epochs
+    if main.type == 'MultiStepLR':
+        main.milestones = [round(config.epochs * step) for step in config.steps]
+    else:
+        main.begin, main.end = config.warmup_epochs, config.epochs
+        main.T_max = config.epochs - config.warmup_epochs
     if not config.warmup_epochs:
-        config.param_scheduler = [cosine]
+        config.param_scheduler = [main]
     for loader in (config.train_dataloader, config.val_dataloader):
         if loader.num_workers is None:
             loader.num_workers = min(8, os.cpu_count() or 1)
@@ -160,6 +169,15 @@ def bare_model(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
+def write_json(path: Union[str, Path], content: dict[str, Any]) -> None:
+    """Write a JSON file that is there whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial')
+    partial.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(partial, path)
+
+
 def write_result(config: Config, result: dict[str, Any], network: nn.Module, meta: Sequence[str]) -> dict[str, Any]:
     """Write ``export.pth`` and ``result.json`` to the work directory, once for all processes.
 
@@ -172,11 +190,12 @@ def write_result(config: Config, result: dict[str, Any], network: nn.Module, met
     Returns:
         ``result`` as it will be read from the file.
     """
-    text = json.dumps(result, indent=2)
-    result = json.loads(text)
+    result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))
     if is_main_process():
         work_dir = Path(config.work_dir)
         state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
-        torch.save({'state_dict': state, 'meta': {key: result[key] for key in meta}}, work_dir / 'export.pth')
-        (work_dir / 'result.json').write_text(text + '\n')
+        partial = work_dir / 'export.pth.partial'
+        torch.save({'state_dict': state, 'meta': {key: result[key] for key in meta}}, partial)
+        os.replace(partial, work_dir / 'export.pth')
+        write_json(work_dir / 'result.json', result)
     return result

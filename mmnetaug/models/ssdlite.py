@@ -7,6 +7,7 @@ from mmdet.models.dense_heads import SSDHead
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.models.necks import SSDNeck
 from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
 from torch import Tensor
 
 from mmnetaug.errors import InputError
@@ -54,12 +55,17 @@ def feature_sizes(size: int) -> list[int]:
     Raises:
         InputError: ``size`` is no multiple of 32 or below 96.
     """
-    if size < 96 or size % 32:
-        raise InputError(f'image size {size}: expected a multiple of 32 of at least 96, such as 320')
+    check_size(size)
     sides = [size // 16, size // 32]
     while len(sides) < MAX_LEVELS and sides[-1] > 1:
         sides.append((sides[-1] + 1) // 2)
     return sides
+
+
+def check_size(size: int) -> None:
+    """Raise :class:`InputError` unless images of ``size`` pixels fit the strides of our detectors."""
+    if size < 96 or size % 32:
+        raise InputError(f'image size {size}: expected a multiple of 32 of at least 96, such as 320')
 
 
 def anchor_generator(size: int) -> dict:
@@ -79,6 +85,25 @@ def anchor_generator(size: int) -> dict:
         'min_sizes': anchors[:-1],
         'max_sizes': anchors[1:],
     }
+
+
+class SSDLiteHead(SSDHead):
+    """mmdet's head; with detection mixup an object's weight weighs the losses of its anchors (arXiv 1902.04103).
+
+    ``gt_instances.weights`` (n,) holds it; where that is absent every weight is 1.
+    """
+
+    def _get_targets_single(
+        self, flat_anchors: Tensor, valid_flags: Tensor, gt_instances: InstanceData, *args, **kwargs
+    ) -> tuple:
+        targets = super()._get_targets_single(flat_anchors, valid_flags, gt_instances, *args, **kwargs)
+        labels, label_weights, _, bbox_weights, _, _, sampling = targets
+        if 'weights' in gt_instances:
+            weights = gt_instances.weights[sampling.pos_assigned_gt_inds]
+            objects = labels < self.num_classes  # in the order of sampling.pos_inds
+            label_weights[objects] *= weights
+            bbox_weights[objects] *= weights[:, None]
+        return targets
 
 
 @MODELS.register_module()
@@ -130,7 +155,7 @@ class SSDLite(SingleStageDetector):
             init_cfg={'type': 'Kaiming', 'layer': 'Conv2d', 'nonlinearity': 'relu'},
             **layers,
         )
-        self.bbox_head = SSDHead(
+        self.bbox_head = SSDLiteHead(
             num_classes=num_classes,
             in_channels=widths,
             anchor_generator=anchors,

@@ -1,6 +1,7 @@
-# The SSD recipe on any folder in VOC or COCO layout. tools/train.py finds the data sets in data_root and fills in
+# SSD's augmentation on any folder in VOC or COCO layout. tools/train.py finds the data sets in data_root and fills in
 # them, their evaluators, the image size and the number of workers.
 data_root = None
+mixup = False  # detection mixup (arXiv 1902.04103) until the last tenth of training
 classes = None  # all that the annotations name, or a list of some
 
 train_dataloader = dict(

@@ -1,0 +1,3 @@
+# SSDLite on MobileNetV2 w0.35 with baseline pretraining, with detection mixup, on Pascal VOC.
+_base_ = './ssdlite_baseline_voc.py'
+mixup = True

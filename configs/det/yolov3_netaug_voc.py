@@ -1,0 +1,3 @@
+# YOLOv3 on MobileNetV2 w0.35 pretrained with NetAug, on Pascal VOC.
+_base_ = './yolov3_baseline_voc.py'
+pretrained = 'netaug'

@@ -1,0 +1,215 @@
+"""Detection mixup: images, boxes, their weights through transforms and into the losses, and when it stops."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.registry import init_default_scope
+from test_detection_data import write_voc
+from test_ssdlite import detector as ssdlite
+from test_ssdlite import sample
+from test_train_det import config
+from test_yolov3 import detector as yolov3
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, Dataset
+
+from mmnetaug.datasets import DetectionMixup, KeepWeights
+from mmnetaug.detection import train_detector
+from mmnetaug.engine.hooks import MixupSwitchHook
+from mmnetaug.registry import DATASETS
+
+
+def image(path, value, shape, boxes, labels):
+    return {
+        'img_path': path,
+        'img': np.full((*shape, 3), value, np.uint8),
+        'img_shape': shape,
+        'gt_bboxes': HorizontalBoxes(np.array(boxes, np.float32).reshape(-1, 4)),
+        'gt_bboxes_labels': np.array(labels, np.int64),
+        'gt_ignore_flags': np.zeros(len(labels), bool),
+    }
+
+
+def mix(monkeypatch, share, first, second):
+    monkeypatch.setattr(np.random, 'beta', lambda a, b: share if a == b == 1.5 else None)
+    return DetectionMixup().transform({**first, 'mix_results': [second]})
+
+
+def test_canvas_and_boxes_by_hand(monkeypatch):
+    first = image('a', 100, (2, 3), [[0, 0, 2, 2]], [4])
+    second = image('b', 41, (3, 2), [[0, 1, 2, 3], [1, 1, 2, 2]], [5, 6])
+    mixed = mix(monkeypatch, 0.25, first, second)
+    # both: 25 + 30.75; the first alone: 25; the second alone: 30.75; neither: 0
+    assert mixed['img'][:, :, 0].tolist() == [[56, 56, 25], [56, 56, 25], [31, 31, 0]]
+    assert mixed['img'].dtype == np.uint8 and mixed['img_shape'] == (3, 3)
+    assert mixed['gt_bboxes'].tensor.tolist() == [[0, 0, 2, 2], [0, 1, 2, 3], [1, 1, 2, 2]]
+    assert mixed['gt_bboxes_labels'].tolist() == [4, 5, 6] and len(mixed['gt_ignore_flags']) == 3
+    np.testing.assert_allclose(mixed['gt_bboxes_weights'], [0.25, 0.75, 0.75])
+
+
+def test_alone(monkeypatch):
+    """With lambda = 1, beside itself, or with mixing off an image stays what it is."""
+    first, second = image('a', 100, (2, 3), [[0, 0, 2, 2]], [4]), image('b', 40, (5, 5), [[0, 0, 4, 4]], [5])
+    for mixed in (mix(monkeypatch, 1.0, first, second), mix(monkeypatch, 0.3, first, {**second, 'img_path': 'a'})):
+        assert (mixed['img'] == 100).all() and mixed['img'].shape == (2, 3, 3)
+        assert mixed['gt_bboxes_labels'].tolist() == [4] and mixed['gt_bboxes_weights'].tolist() == [1]
+    off = DetectionMixup()
+    off.mixing = False
+    assert off.get_indexes(range(9)) == []
+
+
+def test_lambda_is_drawn_from_beta():
+    np.random.seed(0)
+    first, second = image('a', 0, (1, 1), [], []), image('b', 0, (1, 1), [[0, 0, 1, 1]], [0])
+    shares = [1 - DetectionMixup()(dict(first, mix_results=[second]))['gt_bboxes_weights'][0] for _ in range(4000)]
+    # Beta(1.5, 1.5): mean 1/2, variance 1/16
+    assert abs(np.mean(shares) - 0.5) < 0.02 and abs(np.var(shares) - 1 / 16) < 0.004
+
+
+def test_weights_stay_with_their_boxes():
+    np.random.seed(0)
+    transforms = KeepWeights(
+        [
+            {'type': 'mmdet.Expand', 'mean': [0, 0, 0], 'ratio_range': (1, 2)},
+            {'type': 'mmdet.MinIoURandomCrop', 'min_ious': (0.3,), 'min_crop_size': 0.3},
+            {'type': 'mmdet.Resize', 'scale': (64, 64), 'keep_ratio': False},
+            {'type': 'mmdet.RandomFlip', 'prob': 0.5},
+        ]
+    )
+    corners = np.random.rand(6, 2) * 60
+    boxes = np.concatenate([corners, corners + 5 + np.random.rand(6, 2) * 30], axis=1)
+    weights = np.random.rand(6).astype(np.float32)
+    kept = []
+    for _ in range(40):
+        start = {**image('a', 9, (100, 100), boxes, [3, 1, 4, 0, 5, 2]), 'gt_bboxes_weights': weights}
+        result = transforms(start)
+        weight_of = dict(zip([3, 1, 4, 0, 5, 2], weights))
+        assert result['gt_bboxes_weights'].tolist() == [weight_of[label] for label in result['gt_bboxes_labels']]
+        kept.append(len(result['gt_bboxes']))
+        assert len(result['gt_bboxes_weights']) == kept[-1]
+    assert min(kept) < 6 == max(kept)
+
+
+def weighted(boxes, labels, weights):
+    target = sample(96, boxes, labels)
+    target.gt_instances.weights = torch.tensor(weights)
+    return [target]
+
+
+BOXES = [[10.0, 10, 50, 50], [40.0, 20, 90, 60]]
+
+
+@pytest.mark.parametrize('detector', [ssdlite, yolov3])
+def test_weights_of_one_change_nothing(detector):
+    model, images = detector().eval(), torch.randn(1, 3, 96, 96)
+    plain = model.loss(images, [sample(96, BOXES, [0, 1])])
+    ones = model.loss(images, weighted(BOXES, [0, 1], [1.0, 1.0]))
+    for name, values in plain.items():
+        assert [v.item() for v in values] == [v.item() for v in ones[name]]
+    half = model.loss(images, weighted(BOXES, [0, 1], [1.0, 0.5]))
+    assert all(sum(half[name]) < sum(plain[name]) for name in plain if name != 'loss_conf')
+
+
+def test_ssdlite_weighs_the_losses_of_matched_anchors():
+    model, images = ssdlite().eval(), torch.randn(1, 3, 96, 96)
+    full, none, third = (
+        {name: sum(values) for name, values in model.loss(images, weighted(BOXES[:1], [0], [w])).items()}
+        for w in (1.0, 0.0, 0.3)
+    )
+    assert none['loss_bbox'] == 0 and none['loss_cls'] > 0, 'the background counts fully'
+    for name in full:
+        torch.testing.assert_close(third[name], 0.3 * full[name] + 0.7 * none[name])
+
+
+def test_yolov3_takes_the_weight_as_objectness():
+    model, images = yolov3(num_classes=2).eval(), torch.randn(1, 3, 96, 96)
+    full, third = (
+        {name: sum(values) for name, values in model.loss(images, weighted(BOXES[:1], [0], [w])).items()}
+        for w in (1.0, 0.3)
+    )
+    for name in ('loss_cls', 'loss_xy', 'loss_wh'):
+        torch.testing.assert_close(third[name], 0.3 * full[name])
+    # objectness of the matched anchors: cross-entropy with target 0.3 instead of 1, the rest as before
+    levels = model(images, mode='tensor')[0]
+    anchors = model.bbox_head.prior_generator.grid_priors([level.shape[-2:] for level in levels], device='cpu')
+    box = torch.tensor(BOXES[:1])
+    flags = model.bbox_head.responsible_flags([level.shape[-2:] for level in levels], box, 'cpu')
+    targets, _ = model.bbox_head._get_targets_single(anchors, flags, weighted(BOXES[:1], [0], [0.3])[0].gt_instances)
+    matched = targets[:, 4] > 0
+    torch.testing.assert_close(targets[matched, 4], torch.full((int(matched.sum()),), 0.3))
+    logits = torch.cat([level.permute(0, 2, 3, 1).reshape(-1, 7)[:, 4] for level in levels])[matched]
+    change = sum(
+        sign * binary_cross_entropy_with_logits(logits, torch.full_like(logits, target), reduction='sum')
+        for sign, target in [(1, 0.3), (-1, 1.0)]
+    )
+    torch.testing.assert_close(third['loss_conf'] - full['loss_conf'], change, rtol=1e-3, atol=1e-4)
+
+
+class Numbers(Dataset):
+    def __init__(self):
+        self.mixup = DetectionMixup()
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.mixup.mixing
+
+
+def test_switch_reaches_running_workers():
+    numbers = Numbers()
+    loader = DataLoader(numbers, num_workers=1, persistent_workers=True)
+    assert all(loader)
+    numbers.mixup.mixing = False
+    assert not any(loader)
+
+
+@pytest.mark.parametrize('epochs, first_unmixed', [(200, 180), (20, 18), (12, 10), (5, 4)])
+@pytest.mark.parametrize('resumed_at', [0, 3, -1])
+def test_mixing_stops_for_the_last_tenth(epochs, first_unmixed, resumed_at):
+    mixup = DetectionMixup()
+    runner = SimpleNamespace(
+        max_epochs=epochs,
+        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline=[mixup])),
+        logger=SimpleNamespace(info=lambda text: None),
+    )
+    hook = MixupSwitchHook()
+    for runner.epoch in range(resumed_at % epochs, epochs):
+        hook.before_train_epoch(runner)
+        assert mixup.mixing == (runner.epoch < first_unmixed)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
+    write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
+    return tmp_path / 'voc'
+
+
+def test_batches_hold_weights(voc, tmp_path):
+    init_default_scope('mmdet')
+    run = config(voc, tmp_path / 'run', mixup=True)
+    run.train_dataloader.dataset.pipeline[1].transforms = [{'type': 'mmdet.Resize', 'scale': (96, 96)}]
+    dataset = DATASETS.build(run.train_dataloader.dataset)
+    mixed = [dataset[i % 4]['data_samples'].gt_instances for i in range(20)]
+    assert {len(instances) for instances in mixed} == {2, 4}, 'alone beside itself, else of two images'
+    for instances in mixed:
+        assert instances.weights.dtype == torch.float32 and set(instances.labels.tolist()) == {0, 1}
+        if len(instances) == 4:
+            torch.testing.assert_close(instances.weights[:2] + instances.weights[2:], torch.ones(2))
+
+
+def test_one_image_is_never_mixed_with_itself(tmp_path):
+    init_default_scope('mmdet')
+    box = [('cat', 11, 11, 31, 31, 0)]
+    write_voc(tmp_path / 'voc', {'a': box, 'b': box}, {'trainval': ['a'], 'test': ['b']})
+    dataset = DATASETS.build(config(tmp_path / 'voc', tmp_path / 'run', mixup=True).train_dataloader.dataset)
+    assert all(dataset[0]['data_samples'].gt_instances.weights.tolist() == [1] for _ in range(5))
+
+
+@pytest.mark.parametrize('model', ['mmnetaug.SSDLite', 'mmnetaug.YOLOv3'])
+def test_training(voc, tmp_path, model):
+    result = train_detector(config(voc, tmp_path / 'run', mixup=True, model__type=model))
+    assert result['mixup'] and result['head'] == model.split('.')[1] and result['version'] == 1

@@ -1,0 +1,155 @@
+"""YOLOv3: the same function as mmdet's, with the widths of the backbone, and what its loss does otherwise."""
+
+import mmdet.models  # noqa: F401, registers them
+import pytest
+import torch
+from mmdet.registry import MODELS as MMDET_MODELS
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.config import ConfigDict
+from mmengine.structures import InstanceData
+from test_ssdlite import sample
+from torch import nn
+
+from mmnetaug import InputError, count_macs
+from mmnetaug.engine.runtime import fill_in_run, read_config
+from mmnetaug.models import YOLOv3
+
+
+def detector(arch='mobilenetv2_tiny', num_classes=3, size=96, **kwargs):
+    backbone = {'type': 'mmnetaug.TinyNet', 'arch': arch}
+    model = YOLOv3(backbone, num_classes, size, data_preprocessor={'type': 'mmdet.DetDataPreprocessor'}, **kwargs)
+    model.init_weights()
+    return model
+
+
+def test_equals_mmdet_with_full_convolutions():
+    config = {
+        'type': 'YOLOV3',
+        'backbone': {'type': 'MobileNetV2', 'out_indices': (2, 4, 6), 'act_cfg': {'type': 'ReLU6'}},
+        'neck': {'type': 'YOLOV3Neck', 'num_scales': 3, 'in_channels': [320, 96, 32], 'out_channels': [96, 96, 96]},
+        'bbox_head': {
+            'type': 'YOLOV3Head',
+            'num_classes': 20,
+            'in_channels': [96, 96, 96],
+            'out_channels': [96, 96, 96],
+            'bbox_coder': {'type': 'YOLOBBoxCoder'},
+        },
+        'test_cfg': {
+            'nms_pre': 1000,
+            'score_thr': 0.05,
+            'conf_thr': 0.005,
+            'nms': {'type': 'nms', 'iou_threshold': 0.45},
+            'max_per_img': 100,
+        },
+    }
+    theirs = MMDET_MODELS.build(ConfigDict(config)).eval()
+    ours = detector('mobilenetv2_w1.0', 20, 416, depthwise=False).eval()
+    # both list their layers in the order of computation; mmdet's backbone has one more, behind the features
+    for part in ('backbone', 'neck', 'bbox_head'):
+        targets, sources = (getattr(model, part).state_dict() for model in (ours, theirs))
+        for target, source in zip(targets.values(), list(sources.values())[: len(targets)]):
+            if source.ndim == 1 and source.is_floating_point():
+                source.copy_(torch.rand(source.shape) * 0.2 + 0.9)
+            target.copy_(source)
+    image = torch.randn(2, 3, 128, 160)
+    with torch.no_grad():
+        expected, found = ((model(image, mode='tensor')[0]) for model in (theirs, ours))
+        for a, b in zip(expected, found):
+            torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4 * a.abs().max().item())
+        boxes = [model.predict(image[:, :, :, :128], [sample(128)] * 2)[0].pred_instances for model in (theirs, ours)]
+    assert len(boxes[0])
+    torch.testing.assert_close(boxes[1].bboxes, boxes[0].bboxes, rtol=1e-3, atol=1e-2)
+    assert boxes[1].labels.tolist() == boxes[0].labels.tolist()
+
+
+@pytest.mark.parametrize(
+    'arch', ['mobilenetv2_tiny', 'mobilenetv2_w0.35', 'mobilenetv3_w0.35', 'proxylessnas_w0.35', 'mcunet', 'resnet50']
+)
+def test_every_backbone_fits_and_dominates(arch):
+    model = detector(arch, num_classes=20, size=416).eval()
+    with torch.no_grad():
+        levels = model.extract_feat(torch.zeros(1, 3, 96, 128))
+    assert [level.shape[-2:] for level in levels] == [(3, 4), (6, 8), (12, 16)]
+    assert count_macs(model.backbone, (3, 96, 96)) > 0.6 * count_macs(model, (3, 96, 96))
+    convolutions = [m for part in (model.neck, model.bbox_head) for m in part.modules() if isinstance(m, nn.Conv2d)]
+    assert all(conv.groups == conv.in_channels for conv in convolutions if conv.kernel_size == (3, 3))
+    assert sum(conv.kernel_size == (3, 3) for conv in convolutions) == 3 * 2 + 3
+
+
+def test_anchors_grow_with_the_size():
+    anchors = [detector(size=size).bbox_head.prior_generator.base_sizes for size in (416, 832)]
+    assert anchors[0][0] == [(116, 90), (156, 198), (373, 326)] and anchors[1][2][0] == (20, 26)
+    with pytest.raises(InputError, match='image size 400: expected a multiple of 32'):
+        detector(size=400)
+
+
+def losses(model, images, targets):
+    return {name: sum(values) for name, values in model.loss(images, targets).items()}
+
+
+def test_loss_is_the_mean_over_images():
+    model = detector().eval()
+    images = torch.randn(2, 3, 96, 96)
+    targets = [sample(96, [[10.0, 10, 50, 50]], [0]), sample(96, [[40.0, 20, 90, 60], [5, 5, 30, 20]], [1, 2])]
+    both = losses(model, images, targets)
+    single = [losses(model, images[i : i + 1], targets[i : i + 1]) for i in (0, 1)]
+    for name, value in both.items():
+        torch.testing.assert_close(value, (single[0][name] + single[1][name]) / 2)
+
+
+def test_difficult_objects_are_not_background():
+    model = detector(size=416)
+    head = model.bbox_head
+    anchors = head.prior_generator.grid_priors([(3, 3), (6, 6), (12, 12)], device='cpu')
+    flags = [torch.zeros(len(level), dtype=torch.uint8) for level in anchors]
+    exactly = torch.cat(anchors)[[30]]  # an ignored object exactly on an anchor
+    for ignored, expected in [(torch.zeros(0, 4), 1), (exactly, 0)]:
+        objects = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+        objects.set_metainfo({'ignored': ignored})
+        targets, background = head._get_targets_single(anchors, flags, objects)
+        assert background[30] == expected and not targets.any()
+    far = bbox_overlaps(torch.cat(anchors), exactly)[:, 0] < 0.3
+    assert (background[far] == 1).all()
+    # and the loss hands them on: objectness of that anchor no longer counts
+    images = torch.randn(1, 3, 96, 96)
+    model = detector().eval()
+    anchor = model.bbox_head.prior_generator.grid_priors([(3, 3), (6, 6), (12, 12)], device='cpu')[1][60]
+    plain = losses(model, images, [sample(96, [[10.0, 10, 50, 50]], [0])])
+    ignoring = losses(model, images, [sample(96, [[10.0, 10, 50, 50]], [0], ignored=[anchor.tolist()])])
+    assert ignoring['loss_conf'] < plain['loss_conf'] and ignoring['loss_cls'] == plain['loss_cls']
+
+
+def test_learns_one_image():
+    torch.manual_seed(0)
+    model = detector(num_classes=2)
+    image = torch.zeros(1, 3, 96, 96)
+    image[:, 0, 10:50, 10:50] = 1.0
+    image[:, 1, 60:80, 40:90] = 1.0
+    boxes = [[10.0, 10, 50, 50], [40.0, 60, 90, 80]]
+    images, targets = image.repeat(2, 1, 1, 1), [sample(96, boxes, [0, 1])] * 2
+    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        sum(losses(model, images, targets).values()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        (found,) = model.eval().predict(image, [sample(96)])
+    found = found.pred_instances
+    assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > 0.5).all()
+    overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
+    assert (overlaps > 0.6).all()
+
+
+@pytest.mark.parametrize(
+    'data, epochs, milestones', [('voc', 200, [160, 180]), ('coco', 280, [220, 250]), ('voc', 20, [16, 18])]
+)
+@pytest.mark.parametrize('method', ['baseline', 'netaug', 'baseline_mixup', 'netaug_mixup'])
+def test_recipe_of_the_paper(data, epochs, milestones, method):
+    config = read_config(f'configs/det/yolov3_{method}_{data}.py', 'det', {'epochs': epochs} if epochs < 200 else None)
+    fill_in_run(config)
+    warmup, steps = config.param_scheduler
+    assert (config.train_cfg.max_epochs, steps.milestones, steps.gamma, warmup.end) == (epochs, milestones, 0.1, 2)
+    optimizer = {'type': 'SGD', 'lr': 1e-3, 'momentum': 0.9, 'weight_decay': 5e-4}
+    assert config.optim_wrapper.optimizer.to_dict() == optimizer
+    assert config.train_dataloader.batch_size == 64 == config.auto_scale_lr.base_batch_size
+    assert (config.mixup, config.pretrained) == (method.endswith('mixup'), method.split('_')[0])
