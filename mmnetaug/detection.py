@@ -29,7 +29,7 @@ PRETRAIN_CONFIGS = {
     'mcunet': 'mcunet',
 }
 # What export.pth says of its detector.
-EXPORTED = ('head', 'arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
+EXPORTED = ('arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
 DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
 # Name of a metric in result.json -> its key in MMEngine's logs.
 METRICS = {
@@ -241,8 +241,10 @@ def test_detector(config: Config, checkpoint: Union[str, Path], size: Optional[i
     runner = Runner.from_cfg(config)
     _load(bare_model(runner), checkpoint)
     return {
-        **{key: trained[key] for key in ('head', 'arch', 'seed')},
+        'head': _head(trained['model']),
+        'arch': trained['arch'],
         'size': size,
+        'seed': trained['seed'],
         **_named(runner.test(), config.layout),
         **describe_detector(bare_model(runner), size),
     }
