@@ -20,7 +20,8 @@ def main() -> None:
 
     config = run_config(args, 'mmnetaug.SSDLite', {'data_root': args.data_root})
     result = test_detector(config, args.checkpoint)
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
+    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
+    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs')
 
 
