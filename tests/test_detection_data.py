@@ -238,13 +238,40 @@ def test_truncated_image_is_left_out_of_testing_and_replaced_in_training(voc):
         assert train[0]['img_path'].endswith('b.jpg')
 
 
+def test_images_without_boxes_are_tested_on_but_not_trained_on(tmp_path):
+    # one has no annotation at all, one a box without area only
+    images = {'a': [CAT], 'empty': [], 'flat': [('cat', 5, 5, 5, 9, 0)]}
+    write_voc(tmp_path / 'voc', images, {'trainval': images, 'test': images})
+    images = {'a.jpg': [(1, 1, 2, 10, 20)], 'empty.jpg': [], 'flat.jpg': [(1, 5, 5, 0, 9)]}
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path / 'coco', split, images)
+    for layout in ('voc', 'coco'):
+        found = find_detection_data(tmp_path / layout)
+        assert (len(load(found, 'train')), len(load(found, 'test'))) == (1, 3)
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_difficult_objects_alone_are_nothing(voc, split):
+    hard = ('cat', 11, 11, 31, 31, 1)
+    write_voc(voc, {'a': [hard], 'b': [hard], 'c': [hard]}, {})
+    with pytest.raises(InputError, match=r'nothing left to .* not only difficult'):
+        load(find_detection_data(voc), split)
+
+
+def test_nothing_left_says_why(voc):
+    found = find_detection_data(voc)
+    (voc / 'JPEGImages/c.jpg').unlink()
+    with pytest.raises(InputError, match=r'evaluate on.*\n    1 annotations without image left out: c\.xml'):
+        load(found, 'test')
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
         ({'bbox': None}, 'no COCO annotation file'),
         ({'bbox': [1, 2, 3]}, 'expected .x, y, width, height.'),
         ({'bbox': [1, 2, float('nan'), 3]}, 'annotation 1'),
-        ({'id': 2}, 'two annotations with id 2'),
+        ({'id': 2}, '2 annotations with id 2'),
     ],
 )
 def test_malformed_coco_annotation(tmp_path, change, message):
