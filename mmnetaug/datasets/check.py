@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import logging
 import os
 from collections import Counter
@@ -69,11 +70,12 @@ def check_detection_data(root: Union[str, Path], classes: Optional[Sequence[str]
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the warnings of data sets: the report has them all."""
+    """Without the warnings of data sets, which the report has all, and without pycocotools' progress."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.disable(before)
 
