@@ -209,7 +209,7 @@ def test_one_image_is_never_mixed_with_itself(tmp_path):
     assert all(dataset[0]['data_samples'].gt_instances.weights.tolist() == [1] for _ in range(5))
 
 
-@pytest.mark.parametrize('model', ['mmnetaug.SSDLite', 'mmnetaug.YOLOv3'])
+@pytest.mark.parametrize('model', ['det', 'mmnetaug.YOLOv3'])
 def test_training(voc, tmp_path, model):
     result = train_detector(config(voc, tmp_path / 'run', mixup=True, model__type=model))
     assert result['mixup'] and result['head'] == model.split('.')[1] and result['version'] == 1
