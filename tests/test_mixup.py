@@ -181,13 +181,6 @@ def test_mixing_stops_for_the_last_tenth(epochs, first_unmixed, resumed_at):
         assert mixup.mixing == (runner.epoch < first_unmixed)
 
 
-@pytest.fixture
-def voc(tmp_path):
-    images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
-    write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
-    return tmp_path / 'voc'
-
-
 def test_batches_hold_weights(voc, tmp_path):
     init_default_scope('mmdet')
     run = config(voc, tmp_path / 'run', mixup=True)

@@ -37,14 +37,6 @@ def config(data_root, work_dir, **options):
     return detection_config(result)
 
 
-@pytest.fixture
-def voc(tmp_path):
-    box = ('cat', 11, 11, 31, 31, 0)
-    images = {name: [box, ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
-    write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
-    return tmp_path / 'voc'
-
-
 def test_train_test_infer(voc, tmp_path):
     result = train_detector(config(voc, tmp_path / 'run'), command='python tools/train.py ...')
     assert json.loads((tmp_path / 'run' / 'result.json').read_text()) == result

@@ -9,8 +9,7 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from test_detection_data import write_voc
-from test_ssdlite import sample
+from test_ssdlite import learn_one_image, sample
 from test_train_det import config as ssdlite_config
 from torch import nn
 
@@ -127,23 +126,7 @@ def test_difficult_objects_are_not_background():
 
 def test_learns_one_image():
     torch.manual_seed(0)
-    model = detector(num_classes=2)
-    image = torch.zeros(1, 3, 96, 96)
-    image[:, 0, 10:50, 10:50] = 1.0
-    image[:, 1, 60:80, 40:90] = 1.0
-    boxes = [[10.0, 10, 50, 50], [40.0, 60, 90, 80]]
-    images, targets = image.repeat(2, 1, 1, 1), [sample(96, boxes, [0, 1])] * 2
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(80):
-        optimizer.zero_grad()
-        sum(losses(model, images, targets).values()).backward()
-        optimizer.step()
-    with torch.no_grad():
-        (found,) = model.eval().predict(image, [sample(96)])
-    found = found.pred_instances
-    assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > 0.5).all()
-    overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
-    assert (overlaps > 0.6).all()
+    learn_one_image(detector(num_classes=2), lr=5e-3, steps=80)
 
 
 @pytest.mark.parametrize(
@@ -159,13 +142,6 @@ def test_recipe_of_the_paper(data, epochs, milestones, method):
     assert config.optim_wrapper.optimizer.to_dict() == optimizer
     assert config.train_dataloader.batch_size == 64 == config.auto_scale_lr.base_batch_size
     assert (config.mixup, config.pretrained) == (method.endswith('mixup'), method.split('_')[0])
-
-
-@pytest.fixture
-def voc(tmp_path):
-    images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
-    write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
-    return tmp_path / 'voc'
 
 
 def yolov3_config(voc, work_dir, **options):
