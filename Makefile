@@ -43,7 +43,7 @@ $(DEMO)/pretrain_%/export.pth: data/shapes/generator.json
 
 $(DEMO)/ssdlite_%/result.json: $(DEMO)/pretrain_%/export.pth
 	$(BIN)/python tools/train.py configs/det/ssdlite_$*_voc.py --data-root data/shapes --arch mobilenetv2_tiny \
-	    --size 160 --epochs 10 --batch-size 8 --pretrained $< --resume --work-dir $(@D)
+	    --size 224 --epochs 24 --batch-size 8 --pretrained $< --resume --work-dir $(@D)
 
 $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/benchmark.py configs/det/ssdlite_netaug_voc.py --data-root data/shapes --out $(@D) \

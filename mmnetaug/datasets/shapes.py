@@ -2,7 +2,7 @@
 
 Neither alone is enough: the clutter has the same textures on other shapes, and the same shapes without a
 texture. Proportions, orientation and fineness of the texture are random and say nothing. Colour is a hint, so that
-minutes of training show something: each class has a hue, but varies around it by more than to the next classes.
+minutes of training show something: each class has a hue, around which it varies about as far as the next ones are.
 """
 
 from typing import Optional
