@@ -100,10 +100,13 @@ def test_headline():
     fewer = compare(curves(0.6, 0.7, 0.25), 'netaug', 'baseline', 'AP50_area')
     assert headline(fewer, METHODS) == (
         'At equal AP50, NetAug needs 25.0% fewer MACs than the baseline (AP50 from 61.0 to 71.0%; '
-        '2 seeds: 25.0% fewer to 25.0% fewer).'
+        '2 seeds: 25.0% fewer).'
     )
     more = compare(curves(0.6, 0.7, -0.5), 'netaug', 'baseline', 'AP50_area')
     assert 'NetAug needs 50.0% more MACs than the baseline' in headline(more, METHODS)
+    for savings, words in [((0.05, 0.1), '5.0% to 10.0% fewer'), ((-0.2, 0.1), '20.0% more to 10.0% fewer')]:
+        spread = {**more, 'per_seed': [{'seed': seed, 'saving': saving} for seed, saving in enumerate(savings)]}
+        assert f'2 seeds: {words})' in headline(spread, METHODS)
     none = compare(curves(0.6, 0.7, 0.25), 'baseline_mixup', 'baseline', 'AP50_area')
     assert none['saving'] is None and headline(none, METHODS).startswith(
         'No overlap: baseline + mixup and the baseline'
@@ -112,7 +115,7 @@ def test_headline():
     for size, macs, ap in [(96, 1e7, 0.73), (128, 4e7, 0.80)]:
         one_of_two += points({'netaug': [None, ap]}, size, macs)[1:]
     text = headline(compare(one_of_two, 'netaug', 'baseline', 'AP50_area'), METHODS)
-    assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer to 25.0% fewer, 1 without overlap).')
+    assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer, 1 without overlap).')
 
 
 # The figure
@@ -376,6 +379,8 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'sizes': (100,)}, r'image size 100: expected a multiple of 32'),
         ({'epochs': 0}, r'--epochs 0: expected a number above 0'),
         ({'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
+        ({'train_size': 416}, r'--train-size is for YOLOv3'),
+        ({'pretrain_epochs': 3}, r'give either it or --pretrain-config'),
         ({'arch': 'mobilenetv9'}, r'mobilenetv9'),
         ({'pretrained': ('nowhere.pth', 'nowhere.pth')}, r'no baseline checkpoint at .*nowhere.pth'),
         ({'seeds': (0, 7)}, r'no baseline checkpoint at .*backbone_7.pth'),

@@ -181,7 +181,9 @@ def headline(comparison: Mapping[str, Any], names: Mapping[str, str], measure: s
     savings = [row['saving'] for row in comparison['per_seed'] if row['saving'] is not None]
     seeds = f'{len(comparison["per_seed"])} seed{"s" if len(comparison["per_seed"]) != 1 else ""}'
     if len(comparison['per_seed']) > 1 and savings:
-        seeds += f': {_amount(min(savings))} to {_amount(max(savings))}'
+        low, high = _amount(min(savings)), _amount(max(savings))
+        word = low.split()[1]
+        seeds += f': {low}' if low == high else f': {low.removesuffix(" " + word) if word in high else low} to {high}'
     without = len(comparison['per_seed']) - len(savings)
     if without:
         seeds += f', {without} without overlap'

@@ -100,6 +100,11 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
     if not seeds or seeds[0] < 0:
         raise InputError(f'seeds {", ".join(map(str, seeds))}: expected whole numbers from 0 on')
 
+    if settings.train_size and settings.head != 'yolov3':
+        raise InputError('--train-size is for YOLOv3: one SSDLite is trained for each of --sizes, so leave it out')
+    if settings.pretrained and (settings.pretrain_config or settings.pretrain_data or settings.pretrain_epochs):
+        raise InputError('--pretrained takes trained backbones: give either it or --pretrain-config, -data and -epochs')
+
     data = Path(settings.data).resolve()
     try:
         layout = find_detection_data(data)['layout']

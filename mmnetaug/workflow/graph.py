@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from mmnetaug.engine.runtime import RESULT_VERSION, write_json
 from mmnetaug.errors import InputError
@@ -196,18 +196,22 @@ def _lock(out: Path):
 
 
 def _run_group(command: list[str], lock: Any) -> int:
-    """Run Snakemake in a process group of its own, all of which ends when we are told to."""
-    # It inherits the lock: should we be killed, it goes on, and nobody may start the same runs beside it.
-    process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock.fileno()])
-    lock.truncate(0)
-    lock.write(f'{process.pid}\n')
-    lock.flush()
+    """Run Snakemake in a process group of its own, all of which is interrupted when we are told to stop."""
+    process = None
 
-    def interrupt(number: int, _: Optional[object]) -> None:
-        os.killpg(process.pid, signal.SIGINT)
+    def interrupt(number: int, _: Any) -> None:
+        # A command in the background of a script ignores interrupts, and one under nohup hang-ups.
+        if process and previous[number] is not signal.SIG_IGN:
+            os.killpg(process.pid, signal.SIGINT)
 
+    # Before the group starts, which would else inherit that interrupts are ignored.
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
+        # The group inherits the lock: should we be killed, it goes on, and nobody may start the same runs beside it.
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock.fileno()])
+        lock.truncate(0)
+        lock.write(f'{process.pid}\n')
+        lock.flush()
         return process.wait()
     finally:
         for number, handler in previous.items():
