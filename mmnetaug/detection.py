@@ -29,12 +29,12 @@ PRETRAIN_CONFIGS = {
     'mcunet': 'mcunet',
 }
 # What export.pth says of its detector.
-EXPORTED = ('head', 'arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
+EXPORTED = ('arch', 'size', 'classes', 'macs', 'params', 'seed', 'epochs', 'model', 'pipeline', 'dataset_meta')
 DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
 # Name of a metric in result.json -> its key in MMEngine's logs.
 METRICS = {
     'voc': {'AP50_11point': 'voc_11point/mAP', 'AP50_area': 'voc_area/mAP'},
-    'coco': {'AP': 'coco/bbox_mAP', 'AP50': 'coco/bbox_mAP_50'},
+    'coco': {name: f'coco/{name}' for name in ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')},
 }
 
 
@@ -138,10 +138,10 @@ def evaluators(data: dict) -> list[dict]:
     """The measures for a data set of :func:`~mmnetaug.datasets.detection.find_detection_data`.
 
     VOC layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve (since
-    VOC2010). COCO layout: average precision over IoU 0.5 to 0.95, and at 0.5.
+    VOC2010). COCO layout: pycocotools' average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and by size.
     """
     if data['layout'] == 'coco':
-        return [{'type': 'mmdet.CocoMetric', 'ann_file': data['test']['ann_file'], 'metric': 'bbox'}]
+        return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': data['test']['ann_file']}]
     return [
         {'type': 'mmdet.VOCMetric', 'eval_mode': mode, 'prefix': prefix}
         for mode, prefix in [('11points', 'voc_11point'), ('area', 'voc_area')]
@@ -241,8 +241,10 @@ def test_detector(config: Config, checkpoint: Union[str, Path], size: Optional[i
     runner = Runner.from_cfg(config)
     _load(bare_model(runner), checkpoint)
     return {
-        **{key: trained[key] for key in ('head', 'arch', 'seed')},
+        'head': _head(trained['model']),
+        'arch': trained['arch'],
         'size': size,
+        'seed': trained['seed'],
         **_named(runner.test(), config.layout),
         **describe_detector(bare_model(runner), size),
     }
@@ -332,5 +334,6 @@ def _head(model: dict[str, Any]) -> str:
     return model['type'].rpartition('.')[2]
 
 
-def _named(metrics: dict[str, float], layout: str) -> dict[str, float]:
-    return {name: round(float(metrics[key]), 5) for name, key in METRICS[layout].items()}
+def _named(metrics: dict[str, float], layout: str) -> dict[str, Optional[float]]:
+    """None where there is nothing to measure, such as AP_small without small objects."""
+    return {name: float(metrics[key]) if key in metrics else None for name, key in METRICS[layout].items()}

@@ -1,21 +1,16 @@
-"""Detection data in VOC and COCO layout, with the warts of real data, and the VOC measures."""
+"""Detection data in VOC and COCO layout, with the warts of real data."""
 
 import json
 
 import cv2
 import numpy as np
 import pytest
-import torch
-from mmdet.registry import METRICS
-from mmengine.config import ConfigDict
 from mmengine.dataset import Compose
 
 import mmnetaug.datasets.detection as detection_data
 from mmnetaug import InputError
 from mmnetaug.datasets import COCODetection, VOCDetection
 from mmnetaug.datasets.detection import find_detection_data
-from mmnetaug.detection import METRICS as METRIC_NAMES
-from mmnetaug.detection import evaluators
 
 
 def write_image(path, width=64, height=48):
@@ -243,13 +238,40 @@ def test_truncated_image_is_left_out_of_testing_and_replaced_in_training(voc):
         assert train[0]['img_path'].endswith('b.jpg')
 
 
+def test_images_without_boxes_are_tested_on_but_not_trained_on(tmp_path):
+    # one has no annotation at all, one a box without area only
+    images = {'a': [CAT], 'empty': [], 'flat': [('cat', 5, 5, 5, 9, 0)]}
+    write_voc(tmp_path / 'voc', images, {'trainval': images, 'test': images})
+    images = {'a.jpg': [(1, 1, 2, 10, 20)], 'empty.jpg': [], 'flat.jpg': [(1, 5, 5, 0, 9)]}
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path / 'coco', split, images)
+    for layout in ('voc', 'coco'):
+        found = find_detection_data(tmp_path / layout)
+        assert (len(load(found, 'train')), len(load(found, 'test'))) == (1, 3)
+
+
+@pytest.mark.parametrize('split', ['train', 'test'])
+def test_difficult_objects_alone_are_nothing(voc, split):
+    hard = ('cat', 11, 11, 31, 31, 1)
+    write_voc(voc, {'a': [hard], 'b': [hard], 'c': [hard]}, {})
+    with pytest.raises(InputError, match=r'nothing left to .* not only difficult'):
+        load(find_detection_data(voc), split)
+
+
+def test_nothing_left_says_why(voc):
+    found = find_detection_data(voc)
+    (voc / 'JPEGImages/c.jpg').unlink()
+    with pytest.raises(InputError, match=r'evaluate on.*\n    1 annotations without image left out: c\.xml'):
+        load(found, 'test')
+
+
 @pytest.mark.parametrize(
     'change, message',
     [
         ({'bbox': None}, 'no COCO annotation file'),
         ({'bbox': [1, 2, 3]}, 'expected .x, y, width, height.'),
         ({'bbox': [1, 2, float('nan'), 3]}, 'annotation 1'),
-        ({'id': 2}, 'two annotations with id 2'),
+        ({'id': 2}, '2 annotations with id 2'),
     ],
 )
 def test_malformed_coco_annotation(tmp_path, change, message):
@@ -260,46 +282,3 @@ def test_malformed_coco_annotation(tmp_path, change, message):
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match=message):
         find_detection_data(tmp_path)
-
-
-def evaluate(images, classes):
-    """``images``: (objects, difficult objects, detections as (box, score)), all of the first class."""
-    results = {}
-    for config in evaluators({'layout': 'voc'}):
-        metric = METRICS.build(ConfigDict(config))
-        metric.dataset_meta = {'classes': classes}
-        for objects, difficult, detections in images:
-            sample = {
-                'gt_instances': objects,
-                'ignored_instances': difficult,
-                'pred_instances': [box for box, _ in detections],
-            }
-            sample = {
-                name: {'bboxes': torch.tensor(b).reshape(-1, 4), 'labels': torch.zeros(len(b), dtype=torch.long)}
-                for name, b in sample.items()
-            }
-            sample['pred_instances']['scores'] = torch.tensor([score for _, score in detections])
-            metric.process({}, [sample])
-        results.update(metric.evaluate(len(images)))
-    return {name: results[key] for name, key in METRIC_NAMES['voc'].items()}
-
-
-def test_voc_measures_by_hand():
-    here, there, nowhere = [10.0, 10, 49, 49], [60.0, 60, 99, 99], [200.0, 200, 239, 239]
-    # By descending score: found, wrong, found. Precision 1, 1/2, 2/3 at recall 1/3, 1/3, 2/3.
-    images = [([here, there], [], [(here, 0.9), (nowhere, 0.8)]), ([here], [], [(here, 0.7)])]
-    found = evaluate(images, ('cell',))
-    # 11 points: precision 1 at recall 0, 0.1, 0.2 and 0.3, 2/3 at 0.4, 0.5 and 0.6, else 0
-    assert found['AP50_11point'] == pytest.approx((4 * 1 + 3 * 2 / 3) / 11, abs=1e-4)
-    assert found['AP50_area'] == pytest.approx((1 + 2 / 3) / 3, abs=1e-4)
-    # a difficult object need not be found, and finding it is no mistake
-    images.append(([], [there], [(there, 0.95)]))
-    assert evaluate(images, ('cell',)) == found
-
-
-def test_voc_overlap_must_reach_one_half():
-    # boxes of 40 x 40 pixels, shifted by 13 or 14: IoU 27 / 53 = 0.509 and 26 / 54 = 0.481
-    here = [10.0, 10, 49, 49]
-    for shift, ap in [(13.0, 1.0), (14.0, 0.0)]:
-        moved = [here[0] + shift, here[1], here[2] + shift, here[3]]
-        assert evaluate([([here], [], [(moved, 0.9)])], ('cell',))['AP50_area'] == pytest.approx(ap)

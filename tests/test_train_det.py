@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from test_detection_data import write_coco, write_voc
+from test_detection_data import write_coco, write_image, write_voc
 
 from mmnetaug import InputError, build_network
 from mmnetaug.detection import detection_config, detector_meta, infer, pretrained_path, train_detector
 from mmnetaug.detection import test_detector as evaluate_detector
-from mmnetaug.engine.runtime import read_config
+from mmnetaug.engine.runtime import read_config, training_runner
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -35,14 +35,6 @@ def config(data_root, work_dir, **options):
     result = read_config(CONFIG, 'det', {**defaults, **options})
     result.work_dir = str(work_dir)
     return detection_config(result)
-
-
-@pytest.fixture
-def voc(tmp_path):
-    box = ('cat', 11, 11, 31, 31, 0)
-    images = {name: [box, ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
-    write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
-    return tmp_path / 'voc'
 
 
 def test_train_test_infer(voc, tmp_path):
@@ -96,6 +88,40 @@ def test_resume(coco, tmp_path):
 def test_coco_layout_with_a_voc_config(coco, tmp_path):
     result = train_detector(config(coco, tmp_path / 'run', epochs=1))
     assert 0 <= result['AP'] <= result['AP50'] <= 1
+
+
+def test_one_class(coco, voc, tmp_path):
+    result = train_detector(config(voc, tmp_path / 'run', epochs=1, classes=['dog']))
+    assert result['classes'] == ['dog'] and 0 <= result['AP50_area'] <= 1
+    result = train_detector(config(coco, tmp_path / 'run_coco', epochs=1, classes=['dog']))
+    assert result['classes'] == ['dog'] and 0 <= result['AP'] <= result['AP50'] <= 1
+    # 30 x 24 pixels are small, and nothing else is there
+    assert result['AP_small'] is not None and result['AP_medium'] is None and result['AP_large'] is None
+
+
+def test_boxes_far_smaller_than_a_pixel(tmp_path):
+    """One pixel of 2000, in the middle and in the corners, is a twentieth of a pixel at 96."""
+    specks = [('cat', x, y, x + 1, y + 1, 0) for x, y in [(1, 1), (1000, 900), (1999, 1599)]]
+    write_voc(tmp_path / 'voc', dict.fromkeys('abcd', specks), {'trainval': list('abc'), 'test': ['d']})
+    for name in 'abcd':
+        write_image(tmp_path / f'voc/JPEGImages/{name}.jpg', 2000, 1600)
+    settings = config(tmp_path / 'voc', tmp_path / 'run', randomness__seed=0)
+    runner = training_runner(settings)
+    model, smallest = runner.model, 1.0
+    for _ in range(8):
+        for batch in runner.train_dataloader:
+            batch = model.data_preprocessor(batch, training=True)
+            for sample in batch['data_samples']:
+                boxes = sample.gt_instances.bboxes
+                sides = boxes[:, 2:] - boxes[:, :2]
+                assert len(boxes) and (sides > 0).all()
+                smallest = min(smallest, sides.min().item())
+            loss, _ = model.parse_losses(model(**batch, mode='loss'))
+            model.zero_grad()
+            loss.backward()
+            assert torch.isfinite(loss)
+            assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+    assert smallest < 0.05, 'boxes this small were trained on'
 
 
 def test_backbone_starts_from_the_checkpoint(coco, tmp_path):

@@ -1,5 +1,7 @@
 """YOLOv3: the same function as mmdet's, with the widths of the backbone, and what its loss does otherwise."""
 
+import copy
+
 import mmdet.models  # noqa: F401, registers them
 import pytest
 import torch
@@ -7,10 +9,13 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
-from test_ssdlite import sample
+from test_ssdlite import learn_one_image, sample
+from test_train_det import config as ssdlite_config
 from torch import nn
 
 from mmnetaug import InputError, count_macs
+from mmnetaug.detection import detection_config, train_detector
+from mmnetaug.detection import test_detector as evaluate_detector
 from mmnetaug.engine.runtime import fill_in_run, read_config
 from mmnetaug.models import YOLOv3
 
@@ -121,23 +126,7 @@ def test_difficult_objects_are_not_background():
 
 def test_learns_one_image():
     torch.manual_seed(0)
-    model = detector(num_classes=2)
-    image = torch.zeros(1, 3, 96, 96)
-    image[:, 0, 10:50, 10:50] = 1.0
-    image[:, 1, 60:80, 40:90] = 1.0
-    boxes = [[10.0, 10, 50, 50], [40.0, 60, 90, 80]]
-    images, targets = image.repeat(2, 1, 1, 1), [sample(96, boxes, [0, 1])] * 2
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
-    for _ in range(80):
-        optimizer.zero_grad()
-        sum(losses(model, images, targets).values()).backward()
-        optimizer.step()
-    with torch.no_grad():
-        (found,) = model.eval().predict(image, [sample(96)])
-    found = found.pred_instances
-    assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > 0.5).all()
-    overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
-    assert (overlaps > 0.6).all()
+    learn_one_image(detector(num_classes=2), lr=5e-3, steps=80)
 
 
 @pytest.mark.parametrize(
@@ -153,3 +142,37 @@ def test_recipe_of_the_paper(data, epochs, milestones, method):
     assert config.optim_wrapper.optimizer.to_dict() == optimizer
     assert config.train_dataloader.batch_size == 64 == config.auto_scale_lr.base_batch_size
     assert (config.mixup, config.pretrained) == (method.endswith('mixup'), method.split('_')[0])
+
+
+def yolov3_config(voc, work_dir, **options):
+    short = {'epochs': 1, 'train_dataloader.batch_size': 2, 'train_dataloader.num_workers': 0}
+    short.update({'data_root': str(voc), 'pretrained': None, 'val_dataloader.num_workers': 0, **options})
+    config = read_config('configs/det/yolov3_baseline_voc.py', 'det', short)
+    config.work_dir = str(work_dir)
+    return config
+
+
+def test_sizes_of_training(voc, tmp_path):
+    config = detection_config(yolov3_config(voc, tmp_path))
+    (resize,) = config.model.data_preprocessor.batch_augments
+    assert resize.random_size_range == (320, 608) and resize.size_divisor == 32
+    scales = [
+        next(transform.scale for transform in loader.dataset.pipeline if transform.type == 'Resize')
+        for loader in (config.train_dataloader, config.val_dataloader)
+    ]
+    assert scales == [(608, 608), (416, 416)]
+
+
+def test_one_detector_at_several_sizes(voc, tmp_path):
+    small = {'arch': 'mobilenetv2_w0.1', 'size': 96}
+    result = train_detector(detection_config(yolov3_config(voc, tmp_path / 'run', **small)))
+    other = yolov3_config(voc, tmp_path / 'test')
+    own, larger = (evaluate_detector(copy.deepcopy(other), result['checkpoint'], size) for size in (None, 192))
+    assert (own['size'], own['macs'], own['AP50_area']) == (96, result['macs'], result['AP50_area'])
+    assert (larger['size'], larger['macs'], larger['params']) == (192, 4 * result['macs'], result['params'])
+
+
+def test_ssdlite_has_one_size(voc, tmp_path):
+    result = train_detector(ssdlite_config(voc, tmp_path / 'run', epochs=1))
+    with pytest.raises(InputError, match=r'is an SSDLite for 96 px.*--size 128'):
+        evaluate_detector(yolov3_config(voc, tmp_path / 'test'), result['checkpoint'], 128)

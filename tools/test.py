@@ -24,7 +24,8 @@ def main() -> None:
 
     config = run_config(args, 'det', {'data_root': args.data_root})
     result = test_detector(config, args.checkpoint, args.size)
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
+    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
+    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs')
     if args.out and is_main_process():
         write_json(args.out, {'version': RESULT_VERSION, **result})

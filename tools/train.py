@@ -46,7 +46,8 @@ def main() -> None:
     result = train_detector(detection_config(config), shlex.join(['python', *sys.argv]))
     if not is_main_process():
         return
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP'))
+    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
+    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
     print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs: {result["checkpoint"]}')
 
 

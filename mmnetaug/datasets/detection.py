@@ -1,14 +1,14 @@
 """Detection data: any folder in Pascal VOC or COCO layout, with its warts counted instead of fatal."""
 
-import glob
 import json
 import logging
 import math
+import os
 import xml.etree.ElementTree as ElementTree
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 import cv2
 from mmdet.datasets import CocoDataset, XMLDataset
@@ -19,6 +19,8 @@ from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
+# Markup, encoding of the text, name of the encoding.
+UNREADABLE_XML = (ElementTree.ParseError, ValueError, LookupError)
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 
 
@@ -35,12 +37,19 @@ class Findings:
     def add(self, reason: str, name: object) -> None:
         self.names[reason].append(str(name))
 
-    def report(self, place: str) -> None:
-        """Log one warning for each reason: how often, and the first five files."""
+    def lines(self) -> list[str]:
+        """One line for each reason: how often, and the first five files."""
+        lines = []
         for reason, names in self.names.items():
             files = list(dict.fromkeys(names))
             more = f' and {len(files) - 5} more' if len(files) > 5 else ''
-            print_log(f'{place}: {len(names)} {reason}: {", ".join(files[:5])}{more}', 'current', logging.WARNING)
+            lines.append(f'{len(names)} {reason}: {", ".join(files[:5])}{more}')
+        return lines
+
+    def report(self, place: str) -> None:
+        """Log one warning for each reason."""
+        for line in self.lines():
+            print_log(f'{place}: {line}', 'current', logging.WARNING)
 
 
 def image_size(path: Path, decode: bool) -> Optional[tuple[int, int]]:
@@ -79,22 +88,32 @@ def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, 
 
 
 class _Checked:
-    """What our two data sets share: they end with a report, and with an error where nothing is left."""
+    """What our two data sets share: they end with a report, and with an error where nothing is left.
 
-    def full_init(self) -> None:
-        if self._fully_initialized:
-            return
+    Args:
+        decode: read all of each image, not the header alone, so that truncated ones are left out. In testing by
+            default; in training such an image is replaced by another when its turn comes.
+    """
+
+    LEFT_OUT = ''  # what becomes of objects that were left out in testing
+
+    def __init__(self, *args: Any, decode: Optional[bool] = None, test_mode: bool = False, **kwargs: Any) -> None:
+        self.decode = test_mode if decode is None else decode
         self.findings = Findings()
-        super().full_init()
+        super().__init__(*args, test_mode=test_mode, **kwargs)
 
     def filter_data(self) -> list[dict]:
         infos = super().filter_data()
-        self.findings.report(self.ann_file)
-        if not any(info['instances'] for info in infos):
+        if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
+            # CocoDataset asks the annotation file, boxes that were left out included
+            infos = [info for info in infos if info['instances']]
+        if all(instance['ignore_flag'] for info in infos for instance in info['instances']):
             raise InputError(
                 f'{self.ann_file}: nothing left to {"evaluate" if self.test_mode else "train"} on; expected '
-                f'images with boxes of {", ".join(self.metainfo["classes"])} (see the warnings above, if any)'
+                f'images with boxes of {", ".join(self.metainfo["classes"])}, not only difficult or crowd ones'
+                + ''.join(f'\n    {line}' for line in self.findings.lines())
             )
+        self.findings.report(self.ann_file + (self.LEFT_OUT if self.test_mode else ''))
         return infos
 
 
@@ -103,8 +122,8 @@ class VOCDetection(_Checked, XMLDataset):
     """One image set of a folder in Pascal VOC layout, or several together.
 
     Boxes flagged difficult are neither objects nor background, in training as in evaluation (the VOC protocol).
-    Missing or broken images and annotations are left out, boxes are cut at the border of their image; all with a
-    warning that counts and names them.
+    Missing or broken images and annotations are left out, in evaluation too; boxes are cut at the border of their
+    image; all with a warning that counts and names them. Images without boxes are kept in evaluation.
 
     Args:
         sets: (folder, image set) pairs such as ``[('data/VOCdevkit/VOC2007', 'trainval')]``.
@@ -115,7 +134,7 @@ class VOCDetection(_Checked, XMLDataset):
         InputError: no image with an object is left.
     """
 
-    def __init__(self, sets: Sequence[tuple[str, str]], **kwargs) -> None:
+    def __init__(self, sets: Sequence[tuple[str, str]], **kwargs: Any) -> None:
         self.sets = sets
         names = ' + '.join(f'{folder} ({image_set})' for folder, image_set in sets)
         super().__init__(ann_file=names, data_root=None, **kwargs)
@@ -127,20 +146,19 @@ class VOCDetection(_Checked, XMLDataset):
         self.cat2label = {name: label for label, name in enumerate(self.metainfo['classes'])}
         infos = []
         for folder, image_set in self.sets:
+            images = voc_images(Path(folder))
             for image_id in image_set_ids(Path(folder), image_set):
-                info = self._load_image_info(Path(folder), image_id)
+                xml_path = Path(folder) / 'Annotations' / f'{image_id}.xml'
+                if image_id not in images:
+                    self.findings.add('annotations without image left out', xml_path.name)
+                    continue
+                info = self._load_image_info(image_id, images[image_id], xml_path)
                 if info is not None:
                     infos.append(info)
         return infos
 
-    def _load_image_info(self, folder: Path, image_id: str) -> Optional[dict]:
-        xml_path = folder / 'Annotations' / f'{image_id}.xml'
-        candidates = (folder / 'JPEGImages').glob(f'{glob.escape(image_id)}.*')
-        path = next((path for path in candidates if path.suffix.lower() in IMAGE_SUFFIXES), None)
-        if path is None:
-            self.findings.add('annotations without image left out', xml_path.name)
-            return None
-        size = image_size(path, decode=self.test_mode)
+    def _load_image_info(self, image_id: str, path: Path, xml_path: Path) -> Optional[dict]:
+        size = image_size(path, decode=self.decode)
         if size is None:
             self.findings.add('files that are no images left out', path.name)
             return None
@@ -151,7 +169,7 @@ class VOCDetection(_Checked, XMLDataset):
             tree = ElementTree.parse(xml_path)
             boxes = self._parse_instance_info(tree)
             others = [name for name in object_names(tree) if name not in self.cat2label]
-        except (ElementTree.ParseError, AttributeError, TypeError, ValueError, OverflowError):
+        except (*UNREADABLE_XML, AttributeError, TypeError, OverflowError):
             self.findings.add('broken annotations left out', xml_path.name)
             return None
         for name in others:
@@ -174,25 +192,26 @@ class VOCDetection(_Checked, XMLDataset):
 class COCODetection(_Checked, CocoDataset):
     """mmdet's ``CocoDataset``, which leaves out missing and broken images and counts what it leaves out.
 
+    pycocotools evaluates the whole annotation file: objects that are left out in testing count as missed there.
+
     Raises:
         InputError: no image with an object is left.
     """
 
+    LEFT_OUT = ' (objects left out count as missed)'
+
     def load_data_list(self) -> list[dict]:
         return [info for info in super().load_data_list() if info is not None]
-
-    def _missed(self) -> str:
-        return ' (pycocotools counts their objects as missed)' if self.test_mode else ''
 
     def parse_data_info(self, raw_data_info: dict) -> Optional[dict]:
         image, boxes = raw_data_info['raw_img_info'], raw_data_info['raw_ann_info']
         path = Path(self.data_prefix['img']) / image['file_name']
         if not path.is_file():
-            self.findings.add(f'annotations without image left out{self._missed()}', image['file_name'])
+            self.findings.add('annotations without image left out', image['file_name'])
             return None
-        size = image_size(path, decode=self.test_mode)
+        size = image_size(path, decode=self.decode)
         if size is None:
-            self.findings.add(f'files that are no images left out{self._missed()}', image['file_name'])
+            self.findings.add('files that are no images left out', image['file_name'])
             return None
         kept = []
         for annotation in boxes:
@@ -206,8 +225,21 @@ class COCODetection(_Checked, CocoDataset):
 
 
 def image_set_ids(folder: Path, image_set: str) -> list[str]:
-    """The image names in ``ImageSets/Main/IMAGE_SET.txt``."""
-    return [line.split()[0] for line in _image_set_file(folder, image_set).read_text().splitlines() if line.strip()]
+    """The image names in ``ImageSets/Main/IMAGE_SET.txt``.
+
+    Raises:
+        InputError: the file is no text.
+    """
+    path = _image_set_file(folder, image_set)
+    try:
+        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
+    except UnicodeDecodeError as error:
+        raise InputError(f'{path} is no text ({error}): expected a list of image names, one a line') from error
+
+
+def voc_images(folder: Path) -> dict[str, Path]:
+    """Name without suffix -> path of each image in ``JPEGImages``, none if there is no such folder."""
+    return {path.stem: path for path in (folder / 'JPEGImages').glob('*') if path.suffix.lower() in IMAGE_SUFFIXES}
 
 
 def object_names(tree: ElementTree.ElementTree) -> list[str]:
@@ -231,8 +263,8 @@ def find_detection_data(root: Union[str, Path], classes: Optional[Sequence[str]]
             categories for COCO, if None.
 
     Returns:
-        ``layout`` ('voc' or 'coco'), ``classes``, and ``train`` and ``test``: arguments of :class:`VOCDetection` or
-        :class:`COCODetection`.
+        ``layout`` ('voc' or 'coco'), ``classes``, ``train`` and ``test``: arguments of :class:`VOCDetection` or
+        :class:`COCODetection`, and ``findings``: annotation file -> :class:`Findings` of what belongs to no image.
 
     Raises:
         InputError: no such folder, neither layout, nothing to train or to test on, or an unknown class name.
@@ -241,8 +273,9 @@ def find_detection_data(root: Union[str, Path], classes: Optional[Sequence[str]]
     if not root.is_dir():
         raise InputError(
             f'no data set at {root}: expected a folder in VOC or COCO layout. '
-            '`python tools/make_data.py shapes` draws one (then --data-root data/shapes); Pascal VOC comes from '
-            'http://host.robots.ox.ac.uk/pascal/VOC/ and is unpacked to data/VOCdevkit'
+            '`python tools/make_data.py shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
+            'data/VOCdevkit) and COCO (to data/coco) are fetched by `mim download mmdet --dataset voc2007`, voc2012 or '
+            'coco2017: see "Standard data sets" in README.md'
         )
     below = [root, root / 'VOCdevkit']
     folders = [root] if _is_voc(root) else [f / n for f in below for n in ('VOC2007', 'VOC2012') if _is_voc(f / n)]
@@ -285,16 +318,16 @@ def _find_voc(folders: list[Path], classes: Optional[Sequence[str]]) -> dict:
         for image_id in image_set_ids(Path(folder), image_set):
             try:
                 names.update(object_names(ElementTree.parse(Path(folder) / 'Annotations' / f'{image_id}.xml')))
-            except (OSError, ElementTree.ParseError):
+            except (OSError, *UNREADABLE_XML):
                 continue  # the data set itself reports broken annotations
     chosen = _choose_classes(sorted(names - {None}), classes, folders[0])
-    return {'layout': 'voc', 'classes': chosen, 'train': {'sets': train}, 'test': {'sets': test}}
+    return {'layout': 'voc', 'classes': chosen, 'train': {'sets': train}, 'test': {'sets': test}, 'findings': {}}
 
 
 def _find_coco(root: Path, classes: Optional[Sequence[str]]) -> dict:
     files = sorted((root / 'annotations').glob('*.json'))
     detection = [path for path in files if not path.name.startswith(('captions', 'person_keypoints', 'image_info'))]
-    chosen, categories = {}, {}
+    chosen, categories, findings = {}, {}, {}
     for purpose, words in {'train': ('train',), 'test': ('val', 'test')}.items():
         path = next((path for word in words for path in detection if word in path.stem), None)
         if path is None:
@@ -302,7 +335,7 @@ def _find_coco(root: Path, classes: Optional[Sequence[str]]) -> dict:
                 f'{root / "annotations"} has no file with "{" or ".join(words)}" in its name to {purpose} on: expected '
                 f'such as instances_{words[0]}2017.json; it holds {", ".join(path.name for path in files)}'
             )
-        chosen[purpose], categories[purpose] = _read_coco(root, path)
+        chosen[purpose], categories[purpose], findings[str(path)] = _read_coco(root, path)
     names = _choose_classes(categories['train'], classes, root)
     # mmdet and its metric number the classes in the order of each file's categories
     names = [name for name in categories['train'] if name in names]
@@ -311,16 +344,16 @@ def _find_coco(root: Path, classes: Optional[Sequence[str]]) -> dict:
             f'the categories in {chosen["test"]["ann_file"]} differ from those in {chosen["train"]["ann_file"]}: '
             'expected the same names in the same order'
         )
-    return {'layout': 'coco', 'classes': names, **chosen}
+    return {'layout': 'coco', 'classes': names, **chosen, 'findings': findings}
 
 
-def _read_coco(root: Path, path: Path) -> tuple[dict, list[str]]:
-    """The arguments of a data set for an annotation file, and the names of its categories."""
+def _read_coco(root: Path, path: Path) -> tuple[dict, list[str], Findings]:
+    """The arguments of a data set for an annotation file, the names of its categories, and what belongs to nothing."""
     try:
         content = json.loads(path.read_text())
         categories = [category['name'] for category in content['categories']]
         names = [image['file_name'] for image in content['images']]
-        _check_coco(path, content)
+        findings = _check_coco(path, content)
     except (ValueError, KeyError, TypeError) as error:
         if isinstance(error, InputError):
             raise
@@ -336,26 +369,28 @@ def _read_coco(root: Path, path: Path) -> tuple[dict, list[str]]:
             f'the images of {path} are missing: looked for {", ".join(names[:2]) or "none"} in '
             f'{", ".join(str(folder) for folder in candidates)}'
         )
-    return {'ann_file': str(path), 'data_prefix': {'img': str(folder)}}, categories
+    return {'ann_file': str(path), 'data_prefix': {'img': str(folder)}}, categories, findings
 
 
-def _check_coco(path: Path, content: dict) -> None:
+def _check_coco(path: Path, content: dict) -> Findings:
     """Refuse annotations that pycocotools would stumble over, and say which of them belong to nothing."""
-    images = {image['id']: image['file_name'] for image in content['images']}
+    for part, key in [('images', 'id'), ('categories', 'id'), ('categories', 'name'), ('annotations', 'id')]:
+        value, count = Counter(entry[key] for entry in content[part]).most_common(1)[0] if content[part] else (None, 1)
+        if count > 1:
+            raise InputError(f'{path} has {count} {part} with {key} {value}: expected each to have its own')
+    images = {image['id']: os.fspath(image['file_name']) for image in content['images']}
     categories = {category['id'] for category in content['categories']}
-    findings, ids = Findings(), set()
+    findings = Findings()
     for annotation in content['annotations']:
         number, box = annotation['id'], annotation['bbox']
-        if number in ids:
-            raise InputError(f'{path} has two annotations with id {number}: expected each to have its own')
-        ids.add(number)
         if len(box) != 4 or not all(math.isfinite(edge) for edge in box):
             raise InputError(f'{path}: bbox {box} of annotation {number}: expected [x, y, width, height] in pixels')
         if annotation['image_id'] not in images:
-            findings.add('annotations without image left out', f'annotation {number}')
+            findings.add('annotations of no image left out', f'annotation {number}')
         elif annotation['category_id'] not in categories:
             findings.add('annotations of an unknown category left out', images[annotation['image_id']])
     findings.report(str(path))
+    return findings
 
 
 def _choose_classes(existing: list[str], wanted: Optional[Sequence[str]], place: Path) -> list[str]:

@@ -17,6 +17,10 @@ from mmnetaug.visualization import plot_ap_against_macs
 COLUMNS = {
     'AP': '{:.3f}',
     'AP50': '{:.3f}',
+    'AP75': '{:.3f}',
+    'AP_small': '{:.3f}',
+    'AP_medium': '{:.3f}',
+    'AP_large': '{:.3f}',
     'AP50_area': '{:.3f}',
     'AP50_11point': '{:.3f}',
     'macs': '{:.3e}',
@@ -64,10 +68,10 @@ def benchmark(
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
-    """``rows`` of :func:`benchmark` as a Markdown table."""
+    """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure."""
     columns = [column for column in COLUMNS if column in rows[0]]
     lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
     for row in rows:
-        values = [COLUMNS[column].format(row[column]) for column in columns]
+        values = ['-' if row[column] is None else COLUMNS[column].format(row[column]) for column in columns]
         lines.append([row['name'], row['arch'], str(row['size']), *values])
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)

@@ -21,7 +21,8 @@ train_dataloader = dict(
             dict(type='MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
             dict(type='Resize', scale=None, keep_ratio=False),
             dict(type='RandomFlip', prob=0.5),
-            dict(type='PhotoMetricDistortion'),
+            # no hue and no swapped channels as in SSD: colour is much of what a tiny network can tell objects by
+            dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
             dict(type='PackDetInputs'),
         ],
     ),

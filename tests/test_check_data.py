@@ -1,0 +1,231 @@
+"""The check of a data set before hours are spent on it: what it counts, finds, and refuses."""
+
+import json
+import runpy
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from test_detection_data import CAT, DOG, write_coco, write_voc
+
+from mmnetaug import InputError
+from mmnetaug.datasets.check import check_detection_data, describe_check
+
+
+def noise(path, seed, width=64, height=48):
+    cv2.imwrite(str(path), np.random.default_rng(seed).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def paint(folder):
+    """Give every image content of its own."""
+    for number, path in enumerate(sorted(folder.rglob('*.jpg'))):
+        noise(path, number)
+
+
+@pytest.fixture
+def voc(tmp_path):
+    hard = ('cat', 1, 1, 21, 21, 1)
+    images = {'a': [CAT, hard], 'b': [DOG, CAT], 'c': [], 'd': [DOG], 'e': [CAT]}
+    write_voc(tmp_path / 'voc', images, {'trainval': ['a', 'b', 'c'], 'test': ['d', 'e']})
+    paint(tmp_path / 'voc')
+    return tmp_path / 'voc'
+
+
+@pytest.fixture
+def coco(tmp_path):
+    folder = tmp_path / 'coco'
+    write_coco(folder, 'train2017', {'a.jpg': [(1, 1, 2, 10, 20), (2, 30, 20, 20, 20)], 'b.jpg': [(2, 5, 5, 30, 30)]})
+    write_coco(folder, 'val2017', {'c.jpg': [(1, 1, 2, 10, 20), (2, 30, 20, 20, 20)], 'd.jpg': [(1, 5, 5, 30, 30)]})
+    paint(folder)
+    return folder
+
+
+def findings(report):
+    """(split, reason) -> names."""
+    splits = {report[split]['source']: split for split in ('train', 'test')}
+    return {
+        (splits[place], reason): names
+        for place, found in report['findings'].items()
+        for reason, names in found.names.items()
+    }
+
+
+def test_counts_of_voc(voc):
+    report = check_detection_data(voc)
+    assert (report['layout'], report['classes'], report['findings']) == ('voc', ['cat', 'dog'], {})
+    assert report['train'] == {
+        'source': f'{voc} (trainval)',
+        'images': 3,
+        'images_without_boxes': 1,
+        'boxes': 4,
+        'ignored': 1,
+        'objects': {'cat': 2, 'dog': 1},
+        'below_1px': 0,
+        'below_8px': 0,
+        'median_px': 100.0,  # cats are 20 pixels of 64 wide, the dog 19
+    }
+    assert (report['test']['images'], report['test']['objects']) == (2, {'cat': 1, 'dog': 1})
+    text = describe_check(report)
+    assert 'images in both: 0' in text and text.endswith('nothing missing or malformed')
+    assert f'train: {voc} (trainval)\n' in text and f'test:  {voc} (test)\n' in text
+
+
+def test_counts_of_coco(coco):
+    report = check_detection_data(coco, size=32)
+    assert (report['layout'], report['classes'], report['findings']) == ('coco', ['cat', 'dog'], {})
+    assert report['train']['objects'] == {'cat': 1, 'dog': 2} and report['test']['objects'] == {'cat': 2, 'dog': 1}
+    # at 32x32 a box 10 pixels of 64 wide has 5
+    assert (report['train']['below_8px'], report['train']['below_1px']) == (1, 0)
+    report = check_detection_data(coco, classes=['dog'], size=32)
+    assert report['classes'] == ['dog'] and report['train']['objects'] == {'dog': 2}
+    assert (report['test']['images'], report['test']['images_without_boxes']) == (2, 1)
+
+
+def test_specks(voc):
+    noise(voc / 'JPEGImages/b.jpg', 7, 640, 480)  # so that the boxes are a tenth as wide
+    write = voc / 'Annotations/b.xml'
+    write.write_text(write.read_text().replace('<xmax>31</xmax>', '<xmax>12</xmax>'))
+    report = check_detection_data(voc)
+    assert findings(report) == {('train', 'boxes smaller than a pixel when images are resized to 320'): ['b.jpg']}
+    assert report['train']['below_1px'] == 1 and not check_detection_data(voc, size=640)['findings']
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def rewrite(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'split', 'reason', 'name'),
+    [
+        (lambda f: (f / 'JPEGImages/a.jpg').unlink(), 'train', 'annotations without image left out', 'a.xml'),
+        (lambda f: (f / 'JPEGImages/a.jpg').write_text('?'), 'train', 'files that are no images left out', 'a.jpg'),
+        (lambda f: truncate(f / 'JPEGImages/a.jpg'), 'train', 'images that cannot be decoded to their end', 'a.jpg'),
+        (lambda f: truncate(f / 'JPEGImages/e.jpg'), 'test', 'images that cannot be decoded to their end', 'e.jpg'),
+        (lambda f: (f / 'Annotations/a.xml').unlink(), 'train', 'images without annotation left out', 'a.jpg'),
+        (lambda f: (f / 'Annotations/a.xml').write_text('<ann'), 'train', 'broken annotations left out', 'a.xml'),
+        (
+            lambda f: (f / 'Annotations/a.xml').write_text('<?xml version="1.0" encoding="none"?><annotation/>'),
+            'train',
+            'broken annotations left out',
+            'a.xml',
+        ),
+        (
+            lambda f: rewrite(f / 'Annotations/b.xml', '<xmin>11', '<xmin>nan'),
+            'train',
+            'broken annotations left out',
+            'b.xml',
+        ),
+        (
+            lambda f: rewrite(f / 'Annotations/b.xml', '<xmin>11', '<xmin>31'),
+            'train',
+            'boxes without area left out',
+            'b.xml',
+        ),
+        (
+            lambda f: rewrite(f / 'Annotations/b.xml', '<xmax>31', '<xmax>81'),
+            'train',
+            'boxes cut at the border of their image',
+            'b.xml',
+        ),
+        (
+            lambda f: rewrite(f / 'Annotations/e.xml', 'cat', 'dog'),
+            'test',
+            'classes without an object',
+            'cat',
+        ),
+        (
+            lambda f: (f / 'JPEGImages/e.jpg').write_bytes((f / 'JPEGImages/b.jpg').read_bytes()),
+            'test',
+            'images to test on that are trained on too',
+            'e.jpg',
+        ),
+    ],
+)
+def test_findings_in_voc(voc, spoil, split, reason, name):
+    spoil(voc)
+    report = check_detection_data(voc)
+    assert findings(report)[split, reason] == [name]
+    others = {key for key in findings(report) if key[1] != 'classes without an object'}
+    assert others <= {(split, reason)}, 'and nothing that is not so'
+    assert f'  1 {reason}: {name}' in describe_check(report)
+
+
+def edit(folder, split, change):
+    path = folder / f'annotations/instances_{split}.json'
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_findings_in_coco(coco):
+    def spoil(content):
+        content['annotations'][0]['image_id'] = 77
+        content['annotations'][1]['category_id'] = 99
+        content['annotations'][2]['bbox'] = [50, 5, 30, 30]
+        content['images'].append({'id': 3, 'file_name': 'nowhere.jpg', 'width': 64, 'height': 48})
+
+    edit(coco, 'train2017', spoil)
+    truncate(coco / 'val2017/c.jpg')
+    assert findings(check_detection_data(coco)) == {
+        ('train', 'annotations of no image left out'): ['annotation 1'],
+        ('train', 'annotations of an unknown category left out'): ['a.jpg'],
+        ('train', 'boxes cut at the border of their image'): ['b.jpg'],
+        ('train', 'annotations without image left out'): ['nowhere.jpg'],
+        ('train', 'classes without an object'): ['cat'],
+        ('test', 'images that cannot be decoded to their end'): ['c.jpg'],
+        ('test', 'classes without an object'): ['dog'],
+    }
+
+
+def test_listed_for_training_and_for_testing(voc):
+    (voc / 'ImageSets/Main/trainval.txt').write_text('a\nb\nd\n')
+    report = check_detection_data(voc)
+    assert report['shared_images'] == ['d.jpg'] and 'images in both: 1' in describe_check(report)
+    assert findings(report) == {('test', 'images to test on that are trained on too'): ['d.jpg']}
+
+
+@pytest.mark.parametrize(
+    ('layout', 'spoil', 'message'),
+    [
+        ('voc', lambda f: (f / 'ImageSets/Main/test.txt').write_bytes(b'\xff\xfe\xd8'), 'test.txt is no text'),
+        ('voc', lambda f: (f / 'ImageSets/Main/test.txt').unlink(), r'no test\.txt or val\.txt'),
+        ('voc', lambda f: (f / 'ImageSets/Main/test.txt').write_text(''), 'nothing left to evaluate on'),
+        ('voc', lambda f: (f / 'JPEGImages').rename(f / 'Images'), '3 annotations without image left out: a.xml'),
+        ('voc', lambda f: [truncate(path) for path in f.glob('JPEGImages/[de].jpg')], 'none of its 2 images can be'),
+        ('coco', lambda f: edit(f, 'train2017', lambda c: c['images'][1].update(id=1)), '2 images with id 1'),
+        ('coco', lambda f: edit(f, 'train2017', lambda c: c['categories'][1].update(name='cat')), 'with name cat'),
+        ('coco', lambda f: edit(f, 'train2017', lambda c: c['images'][1].update(file_name=7)), 'no COCO annotation'),
+        ('coco', lambda f: edit(f, 'val2017', lambda c: c.pop('annotations')), 'no COCO annotation file'),
+        ('coco', lambda f: (f / 'annotations/instances_val2017.json').write_text('[1, 2'), 'no COCO annotation file'),
+        ('coco', lambda f: (f / 'annotations/instances_val2017.json').write_bytes(b'\xff\xfe'), 'no COCO annotation'),
+        ('coco', lambda f: (f / 'val2017').rename(f / 'moved'), 'the images of .*val2017.json are missing'),
+    ],
+)
+def test_data_that_cannot_be_used(request, layout, spoil, message):
+    folder = request.getfixturevalue(layout)
+    spoil(folder)
+    with pytest.raises(InputError, match=message):
+        check_detection_data(folder)
+
+
+def test_exit_status_of_the_tool(voc, monkeypatch, capsys):
+    def status(*arguments):
+        monkeypatch.setattr(sys, 'argv', ['check_data.py', *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path('tools/check_data.py', run_name='__main__')
+        return end.value.code
+
+    assert status(voc) == 0
+    assert 'objects: dog' in capsys.readouterr().out
+    assert status(voc, '--classes', 'cat', '--size', '96') == 1
+    assert 'objects of another class (dog) left out' in capsys.readouterr().out
+    assert status(voc / 'nothing') == 2
+    assert 'mim download mmdet --dataset voc2007' in capsys.readouterr().err
+    assert status(voc, '--size', '0') == 2
