@@ -68,7 +68,7 @@ def fig5(args: argparse.Namespace) -> None:
     settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
     plan = plan_fig5(settings, Path(__file__).parents[1], out, shlex.join(['python', *sys.argv]))
     run_plan(plan, out, args.jobs, args.dry_run, args.snakemake)
-    if not args.dry_run:
+    if not args.dry_run and (out / 'fig5.md').is_file():  # Snakemake may have been told to stop before
         print(f'{(out / "fig5.md").read_text()}\n{out}/fig5.png, .svg, .md and .json')
 
 
