@@ -16,7 +16,7 @@ install: .venv/installed
 .venv/installed: requirements.txt setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev,figures]'
 	@touch $@
 
 test: install

@@ -1,5 +1,5 @@
 """Pictures of results."""
 
-from mmnetaug.visualization.plots import plot_ap_against_macs, plot_curves, read_history
+from mmnetaug.visualization.plots import plot_ap_against_macs, plot_curves, plot_tradeoff, read_history
 
-__all__ = ['plot_ap_against_macs', 'plot_curves', 'read_history']
+__all__ = ['plot_ap_against_macs', 'plot_curves', 'plot_tradeoff', 'read_history']

@@ -1,6 +1,8 @@
 """Pictures of results. Readable in black and white: series differ in marker and line, not in colour alone."""
 
 import json
+import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -10,6 +12,7 @@ import numpy as np
 
 matplotlib.use('Agg')
 from matplotlib import pyplot as plt
+from matplotlib import ticker, transforms
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
@@ -26,12 +29,14 @@ def style(index: int) -> dict[str, Any]:
     }
 
 
-def _save(figure: plt.Figure, path: Union[str, Path]) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150, bbox_inches='tight')
+def _save(figure: plt.Figure, *paths: Union[str, Path]) -> Path:
+    for path in map(Path, paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f'{path.name}.partial')
+        figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight')
+        os.replace(partial, path)
     plt.close(figure)
-    return path
+    return Path(paths[0])
 
 
 def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path], measure: str = 'AP50') -> Path:
@@ -55,6 +60,79 @@ def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path],
     axes.margins(0.15)
     axes.legend(fontsize='small')
     return _save(figure, path)
+
+
+def plot_tradeoff(
+    panels: Sequence[dict[str, Any]], paths: Sequence[Union[str, Path]], title: str = '', note: str = ''
+) -> None:
+    """AP against MACs of several methods: means over seeds, with bars of one sample standard deviation.
+
+    Methods have the same MACs at each image size, so their markers are set apart sideways by a few points.
+
+    Args:
+        panels: side by side, each with ``measure`` (the label of its AP), ``series``: name of a method -> (MACs,
+            image size in pixels, AP fraction of each seed) of each of its points; and ``lines``: sentences above it.
+        paths: the pictures, PNG or SVG by their suffixes.
+        title: above all.
+        note: in small print below all.
+    """
+    width, height = 6.4, 4.2
+    figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
+    for axes, panel in zip(row[0], panels):
+        _draw_tradeoff(axes, panel)
+        lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
+        axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
+    tallest = max(axes.get_title(loc='left').count('\n') + 1 for axes in row[0])
+    box = row[0][0].get_position()
+    figure.text(box.x0, box.y1 + (0.12 + 0.14 * tallest) / height, title, fontsize='large', va='bottom')
+    figure.text(box.x0, -0.05, textwrap.fill(note, 92 * len(panels)), fontsize=7.5, va='top', linespacing=1.3)
+    _save(figure, *paths)
+
+
+def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any]) -> None:
+    axes.set_xscale('log')
+    low, high = [], []
+    for index, (name, points) in enumerate(panel['series'].items()):
+        points = sorted(points)
+        means = np.array([100 * np.mean(aps) for _, _, aps in points])
+        bars = np.array([100 * np.std(aps, ddof=1) if len(aps) > 1 else 0 for _, _, aps in points])
+        low.append((means - bars).min())
+        high.append((means + bars).max())
+        sideways = (index - (len(panel['series']) - 1) / 2) * 4 / 72  # inches
+        axes.errorbar(
+            [macs / 1e6 for macs, _, _ in points],
+            means,
+            bars if bars.any() else None,
+            label=name,
+            capsize=3,
+            elinewidth=1,
+            markersize=6.5,
+            markeredgecolor='white',
+            markeredgewidth=0.7,
+            transform=axes.transData + transforms.ScaledTranslation(sideways, 0, axes.figure.dpi_scale_trans),
+            **style(index),
+        )
+    # matplotlib finds no limits for lines that are moved sideways
+    margin = max(0.08 * (max(high) - min(low)), 0.5)
+    axes.set_ylim(min(low) - margin, max(high) + margin)
+    costs = sorted({(macs / 1e6, size) for points in panel['series'].values() for macs, size, _ in points})
+    axes.set_xlim(costs[0][0] ** 1.07 / costs[-1][0] ** 0.07 / 1.03, costs[-1][0] ** 1.07 / costs[0][0] ** 0.07 * 1.03)
+    span, labelled = np.log(costs[-1][0] / costs[0][0]), []
+    for macs, size in reversed(costs):  # so that labels of neighbours do not overlap
+        if not labelled or np.log(labelled[-1][0] / macs) > 0.12 * span:
+            labelled.append((macs, size))
+    axes.set_xticks([macs for macs, _ in labelled], [f'{_million(macs)}\n{size} px' for macs, size in labelled])
+    axes.set_xticks([macs for macs, _ in costs], minor=True)
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.tick_params(labelsize='small')
+    axes.set_xlabel('MACs of the detector (million, logarithmic) at each image size')
+    axes.set_ylabel(f'{panel["measure"]} (%)')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize='small', handlelength=3.5)
+
+
+def _million(macs: float) -> str:
+    return f'{macs:.0f}' if macs >= 100 else f'{macs:.3g}'
 
 
 def read_history(work_dir: Union[str, Path], key: str) -> list[tuple[int, float]]:

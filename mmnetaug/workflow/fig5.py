@@ -1,0 +1,422 @@
+"""Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from mmnetaug.datasets.detection import find_detection_data
+from mmnetaug.detection import PRETRAIN_CONFIGS
+from mmnetaug.engine.runtime import RESULT_VERSION, read_config, write_json
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation.tradeoff import compare, headline
+from mmnetaug.models.archs import get_arch
+from mmnetaug.models.backbone import TinyNet
+from mmnetaug.models.ssdlite import check_size
+from mmnetaug.pretrain import pretrain_config
+from mmnetaug.visualization import plot_tradeoff
+from mmnetaug.workflow.graph import Plan, Step, check_data, read_record
+
+# Method, as in configs/det/HEAD_METHOD_LAYOUT.py -> its name in the figure, in the order of drawing.
+METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug': 'NetAug'}
+# (method, reference) pairs that the figure makes a statement on.
+COMPARISONS = (('netaug', 'baseline'), ('baseline_mixup', 'baseline'))
+HEADS = {'ssdlite': 'SSDLite', 'yolov3': 'YOLOv3'}
+SIZES = {'ssdlite': (192, 256, 320), 'yolov3': (320, 416, 512, 608)}
+# Layout of the data -> what the panels show: key of a result, and how the figure calls it.
+MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
+FILES = ('fig5.json', 'fig5.md', 'fig5.png', 'fig5.svg')
+AGAIN = 'run the command of the figure again (python tools/figures.py fig5 ...)'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user asks for. None takes the config's value, or for ``sizes`` those of :data:`SIZES`.
+
+    Attributes:
+        data: folder in VOC or COCO layout.
+        head: 'ssdlite' (one model trained for each size) or 'yolov3' (one model tested at each size).
+        arch: of the backbone.
+        sizes: sides of the test images in pixels.
+        epochs, batch_size, lr: of fine-tuning, as in ``tools/train.py``.
+        seeds: every method is trained once with each.
+        train_size: YOLOv3's nominal size, which its range of training sizes is relative to. None: such that the
+            range ends at the largest of ``sizes``.
+        train_options: KEY=VALUE changes of the detection configs (``--cfg-options``).
+        pretrained: backbones of baseline and NetAug, paths in which ``{seed}`` stands for the seed. None: pretrain.
+        pretrain_config: ending of the pretraining configs, such as 'mbv2_tiny'. None: the one for ``arch``.
+        pretrain_data: class folders to pretrain on, with any number of classes.
+        pretrain_epochs: length of pretraining.
+    """
+
+    data: str
+    head: str
+    arch: str = 'mobilenetv2_w0.35'
+    sizes: Optional[Sequence[int]] = None
+    epochs: Optional[int] = None
+    seeds: Sequence[int] = (0, 1, 2)
+    batch_size: Optional[int] = None
+    lr: Optional[float] = None
+    train_size: Optional[int] = None
+    train_options: Sequence[str] = ()
+    pretrained: Optional[Sequence[str]] = None
+    pretrain_config: Optional[str] = None
+    pretrain_data: Optional[str] = None
+    pretrain_epochs: Optional[int] = None
+
+
+def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path], command: str = '') -> Plan:
+    """The runs behind the figure. Everything that can be checked is checked here, before the first of them.
+
+    Names of runs tell what determines them, so that runs with other settings stand beside each other in one folder
+    and finished ones are used again.
+
+    Args:
+        settings: what to compare.
+        root: folder with ``configs`` and ``tools``.
+        out: folder of the figure.
+        command: what to type to do the same again, for the record.
+
+    Raises:
+        InputError: a value out of range; no data, config or checkpoint, or one that does not fit; other data in
+            ``out``; results there that are damaged or of another version.
+    """
+    root, out = Path(root).resolve(), Path(out).resolve()
+    sizes = sorted(set(settings.sizes or SIZES[settings.head]))
+    seeds = sorted(set(settings.seeds))
+    arch = get_arch(settings.arch).name
+    for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
+        check_size(size)
+    for name in ('epochs', 'pretrain_epochs', 'batch_size', 'lr'):
+        value = getattr(settings, name)
+        if value is not None and value <= 0:
+            raise InputError(f'--{name.replace("_", "-")} {value}: expected a number above 0')
+    if not seeds or seeds[0] < 0:
+        raise InputError(f'seeds {", ".join(map(str, seeds))}: expected whole numbers from 0 on')
+
+    if settings.train_size and settings.head != 'yolov3':
+        raise InputError('--train-size is for YOLOv3: one SSDLite is trained for each of --sizes, so leave it out')
+    if settings.pretrained and (settings.pretrain_config or settings.pretrain_data or settings.pretrain_epochs):
+        raise InputError('--pretrained takes trained backbones: give either it or --pretrain-config, -data and -epochs')
+
+    data = Path(settings.data).resolve()
+    try:
+        layout = find_detection_data(data)['layout']
+    except InputError as error:
+        raise InputError(str(error).replace('--data-root', '--data')) from error
+    configs = {method: root / f'configs/det/{settings.head}_{method}_{layout}.py' for method in METHODS}
+    config = {method: read_config(path, 'det') for method, path in configs.items()}['baseline']
+    epochs = settings.epochs or config.epochs
+    train_sizes = {size: size for size in sizes}
+    if settings.head == 'yolov3':
+        largest = config.get('multi_scale', (1, 1))[1]
+        train_sizes = {size: settings.train_size or 32 * round(sizes[-1] / largest / 32) for size in sizes}
+        check_size(train_sizes[sizes[-1]])
+
+    if settings.pretrained:
+        backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
+    else:
+        backbones, pretraining, pretrain_data = _pretraining(settings, root, out, seeds, arch)
+    sources = {'--data': str(data), **pretrain_data}
+    check_data(out, sources)
+    _check_figure(out, data)
+    tag = ''.join(
+        f'_{name}{value}' for name, value in [('b', settings.batch_size), ('lr', settings.lr)] if value is not None
+    )
+    if settings.train_options:
+        tag += f'_x{_digest(json.dumps(sorted(settings.train_options)).encode())}'
+
+    steps, points = {step.makes[0]: step for step in pretraining}, []
+    for method, path in configs.items():
+        for seed in seeds:
+            backbone, origin = backbones['netaug' if method == 'netaug' else 'baseline', seed]
+            for size in sizes:
+                train_size = train_sizes[size]
+                run = f'{settings.head}_{arch}_{method}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
+                export, result = (f'runs/{run}/{name}' for name in ('export.pth', 'result.json'))
+                train = [sys.executable, root / 'tools/train.py', path, '--resume', '--work-dir', out / 'runs' / run]
+                train += ['--data-root', data, '--pretrained', out / backbone, '--arch', arch]
+                train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
+                train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
+                train += [] if settings.lr is None else ['--lr', settings.lr]
+                train += ['--cfg-options', *settings.train_options] if settings.train_options else []
+                steps[export] = _step([export, result], train, [backbone])
+                if settings.head == 'yolov3':
+                    result = f'runs/{run}/test_{size}.json'
+                    test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
+                    test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
+                    steps[result] = _step([result], test, [export])
+                points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
+
+    draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
+    steps['draw'] = _step(list(FILES), draw, [point['result'] for point in points])
+    for point in points:
+        if (out / point['result']).exists():
+            _read_point(out, point, layout)
+    noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': epochs}
+    if settings.head == 'yolov3':
+        noted['train_size'] = train_sizes[sizes[-1]]
+    return Plan('fig5', {**noted, 'layout': layout, 'command': command}, sources, points, list(steps.values()))
+
+
+def _step(makes: list[str], command: list, needs: list[str]) -> Step:
+    return Step(makes, [str(part) for part in command], needs)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:8]
+
+
+# Which backbone, 'baseline' or 'netaug', of which seed -> its path, and how names of runs call it.
+Backbones = dict[tuple[str, int], tuple[str, str]]
+
+
+def _given_backbones(patterns: Sequence[str], seeds: Sequence[int], arch: str) -> Backbones:
+    if len(patterns) != 2:
+        raise InputError(f'--pretrained {" ".join(patterns)}: expected two checkpoints, of baseline and NetAug')
+    backbones = {}
+    for kind, pattern in zip(('baseline', 'netaug'), patterns):
+        for seed in seeds:
+            path = Path(pattern.replace('{seed}', str(seed))).resolve()
+            if not path.is_file():
+                raise InputError(
+                    f'no {kind} checkpoint at {path}: expected the export.pth of pretraining with seed {seed}; check '
+                    'the path, where {seed} stands for the seed, or leave out --pretrained to have backbones trained'
+                )
+            TinyNet(arch, init_cfg={'type': 'Pretrained', 'checkpoint': str(path)}).init_weights()
+            backbones[kind, seed] = str(path), f'from-{_digest(path.read_bytes())}'
+    return backbones
+
+
+def _pretraining(
+    settings: Settings, root: Path, out: Path, seeds: Sequence[int], arch: str
+) -> tuple[Backbones, list[Step], dict[str, str]]:
+    ending = settings.pretrain_config or PRETRAIN_CONFIGS.get(arch)
+    how_else = 'or give trained backbones with --pretrained BASELINE NETAUG'
+    if ending is None:
+        raise InputError(
+            f'no file of configs/pretrain is for {arch}: give --pretrain-config with the ending of one, such as mbv2 '
+            f'for baseline_mbv2.py and netaug_mbv2.py, {how_else}'
+        )
+    backbones, steps, options = {}, [], {}
+    for kind in ('baseline', 'netaug'):
+        path = root / f'configs/pretrain/{kind}_{ending}.py'
+        config = read_config(path, 'pretrain', {'model.arch': arch})
+        data = str(Path(settings.pretrain_data or config.train_dataloader.dataset.data_root).resolve())
+        epochs = settings.pretrain_epochs or config.epochs
+        for seed in seeds:
+            run = f'runs/pretrain_{kind}_{ending}_{arch}_e{epochs}_seed{seed}'
+            command = [sys.executable, root / 'tools/pretrain_cls.py', path, '--resume', '--work-dir', out / run]
+            command += ['--data-root', data, '--arch', arch, '--epochs', epochs, '--seed', seed]
+            if settings.pretrain_data:  # one's own folders have any number of classes
+                command += ['--cfg-options', 'num_classes=None']
+            steps.append(_step([f'{run}/export.pth', f'{run}/result.json'], command, []))
+            backbones[kind, seed] = f'{run}/export.pth', f'from-{ending}-e{epochs}'
+        options = {f'{split}_dataloader.dataset.data_root': data for split in ('train', 'val')}
+        if settings.pretrain_data:
+            config.num_classes = None
+        config.merge_from_dict(options)
+        if not all((out / step.makes[0]).is_file() for step in steps):
+            try:
+                pretrain_config(config)
+            except InputError as error:
+                raise InputError(f'{str(error).replace("--data-root", "--pretrain-data")}, {how_else}') from error
+    return backbones, steps, {'--pretrain-data': data}
+
+
+def _check_figure(out: Path, data: Path) -> None:
+    """Do not draw over a figure of other data, whose runs may lie elsewhere."""
+    try:
+        its_data = json.loads((out / 'fig5.json').read_text())['settings']['data']
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if Path(its_data).resolve() != data and not (out / 'runs' / 'data.json').is_file():
+        raise InputError(f'{out} holds a figure of other data, {its_data}: give another --out for {data}')
+
+
+def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
+    """A point of a plan with its measurements."""
+    path = out / point['result']
+    result = read_record(path, AGAIN)
+    wanted = ['macs', 'params', *MEASURES[layout]]
+    missing = [name for name in wanted if not isinstance(result.get(name), (int, float))]
+    if missing:
+        raise InputError(f'{path} has no {", ".join(missing)}: expected a result on data in {layout} layout; {AGAIN}')
+    aps = {name: value for name, value in result.items() if name.startswith('AP')}
+    return {
+        **{key: point[key] for key in ('method', 'size', 'seed')},
+        **{key: result[key] for key in ('macs', 'params')},
+        **aps,
+        'result': point['result'],
+    }
+
+
+def draw_plan(path: Union[str, Path]) -> dict[str, Any]:
+    """Draw the figure of a plan, all of whose other steps are done, beside the plan.
+
+    Args:
+        path: the plan, ``fig5_plan.json``.
+
+    Returns:
+        As :func:`write_fig5`.
+
+    Raises:
+        InputError: the plan or a result is missing, damaged or of another version.
+    """
+    plan, out = read_record(path, AGAIN), Path(path).parent
+    points = [_read_point(out, point, plan['settings']['layout']) for point in plan['points']]
+    return write_fig5(plan['settings'], points, out)
+
+
+def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, Any]:
+    """Draw the figure again from the ``fig5.json`` that an earlier command left: no training, no Snakemake.
+
+    Args:
+        folder: with ``fig5.json``.
+        out: folder for the figure, which may be the same.
+
+    Returns:
+        As :func:`write_fig5`.
+
+    Raises:
+        InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
+    """
+    path = Path(folder) / 'fig5.json'
+    report = read_record(path, f'{AGAIN}; finished runs are used again')
+    try:
+        settings, points = report['settings'], report['points']
+        wanted = {'method', 'size', 'seed', 'macs', *MEASURES[settings['layout']]}
+        broken = [point for point in points if not wanted <= set(point) or point['method'] not in METHODS]
+        _title(settings)
+    except (KeyError, TypeError) as error:
+        raise InputError(f'{path} is no figure 5 ({error!r}): {AGAIN}') from error
+    if broken or not points:
+        what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
+        raise InputError(f'{path} has {what}: expected {", ".join(sorted(wanted))} in each')
+    _check_figure(Path(out), Path(settings['data']).resolve())
+    return write_fig5(settings, points, out)
+
+
+def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: Union[str, Path]) -> dict[str, Any]:
+    """Draw ``fig5.png`` and ``fig5.svg``, and write ``fig5.md`` and ``fig5.json``.
+
+    Args:
+        settings: with ``head``, ``arch``, ``data``, ``epochs`` and ``layout``; goes to the JSON as it is.
+        points: each with ``method``, ``size``, ``seed``, ``macs`` and AP as fractions.
+        out: the folder.
+
+    Returns:
+        What ``fig5.json`` holds: ``version``, ``figure``, ``settings``, ``headline``, ``comparisons`` (of
+        :func:`~mmnetaug.evaluation.tradeoff.compare`, each with its ``text``) and ``points``.
+    """
+    out = Path(out)
+    order = list(METHODS)
+    points = sorted(points, key=lambda point: (order.index(point['method']), point['size'], point['seed']))
+    methods = [method for method in METHODS if any(point['method'] == method for point in points)]
+    comparisons = []
+    for measure, name in MEASURES[settings['layout']].items():
+        for method, reference in COMPARISONS:
+            if method in methods and reference in methods:
+                comparison = compare(points, method, reference, measure)
+                comparisons.append({**comparison, 'text': headline(comparison, METHODS, name)})
+    report = {
+        'version': RESULT_VERSION,
+        'figure': 'fig5',
+        'settings': settings,
+        'headline': comparisons[0]['text'] if comparisons else None,
+        'comparisons': comparisons,
+        'points': points,
+    }
+    panels = [
+        {
+            'measure': name,
+            'series': {METHODS[method]: _series(points, method, measure) for method in methods},
+            'lines': [comparison['text'] for comparison in comparisons if comparison['measure'] == measure],
+        }
+        for measure, name in MEASURES[settings['layout']].items()
+    ]
+    plot_tradeoff(panels, [out / 'fig5.png', out / 'fig5.svg'], _title(settings), _note(points, settings))
+    (out / 'fig5.md.partial').write_text(_markdown(report, methods))
+    os.replace(out / 'fig5.md.partial', out / 'fig5.md')
+    write_json(out / 'fig5.json', report)
+    return report
+
+
+def _title(settings: Mapping[str, Any]) -> str:
+    return f'{HEADS[settings["head"]]} on {settings["arch"]}, {Path(settings["data"]).name}'
+
+
+def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
+    seeds = len({point['seed'] for point in points})
+    markers = (
+        f'Markers: mean over {seeds} seeds; bars: one sample standard deviation over seeds to each side.'
+        if seeds > 1
+        else 'One seed: how far seeds spread is not known.'
+    )
+    area = ' AP50 is the area under the curve (VOC since 2010).' if settings['layout'] == 'voc' else ''
+    return (
+        f'{markers}{area} At one image size all methods cost the same MACs; their markers are set apart sideways to be '
+        f'seen. Epochs of fine-tuning: {settings["epochs"]}.'
+    )
+
+
+def _series(points: Sequence[Mapping[str, Any]], method: str, measure: str) -> list[tuple[float, int, list[float]]]:
+    sizes: dict[int, list] = {}
+    for point in points:
+        if point['method'] == method:
+            sizes.setdefault(point['size'], []).append(point)
+    return [(its[0]['macs'], size, [point[measure] for point in its]) for size, its in sorted(sizes.items())]
+
+
+def _markdown(report: Mapping[str, Any], methods: Sequence[str]) -> str:
+    settings, points, comparisons = report['settings'], report['points'], report['comparisons']
+    measures = MEASURES[settings['layout']]
+    names = [f'{name} (%)' for name in measures.values()]
+    lines = [f'# Figure 5: {_title(settings)}', '']
+    for comparison in comparisons:
+        lines += [comparison['text'], '']
+    lines += ['![AP against MACs](fig5.png)', '', _note(points, settings), '']
+    if settings.get('command'):
+        lines += [f'`{settings["command"]}`', '']
+    lines += ['Mean over seeds, with the sample standard deviation.', '']
+    rows = []
+    for method in methods:
+        by_measure = [_series(points, method, measure) for measure in measures]
+        for entries in zip(*by_measure):
+            macs, size, aps = entries[0]
+            means = [_mean_and_spread(values) for _, _, values in entries]
+            rows.append([METHODS[method], size, f'{macs / 1e6:.2f}', *means, len(aps)])
+    lines += _table(['method', 'size (px)', 'MACs (M)', *names, 'seeds'], rows)
+    rows = [
+        [f'{METHODS[comparison["method"]]} - {METHODS[comparison["reference"]]}', row['size']]
+        + [measures[comparison['measure']], f'{100 * row["mean"]:+.2f}']
+        + [' to '.join(f'{100 * end:+.2f}' for end in row['interval']), row['seeds']]
+        for comparison in comparisons
+        for row in comparison['differences']
+    ]
+    if rows:
+        lines += ['', 'Differences between runs with the same seed, in points, with 95% intervals (Student).', '']
+        lines += _table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
+    lines += ['', 'Every point.', '']
+    rows = [
+        [METHODS[point['method']], point['size'], point['seed'], f'{point["macs"] / 1e6:.2f}']
+        + [f'{100 * point[measure]:.2f}' for measure in measures]
+        for point in points
+    ]
+    lines += _table(['method', 'size (px)', 'seed', 'MACs (M)', *names], rows)
+    return '\n'.join(lines) + '\n'
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    spread = f' ± {100 * np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    return f'{100 * np.mean(values):.2f}{spread}'
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    return [f'| {" | ".join(map(str, row))} |' for row in [header, ['---'] * len(header), *rows]]

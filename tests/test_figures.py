@@ -1,0 +1,458 @@
+"""Figures: MACs saved at equal AP, the picture with its table, and the graph of runs behind them."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from test_detection_data import write_voc
+
+from mmnetaug import InputError, build_network
+from mmnetaug.evaluation.tradeoff import compare, headline, macs_saved, paired_differences
+from mmnetaug.workflow import graph
+from mmnetaug.workflow.fig5 import METHODS, Settings, draw_plan, plan_fig5, redraw_fig5
+from mmnetaug.workflow.graph import run_plan
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+# MACs saved at equal AP
+
+
+@pytest.mark.parametrize(
+    ('reference', 'other', 'expected', 'ap_range'),
+    [
+        # half the MACs for the same AP
+        ([(1, 10), (4, 30)], [(0.5, 10), (2, 30)], (0.5, 0.5, 0.5), (10, 30)),
+        # twice the MACs: 100% more
+        ([(1, 10), (4, 30)], [(8, 30), (2, 10)], (-1, -1, -1), (10, 30)),
+        # log10 of the costs: ap / 50 and (ap - 40) / 10, so that the ratio's goes from -0.8 to 0.8, 0 on average
+        ([(100, 100), (1, 0)], [(1, 40), (100, 60)], (0, 1 - 10**-0.8, 1 - 10**0.8), (40, 60)),
+        # a point in the middle: the ratio's log10 falls from 0 to -1 over ten points and stays there for ten more
+        ([(1, 0), (100, 20)], [(1, 0), (1.0001, 10), (10, 20)], (1 - 10**-0.75, 0, 0.9), (0, 20)),
+        # not monotone: the second dips, and reaches AP y above 10 at 10 ** (1 + y / 20) MACs; the first at
+        # 10 ** ((y - 10) / 10). The ratio's log10 is 2 - y / 20, but 0 at the very end, where its first point is
+        ([(1, 10), (10, 20)], [(1, 10), (10, 0), (100, 20)], (1 - 10**1.25, 0, -9), (10, 20)),
+        # what comes after the highest AP, and more MACs for no more AP, change nothing
+        ([(1, 10), (4, 30)], [(0.5, 10), (2, 30), (3, 30), (5, 20)], (0.5, 0.5, 0.5), (10, 30)),
+        # equal MACs: the best counts
+        ([(1, 10), (4, 30)], [(0.5, 3), (0.5, 10), (2, 30), (2, 9)], (0.5, 0.5, 0.5), (10, 30)),
+        # one point, at the AP that the reference reaches with 10
+        ([(1, 10), (100, 30)], [(5, 20)], (0.5, 0.5, 0.5), (20, 20)),
+        ([(5, 20)], [(5, 20)], (0, 0, 0), (20, 20)),
+        # one level in common
+        ([(1, 10), (2, 30)], [(3, 30), (4, 50)], (-0.5, -0.5, -0.5), (30, 30)),
+    ],
+)
+def test_macs_saved(reference, other, expected, ap_range):
+    saving = macs_saved(reference, other)
+    assert saving[:3] == pytest.approx(expected, abs=1e-4)
+    assert saving.ap_range == pytest.approx(ap_range)
+    assert macs_saved(reference[::-1], other[::-1]) == saving, 'the order of the points changes nothing'
+
+
+def test_nothing_is_extrapolated():
+    low, high = [(1, 10), (2, 20)], [(1, 21), (2, 40)]
+    assert macs_saved(low, high) is None and macs_saved(high, low) is None
+    assert macs_saved([(5, 20)], [(5, 21)]) is None
+
+
+@pytest.mark.parametrize('curve', [[], [(0, 10)], [(-1, 10)], [(1, math.nan)], [(math.inf, 3)]])
+def test_no_curve(curve):
+    with pytest.raises(InputError, match='expected'):
+        macs_saved([(1, 10)], curve)
+
+
+def points(aps, size=320, macs=1e8, measure='AP50_area'):
+    """``aps``: method -> AP of seeds 0, 1, ..."""
+    return [
+        {'method': method, 'size': size, 'seed': seed, 'macs': macs, measure: ap}
+        for method, values in aps.items()
+        for seed, ap in enumerate(values)
+    ]
+
+
+def test_paired_differences():
+    rows = points({'baseline': [0.50, 0.40, 0.30], 'netaug': [0.51, 0.42, 0.33]})
+    rows += points({'baseline': [0.2], 'netaug': [0.3]}, size=96)  # of one seed no interval
+    rows += points({'baseline': [0.2, 0.3], 'baseline_mixup': [0.3, 0.4]}, size=128)
+    (found,) = paired_differences(rows, 'netaug', 'baseline', 'AP50_area')
+    # mean 2, deviation 1, 4.30265 from a table of t for two degrees of freedom
+    half = 0.01 * 4.30265 / math.sqrt(3)
+    assert (found['size'], found['seeds']) == (320, 3) and found['mean'] == pytest.approx(0.02)
+    assert found['interval'] == pytest.approx([0.02 - half, 0.02 + half], abs=1e-7)
+
+
+def curves(first, second, shift):
+    """Two sizes, two seeds; NetAug has 1 - ``shift`` of the baseline's MACs at equal AP, mixup never its AP."""
+    rows = []
+    for size, macs, ap in [(96, 1e7, first), (128, 4e7, second)]:
+        rows += points({'baseline': [ap, ap + 0.02], 'baseline_mixup': [ap - 0.5, ap - 0.5]}, size, macs)
+        rows += points({'netaug': [ap, ap + 0.02]}, size, macs * (1 - shift))
+    return rows
+
+
+def test_headline():
+    fewer = compare(curves(0.6, 0.7, 0.25), 'netaug', 'baseline', 'AP50_area')
+    assert headline(fewer, METHODS) == (
+        'At equal AP50, NetAug needs 25.0% fewer MACs than the baseline (AP50 from 61.0 to 71.0%; '
+        '2 seeds: 25.0% fewer).'
+    )
+    more = compare(curves(0.6, 0.7, -0.5), 'netaug', 'baseline', 'AP50_area')
+    assert 'NetAug needs 50.0% more MACs than the baseline' in headline(more, METHODS)
+    for savings, words in [((0.05, 0.1), '5.0% to 10.0% fewer'), ((-0.2, 0.1), '20.0% more to 10.0% fewer')]:
+        spread = {**more, 'per_seed': [{'seed': seed, 'saving': saving} for seed, saving in enumerate(savings)]}
+        assert f'2 seeds: {words})' in headline(spread, METHODS)
+    none = compare(curves(0.6, 0.7, 0.25), 'baseline_mixup', 'baseline', 'AP50_area')
+    assert none['saving'] is None and headline(none, METHODS).startswith(
+        'No overlap: baseline + mixup and the baseline'
+    )
+    one_of_two = [row for row in curves(0.6, 0.7, 0.25) if (row['method'], row['seed']) != ('netaug', 1)]
+    for size, macs, ap in [(96, 1e7, 0.73), (128, 4e7, 0.80)]:
+        one_of_two += points({'netaug': [None, ap]}, size, macs)[1:]
+    text = headline(compare(one_of_two, 'netaug', 'baseline', 'AP50_area'), METHODS)
+    assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer, 1 without overlap).')
+
+
+# The figure
+
+
+def write_report(folder, rows, layout='voc', **changes):
+    folder.mkdir(parents=True)
+    settings = {'head': 'ssdlite', 'arch': 'mobilenetv2_tiny', 'data': 'data/pets', 'epochs': 9, 'layout': layout}
+    report = {'version': graph.RESULT_VERSION, 'figure': 'fig5', 'settings': settings, 'points': rows, **changes}
+    (folder / 'fig5.json').write_text(json.dumps(report))
+    return folder
+
+
+def read_table(text, header):
+    lines = text[text.index(header) :].split('\n\n')[0].splitlines()
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
+
+
+def test_figure_from_results(tmp_path):
+    rows = curves(0.6, 0.7, 0.25)
+    old, new = write_report(tmp_path / 'old', rows), tmp_path / 'new'
+    report = redraw_fig5(old, new)
+    assert sorted(path.name for path in new.iterdir()) == ['fig5.json', 'fig5.md', 'fig5.png', 'fig5.svg']
+    assert json.loads((new / 'fig5.json').read_text()) == json.loads(json.dumps(report))
+    key = lambda row: (row['method'], row['size'], row['seed'])  # noqa: E731
+    assert sorted(report['points'], key=key) == sorted(rows, key=key)
+    assert 'NetAug needs 25.0% fewer MACs' in report['headline']
+
+    picture = cv2.imread(str(new / 'fig5.png'))
+    assert picture.std() > 5 and (new / 'fig5.svg').read_text().startswith('<?xml')
+    # blue, vermilion and green (BGR): all three methods are drawn
+    for colour in [(0xB2, 0x72, 0x00), (0x00, 0x5E, 0xD5), (0x73, 0x9E, 0x00)]:
+        assert (abs(picture.astype(int) - colour).max(axis=2) < 8).sum() > 100
+
+    text = (new / 'fig5.md').read_text()
+    assert report['headline'] in text
+    means = read_table(text, '| method | size (px) | MACs (M) |')
+    assert ['baseline', '96', '10.00', '61.00 ± 1.41', '2'] in means and len(means) == 6
+    every = read_table(text, '| method | size (px) | seed |')
+    names = {label: method for method, label in METHODS.items()}
+    found = [(names[name], int(size), int(seed), float(ap)) for name, size, seed, _, ap in every]
+    assert sorted(found) == sorted((*key(row), round(100 * row['AP50_area'], 2)) for row in rows)
+
+
+def test_coco_has_two_panels(tmp_path):
+    rows = [{**row, 'AP50': row['AP50_area'], 'AP': row['AP50_area'] / 2} for row in curves(0.6, 0.7, 0.25)]
+    report = redraw_fig5(write_report(tmp_path / 'coco', rows, 'coco'), tmp_path / 'coco')
+    redraw_fig5(write_report(tmp_path / 'voc', rows), tmp_path / 'voc')
+    wide, narrow = (cv2.imread(str(tmp_path / layout / 'fig5.png')).shape[1] for layout in ('coco', 'voc'))
+    assert wide > 1.6 * narrow
+    assert [row['measure'] for row in report['comparisons']] == ['AP50', 'AP50', 'AP', 'AP']
+    assert '| method | size (px) | MACs (M) | AP50 (%) | AP (%) | seeds |' in (tmp_path / 'coco/fig5.md').read_text()
+
+
+def test_awkward_figures(tmp_path):
+    """One size with one seed; AP of zero; no overlap; a method that is missing."""
+    report = redraw_fig5(write_report(tmp_path / 'a', points({'baseline': [0.0], 'netaug': [0.5]})), tmp_path / 'a')
+    assert report['headline'].startswith('No overlap') and not report['comparisons'][0]['differences']
+    assert redraw_fig5(write_report(tmp_path / 'b', points({'netaug': [0.0]})), tmp_path / 'b')['headline'] is None
+    assert cv2.imread(str(tmp_path / 'b/fig5.png')).std() > 5
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        (None, r'no result at .*fig5.json .*run the command of the figure again'),
+        ('{"version": 1, "poi', r'fig5.json is half-written or damaged .*Delete it; then run the command'),
+        ('{"points": []}', r'fig5.json is without a version, from another release: expected version 1'),
+        ('{"version": 0}', r'fig5.json is of version 0, from another release'),
+        ('[1]', r'fig5.json is without a version'),
+        ('{"version": 1}', r"fig5.json is no figure 5 \(KeyError\('settings'\)\)"),
+    ],
+)
+def test_no_figure_to_draw_again(tmp_path, content, message):
+    if content:
+        (tmp_path / 'fig5.json').write_text(content)
+    with pytest.raises(InputError, match=message):
+        redraw_fig5(tmp_path, tmp_path)
+
+
+def test_points_that_lack_something(tmp_path):
+    with pytest.raises(InputError, match=r'has a point .*expected AP50_area, macs'):
+        redraw_fig5(write_report(tmp_path / 'a', [{'method': 'netaug', 'size': 96}]), tmp_path)
+    with pytest.raises(InputError, match='has no points'):
+        redraw_fig5(write_report(tmp_path / 'b', []), tmp_path)
+
+
+def test_a_figure_of_other_data_is_not_drawn_over(tmp_path):
+    other = write_report(tmp_path / 'other', points({'netaug': [0.5]}))
+    mine = write_report(tmp_path / 'mine', points({'netaug': [0.5]}))
+    report = json.loads((mine / 'fig5.json').read_text())
+    report['settings']['data'] = 'data/cars'
+    (mine / 'fig5.json').write_text(json.dumps(report))
+    with pytest.raises(InputError, match='holds a figure of other data, data/pets: give another --out'):
+        redraw_fig5(mine, other)
+
+
+# The graph, with commands that only pretend
+
+TRAIN = """
+import argparse, json, os, sys
+from pathlib import Path
+parser = argparse.ArgumentParser()
+parser.add_argument('config')
+for option in ('work-dir', 'data-root', 'pretrained', 'arch', 'size', 'epochs', 'seed', 'batch-size', 'lr'):
+    parser.add_argument('--' + option)
+parser.add_argument('--resume', action='store_true', required=True)
+parser.add_argument('--cfg-options', nargs='+')
+args = parser.parse_args()
+run = Path(args.work_dir)
+(run / 'epoch_1.pth').write_text('a checkpoint')
+if os.environ.get('FAIL', '?') in run.name:
+    sys.exit('error: no space left')
+assert args.pretrained is None or Path(args.pretrained).is_file()
+ap = 0.3 + 0.001 * int(args.size or 0) + 0.01 * int(args.seed) + 0.05 * ('netaug' in run.name)
+result = {'version': 1, 'macs': 1e5 * int(args.size or 0), 'params': 9, 'AP50_area': ap, 'AP50_11point': ap}
+result['threads'] = os.environ['OMP_NUM_THREADS']
+(run / 'export.pth').write_text('exported')
+(run / 'result.json').write_text(json.dumps(result))
+"""
+TEST = """
+import argparse, json
+parser = argparse.ArgumentParser()
+parser.add_argument('config')
+parser.add_argument('checkpoint', type=open)
+for option in ('data-root', 'size', 'out', 'work-dir'):
+    parser.add_argument('--' + option)
+args = parser.parse_args()
+json.dump({'version': 1, 'macs': 1e5, 'params': 9, 'AP50_area': 0.1, 'AP50_11point': 0.1}, open(args.out, 'w'))
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The repository's configs, with tools that only pretend, but for drawing."""
+    root = tmp_path / 'root'
+    (root / 'tools').mkdir(parents=True)
+    (root / 'configs').symlink_to(REPOSITORY / 'configs')
+    (root / 'tools' / 'figures.py').symlink_to(REPOSITORY / 'tools' / 'figures.py')
+    for name, text in [('train', TRAIN), ('pretrain_cls', TRAIN), ('test', TEST)]:
+        (root / 'tools' / f'{name}.py').write_text(text)
+    return root
+
+
+@pytest.fixture
+def voc(tmp_path):
+    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
+    write_voc(tmp_path / 'voc', dict.fromkeys('abcdef', objects), {'trainval': list('abcd'), 'test': ['e', 'f']})
+    return tmp_path / 'voc'
+
+
+@pytest.fixture
+def backbones(tmp_path):
+    """Pattern for the checkpoints of seeds 0 and 1."""
+    for seed in (0, 1):
+        network = build_network('mobilenetv2_w0.1', num_classes=7)
+        torch.save({'state_dict': network.state_dict()}, tmp_path / f'backbone_{seed}.pth')
+    return str(tmp_path / 'backbone_{seed}.pth')
+
+
+def settings(voc, backbones, **changes):
+    defaults = {'head': 'ssdlite', 'arch': 'mobilenetv2_w0.1', 'sizes': (96, 128), 'seeds': (0, 1), 'epochs': 3}
+    return Settings(**{'data': str(voc), 'pretrained': (backbones, backbones), **defaults, **changes})
+
+
+def missing(plan, out, capfd):
+    """Number of jobs of each rule that Snakemake would run."""
+    pytest.importorskip('snakemake')
+    capfd.readouterr()
+    run_plan(plan, out, dry_run=True)
+    printed = ''.join(capfd.readouterr())
+    if 'job ' not in printed:
+        return {}
+    lines = [line.split() for line in printed[printed.index('job ') :].splitlines()[2:]]
+    jobs = {line[0]: int(line[1]) for line in lines[: lines.index([])]}
+    assert jobs.pop('total') == sum(jobs.values())
+    return jobs
+
+
+def test_graph_of_ssdlite(voc, backbones, root, tmp_path, capfd):
+    plan = plan_fig5(settings(voc, backbones), root, tmp_path / 'out')
+    # three methods, two sizes, two seeds
+    assert missing(plan, tmp_path / 'out', capfd) == {'finetune': 12, 'draw': 1}
+    assert not (tmp_path / 'out').exists(), 'a dry run changes nothing'
+    commands = [' '.join(step.command) for step in plan.steps]
+    (mixup,) = [c for c in commands if '--seed 1' in c and '--size 96' in c and 'baseline_mixup_voc.py' in c]
+    assert 'ssdlite_baseline_mixup_voc.py --resume' in mixup and 'backbone_1.pth' in mixup and '--epochs 3' in mixup
+
+
+def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd):
+    options = {'arch': 'mobilenetv2_tiny', 'pretrained': None, 'pretrain_data': str(image_tree)}
+    wanted = settings(voc, None, head='yolov3', sizes=(416, 320, 608), epochs=None, **options)
+    plan = plan_fig5(wanted, root, tmp_path / 'out')
+    # two backbones a seed, one detector a method and seed, tested at three sizes
+    assert missing(plan, tmp_path / 'out', capfd) == {'pretrain': 4, 'finetune': 6, 'evaluate': 18, 'draw': 1}
+    train = next(step for step in plan.steps if 'netaug_416px_e200_from-mbv2_tiny-e155_seed1' in step.makes[0])
+    # the paper's range of training sizes, 320 to 608, is that around 416
+    assert train.command[train.command.index('--size') + 1] == '416'
+    assert train.needs == ['runs/pretrain_netaug_mbv2_tiny_mobilenetv2_tiny_e155_seed1/export.pth']
+
+
+def test_runs_are_used_again(voc, backbones, root, tmp_path, capfd):
+    pytest.importorskip('snakemake')
+    out = tmp_path / 'out'
+    plan = plan_fig5(settings(voc, backbones, sizes=(96,)), root, out)
+    run_plan(plan, out, jobs=64)
+    report = json.loads((out / 'fig5.json').read_text())
+    assert {(row['method'], row['seed']) for row in report['points']} == {(m, s) for m in METHODS for s in (0, 1)}
+    for row in report['points']:
+        assert row['AP50_area'] == pytest.approx(0.396 + 0.01 * row['seed'] + 0.05 * (row['method'] == 'netaug'))
+        assert json.loads((out / row['result']).read_text())['threads'] == '1', '64 jobs share the cores'
+    assert missing(plan, out, capfd) == {}
+    (tmp_path / 'backbone_0.pth').touch()
+    assert missing(plan_fig5(settings(voc, backbones, sizes=(96,)), root, out), out, capfd) == {}
+    # more sizes and seeds: what is there is used again; another recipe: it is not
+    assert missing(plan_fig5(settings(voc, backbones), root, out), out, capfd) == {'finetune': 6, 'draw': 1}
+    for change in [{'epochs': 4}, {'batch_size': 8}, {'lr': 0.1}, {'train_options': ['warmup_epochs=1']}]:
+        plan = plan_fig5(settings(voc, backbones, sizes=(96,), **change), root, out)
+        assert missing(plan, out, capfd) == {'finetune': 6, 'draw': 1}, change
+    # other backbones under the same names
+    torch.save({'state_dict': build_network('mobilenetv2_w0.1').state_dict()}, tmp_path / 'backbone_1.pth')
+    plan = plan_fig5(settings(voc, backbones, sizes=(96,)), root, out)
+    assert missing(plan, out, capfd) == {'finetune': 3, 'draw': 1}
+
+
+def test_a_failing_step(voc, backbones, root, tmp_path, capfd, monkeypatch):
+    pytest.importorskip('snakemake')
+    out = tmp_path / 'out'
+    plan = plan_fig5(settings(voc, backbones, sizes=(96,)), root, out)
+    monkeypatch.setenv('FAIL', 'mixup')
+    with pytest.raises(InputError) as caught:
+        run_plan(plan, out)
+    message = str(caught.value)
+    assert message.startswith('3 of 7 steps are not done') and message.count('error: no space left') == 2
+    run = next(path for path in (out / 'runs').glob('*mixup*') if path.name.endswith('seed1'))
+    assert f'log: {run / "export.log"}' in message and 'type the same command again' in message
+    assert len(list(out.glob('runs/*/result.json'))) == 4, 'the others are done'
+    assert (run / 'epoch_1.pth').is_file(), 'what the run goes on from is kept'
+    monkeypatch.delenv('FAIL')
+    assert missing(plan, out, capfd) == {'finetune': 2, 'draw': 1}
+    run_plan(plan, out)
+    assert (out / 'fig5.png').is_file()
+
+
+def test_one_command_at_a_time(voc, backbones, root, tmp_path):
+    pytest.importorskip('snakemake')
+    out = tmp_path / 'out'
+    plan = plan_fig5(settings(voc, backbones), root, out)
+    out.mkdir()
+    with graph._lock(out), pytest.raises(InputError, match='another command is at work in'):
+        run_plan(plan, out)
+
+
+# Wrong input, before anything runs
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'data': 'nowhere'}, r'no data set at .*nowhere.*then --data data/shapes'),
+        ({'sizes': (100,)}, r'image size 100: expected a multiple of 32'),
+        ({'epochs': 0}, r'--epochs 0: expected a number above 0'),
+        ({'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
+        ({'train_size': 416}, r'--train-size is for YOLOv3'),
+        ({'pretrain_epochs': 3}, r'give either it or --pretrain-config'),
+        ({'arch': 'mobilenetv9'}, r'mobilenetv9'),
+        ({'pretrained': ('nowhere.pth', 'nowhere.pth')}, r'no baseline checkpoint at .*nowhere.pth'),
+        ({'seeds': (0, 7)}, r'no baseline checkpoint at .*backbone_7.pth'),
+        ({'arch': 'mobilenetv2_w0.2'}, r'backbone_0.pth does not fit'),
+        ({'pretrained': None}, r'no file of configs/pretrain is for mobilenetv2_w0.1: give --pretrain-config'),
+        ({'pretrained': None, 'pretrain_config': 'mine'}, r'no config at .*baseline_mine.py'),
+        ({'pretrained': None, 'pretrain_config': 'mbv2', 'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
+    ],
+)
+def test_wrong_settings(voc, backbones, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        plan_fig5(settings(voc, backbones, **changes), REPOSITORY, tmp_path / 'out')
+
+
+def test_runs_on_other_data(voc, backbones, tmp_path):
+    (tmp_path / 'out/runs').mkdir(parents=True)
+    (tmp_path / 'out/runs/data.json').write_text('{"--data": "/data/pets"}')
+    with pytest.raises(InputError, match=r'holds runs with --data /data/pets, not .*voc: give another --out'):
+        plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path / 'out')
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{"version": 1, "AP50_ar', r'result.json is half-written or damaged .*Delete it; then run the command'),
+        ('{"AP50_area": 0.5, "macs": 1}', r'result.json is without a version, from another release'),
+        ('{"version": 1, "macs": 1, "params": 1, "AP": 0.5}', r'result.json has no AP50_area: .* in voc layout'),
+    ],
+)
+def test_results_that_cannot_be_used(voc, backbones, tmp_path, content, message):
+    out = tmp_path / 'out'
+    plan = plan_fig5(settings(voc, backbones), REPOSITORY, out)
+    result = out / plan.points[3]['result']
+    result.parent.mkdir(parents=True)
+    result.write_text(content)
+    with pytest.raises(InputError, match=message) as caught:
+        plan_fig5(settings(voc, backbones), REPOSITORY, out)
+    assert str(result) in str(caught.value)
+
+
+def test_a_plan_without_its_runs(voc, backbones, tmp_path):
+    plan = plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path)
+    content = {'version': 1, 'settings': plan.settings, 'points': plan.points}
+    (tmp_path / 'fig5_plan.json').write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r'no result at .*result.json .*run the command of the figure again'):
+        draw_plan(tmp_path / 'fig5_plan.json')
+
+
+def test_without_snakemake(voc, backbones, tmp_path, monkeypatch):
+    plan = plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path / 'out')
+    monkeypatch.setattr(graph.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(InputError, match=r"pip install -e '.\[figures\]'"):
+        run_plan(plan, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+# All of it
+
+
+def test_one_command(voc, backbones, tmp_path):
+    """The real tools: three detectors of one epoch, then a figure, then nothing left to do."""
+    pytest.importorskip('snakemake')
+    command = [sys.executable, 'tools/figures.py', 'fig5', '--data', str(voc), '--head', 'ssdlite', '--sizes', '96']
+    command += ['--arch', 'mobilenetv2_w0.1', '--epochs', '1', '--batch-size', '2', '--seeds', '0']
+    command += ['--pretrained', backbones, backbones, '--out', str(tmp_path / 'out')]
+    command += ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / 'out' / 'fig5.json').read_text())
+    assert [(row['method'], row['size'], row['seed']) for row in report['points']] == [(m, 96, 0) for m in METHODS]
+    for row in report['points']:
+        result = json.loads((tmp_path / 'out' / row['result']).read_text())
+        assert all(row[name] == result[name] for name in ('macs', 'params', 'AP50_area', 'AP50_11point'))
+        assert result['mixup'] == (row['method'] == 'baseline_mixup')
+    assert report['headline'] in done.stdout
