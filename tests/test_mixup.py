@@ -206,3 +206,18 @@ def test_one_image_is_never_mixed_with_itself(tmp_path):
 def test_training(voc, tmp_path, model):
     result = train_detector(config(voc, tmp_path / 'run', mixup=True, model__type=model))
     assert result['mixup'] and result['head'] == model.split('.')[1] and result['version'] == 1
+
+
+@pytest.mark.parametrize('detector', [ssdlite, yolov3])
+@pytest.mark.parametrize(
+    'boxes', [[], [[50.0, 50, 50.2, 50.3]], [[95.9, 95.9, 96, 96]], [[0.0, 0, 96, 96]] * 30], ids=len
+)
+def test_losses_of_awkward_boxes_are_finite(detector, boxes):
+    """No box at all, boxes smaller than a pixel, in the last corner, and many at one place."""
+    model = detector(num_classes=1)
+    target = sample(96, boxes, [0] * len(boxes))
+    target.gt_instances.weights = torch.rand(len(boxes))
+    losses = model.loss(torch.randn(2, 3, 96, 96), [target, sample(96, BOXES[:1], [0])])
+    total = sum(sum(values) for values in losses.values())
+    total.backward()
+    assert torch.isfinite(total) and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
