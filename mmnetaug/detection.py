@@ -120,7 +120,7 @@ def _add_multi_scale(config: Config) -> int:
 def _add_mixup(config: Config) -> None:
     """Mix images after loading, carry the weights of their boxes to the head, and stop in time."""
     dataset = config.train_dataloader.dataset
-    load, annotations, *augmentation, _ = dataset.pipeline
+    load, annotations, *augmentation, pack = dataset.pipeline
     dataset.pipeline = [load, annotations]
     config.train_dataloader.dataset = {
         'type': 'mmdet.MultiImageMixDataset',
@@ -128,7 +128,7 @@ def _add_mixup(config: Config) -> None:
         'pipeline': [
             {'type': 'mmnetaug.DetectionMixup'},
             {'type': 'mmnetaug.KeepWeights', 'transforms': augmentation},
-            {'type': 'mmnetaug.PackWeightedDetInputs'},
+            {**pack, 'type': 'mmnetaug.PackWeightedDetInputs'},
         ],
     }
     config.custom_hooks = [*config.get('custom_hooks', []), {'type': 'mmnetaug.MixupSwitchHook'}]
@@ -167,8 +167,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         command: what to type to do the same again, for the record.
 
     Returns:
-        What ``result.json`` holds: ``AP50_11point`` and ``AP50_area`` (VOC layout) or ``AP`` and ``AP50`` (COCO), all
-        fractions; MACs, parameters, the recipe, and where the checkpoint is.
+        What ``result.json`` holds: ``AP50_11point`` and ``AP50_area`` (VOC layout) or ``AP``, ``AP50``, ``AP75``,
+        ``AP_small``, ``AP_medium`` and ``AP_large`` (COCO; None for a size that no object has), fractions; MACs,
+        parameters, the recipe, and where the checkpoint is.
 
     Raises:
         InputError: nothing to train or to test on, a pretrained checkpoint that does not fit, or a work directory
@@ -223,7 +224,7 @@ def test_detector(config: Config, checkpoint: Union[str, Path], size: Optional[i
         InputError: no detector in the checkpoint, one that has no other size, or the data set has other classes.
     """
     trained = detector_meta(checkpoint)
-    size = size or trained['size']
+    size = trained['size'] if size is None else size
     if size != trained['size'] and _head(trained['model']) == 'SSDLite':
         raise InputError(
             f'{checkpoint} is an SSDLite for {trained["size"]} px, which has anchors and levels for no other size: '

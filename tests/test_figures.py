@@ -197,7 +197,9 @@ def test_no_figure_to_draw_again(tmp_path, content, message):
 
 
 def test_points_that_lack_something(tmp_path):
-    with pytest.raises(InputError, match=r'has a point .*expected AP50_area, macs'):
+    with pytest.raises(
+        InputError, match=r'has a point .*expected a method and numbers for size, seed, macs, AP50_area'
+    ):
         redraw_fig5(write_report(tmp_path / 'a', [{'method': 'netaug', 'size': 96}]), tmp_path)
     with pytest.raises(InputError, match='has no points'):
         redraw_fig5(write_report(tmp_path / 'b', []), tmp_path)
@@ -317,6 +319,14 @@ def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd
     assert train.needs == ['runs/pretrain_netaug_mbv2_tiny_mobilenetv2_tiny_e155_seed1/export.pth']
 
 
+@pytest.mark.parametrize('largest', range(96, 609, 32))
+def test_yolov3_is_trained_up_to_the_largest_size(voc, backbones, root, tmp_path, largest):
+    plan = plan_fig5(settings(voc, backbones, head='yolov3', sizes=(96, largest)), root, tmp_path / 'out')
+    size = plan.settings['train_size']
+    assert 32 * round(1.46 * size / 32) >= largest
+    assert size == 96 or 32 * round(1.46 * (size - 32) / 32) < largest, 'no larger than needed'
+
+
 def test_runs_are_used_again(voc, backbones, root, tmp_path, capfd):
     pytest.importorskip('snakemake')
     out = tmp_path / 'out'
@@ -380,6 +390,8 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'epochs': 0}, r'--epochs 0: expected a number above 0'),
         ({'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
         ({'train_size': 416}, r'--train-size is for YOLOv3'),
+        ({'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
+        ({'train_options': ['epochs=5']}, r'--cfg-options epochs=...: the figure sets epochs'),
         ({'pretrain_epochs': 3}, r'give either it or --pretrain-config'),
         ({'arch': 'mobilenetv9'}, r'mobilenetv9'),
         ({'pretrained': ('nowhere.pth', 'nowhere.pth')}, r'no baseline checkpoint at .*nowhere.pth'),

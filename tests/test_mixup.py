@@ -1,5 +1,6 @@
 """Detection mixup: images, boxes, their weights through transforms and into the losses, and when it stops."""
 
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -202,10 +203,51 @@ def test_one_image_is_never_mixed_with_itself(tmp_path):
     assert all(dataset[0]['data_samples'].gt_instances.weights.tolist() == [1] for _ in range(5))
 
 
-@pytest.mark.parametrize('model', ['det', 'mmnetaug.YOLOv3'])
+@pytest.mark.parametrize('model', ['mmnetaug.SSDLite', 'mmnetaug.YOLOv3'])
 def test_training(voc, tmp_path, model):
-    result = train_detector(config(voc, tmp_path / 'run', mixup=True, model__type=model))
+    options = {'mixup': True, 'model__type': model, 'epochs': 3}
+    result = train_detector(config(voc, tmp_path / 'run', **options))
     assert result['mixup'] and result['head'] == model.split('.')[1] and result['version'] == 1
+
+
+def test_resumed_training_does_not_mix_again(voc, tmp_path, monkeypatch):
+    mixing = []
+
+    def note(hook, runner):
+        switch(hook, runner)
+        mixing.append((runner.epoch, runner.train_dataloader.dataset.pipeline[0].mixing))
+        if len(mixing) == 3:
+            raise KeyboardInterrupt
+
+    switch = MixupSwitchHook.before_train_epoch
+    monkeypatch.setattr(MixupSwitchHook, 'before_train_epoch', note)
+    options = {'mixup': True, 'epochs': 3, 'default_hooks__checkpoint__interval': 1}
+    options.update(train_dataloader__num_workers=1)
+    with pytest.raises(KeyboardInterrupt):
+        train_detector(config(voc, tmp_path / 'run', **options))
+    again = config(voc, tmp_path / 'run', **options)
+    again.resume = True
+    train_detector(again)
+    assert mixing == [(0, True), (1, True), (2, False), (2, False)]
+
+
+@pytest.mark.parametrize('detector', [ssdlite, yolov3])
+def test_lambda_of_one_is_no_mixup(voc, tmp_path, monkeypatch, detector):
+    """From the files to the losses."""
+    init_default_scope('mmdet')
+    monkeypatch.setattr(np.random, 'beta', lambda a, b: 1.0)
+    model, found = detector(num_classes=2).eval(), []
+    for mixup in (False, True):
+        dataset = DATASETS.build(config(voc, tmp_path / 'run', mixup=mixup).train_dataloader.dataset)
+        monkeypatch.setattr(DetectionMixup, 'get_indexes', lambda self, dataset: [1])
+        np.random.seed(3)
+        random.seed(3)
+        item = dataset[0]
+        data = model.data_preprocessor({'inputs': [item['inputs']], 'data_samples': [item['data_samples']]}, True)
+        found.append((data['inputs'], model(**data, mode='loss')))
+    assert torch.equal(found[0][0], found[1][0])
+    for name, values in found[0][1].items():
+        assert [value.item() for value in values] == [value.item() for value in found[1][1][name]]
 
 
 @pytest.mark.parametrize('detector', [ssdlite, yolov3])

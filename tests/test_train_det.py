@@ -37,8 +37,12 @@ def config(data_root, work_dir, **options):
     return detection_config(result)
 
 
-def test_train_test_infer(voc, tmp_path):
-    result = train_detector(config(voc, tmp_path / 'run'), command='python tools/train.py ...')
+@pytest.mark.parametrize('head', ['SSDLite', 'YOLOv3'])
+def test_train_test_infer(voc, tmp_path, head):
+    everything = {'score_thr': 0.0, 'conf_thr': 0.0}
+    run = config(voc, tmp_path / 'run', model__type=f'mmnetaug.{head}', model__test_cfg=everything)
+    result = train_detector(run, command='python tools/train.py ...')
+    assert result['head'] == head
     assert json.loads((tmp_path / 'run' / 'result.json').read_text()) == result
     assert 0 <= result['AP50_area'] <= 1 and 0 <= result['AP50_11point'] <= 1
     assert (result['classes'], result['train_images'], result['test_images']) == (['cat', 'dog'], 4, 2)

@@ -8,6 +8,7 @@ import torch
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
+from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
 from test_ssdlite import learn_one_image, sample
 from test_train_det import config as ssdlite_config
@@ -38,6 +39,11 @@ def test_equals_mmdet_with_full_convolutions():
             'in_channels': [96, 96, 96],
             'out_channels': [96, 96, 96],
             'bbox_coder': {'type': 'YOLOBBoxCoder'},
+            # as in mmdet's config for MobileNetV2
+            'loss_cls': {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'reduction': 'sum'},
+            'loss_conf': {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'reduction': 'sum'},
+            'loss_xy': {'type': 'CrossEntropyLoss', 'use_sigmoid': True, 'loss_weight': 2.0, 'reduction': 'sum'},
+            'loss_wh': {'type': 'MSELoss', 'loss_weight': 2.0, 'reduction': 'sum'},
         },
         'test_cfg': {
             'nms_pre': 1000,
@@ -62,6 +68,13 @@ def test_equals_mmdet_with_full_convolutions():
         for a, b in zip(expected, found):
             torch.testing.assert_close(b, a, rtol=1e-4, atol=1e-4 * a.abs().max().item())
         boxes = [model.predict(image[:, :, :, :128], [sample(128)] * 2)[0].pred_instances for model in (theirs, ours)]
+        batch = [sample(128, [[10.0, 10, 90, 100]], [3]), sample(128, [[20.0, 60, 50, 90], [40, 2, 120, 40]], [7, 0])]
+        theirs.bbox_head.assigner = ours.bbox_head.assigner
+        theirs.bbox_head.sampler = ours.bbox_head.sampler
+        losses = [model.loss(image[:, :, :, :128], batch) for model in (theirs, ours)]
+    for name, values in losses[0].items():
+        for theirs_level, ours_level in zip(values, losses[1][name]):
+            torch.testing.assert_close(ours_level, theirs_level / 2, rtol=1e-3, atol=1e-4)
     assert len(boxes[0])
     torch.testing.assert_close(boxes[1].bboxes, boxes[0].bboxes, rtol=1e-3, atol=1e-2)
     assert boxes[1].labels.tolist() == boxes[0].labels.tolist()
@@ -113,8 +126,14 @@ def test_difficult_objects_are_not_background():
         objects.set_metainfo({'ignored': ignored})
         targets, background = head._get_targets_single(anchors, flags, objects)
         assert background[30] == expected and not targets.any()
-    far = bbox_overlaps(torch.cat(anchors), exactly)[:, 0] < 0.3
+    far = bbox_overlaps(torch.cat(anchors), exactly)[:, 0] == 0
     assert (background[far] == 1).all()
+    crowd = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    crowd.set_metainfo({'ignored': torch.tensor([[0.0, 0, 416, 416]])})
+    _, background = head._get_targets_single(anchors, flags, crowd)
+    every = torch.cat(anchors)
+    inside = (every.min(dim=1).values >= 0) & (every.max(dim=1).values <= 416)
+    assert inside.any() and not background[inside].any(), 'all anchors in a crowd'
     # and the loss hands them on: objectness of that anchor no longer counts
     images = torch.randn(1, 3, 96, 96)
     model = detector().eval()
@@ -126,7 +145,7 @@ def test_difficult_objects_are_not_background():
 
 def test_learns_one_image():
     torch.manual_seed(0)
-    learn_one_image(detector(num_classes=2), lr=5e-3, steps=80)
+    learn_one_image(detector(num_classes=2), lr=5e-3, steps=150)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +158,7 @@ def test_recipe_of_the_paper(data, epochs, milestones, method):
     warmup, steps = config.param_scheduler
     assert (config.train_cfg.max_epochs, steps.milestones, steps.gamma, warmup.end) == (epochs, milestones, 0.1, 2)
     optimizer = {'type': 'SGD', 'lr': 1e-3, 'momentum': 0.9, 'weight_decay': 5e-4}
-    assert config.optim_wrapper.optimizer.to_dict() == optimizer
+    assert config.optim_wrapper.optimizer.to_dict() == optimizer and not config.optim_wrapper.paramwise_cfg
     assert config.train_dataloader.batch_size == 64 == config.auto_scale_lr.base_batch_size
     assert (config.mixup, config.pretrained) == (method.endswith('mixup'), method.split('_')[0])
 
@@ -152,10 +171,26 @@ def yolov3_config(voc, work_dir, **options):
     return config
 
 
-def test_sizes_of_training(voc, tmp_path):
+def test_sizes_of_training(voc, tmp_path, monkeypatch):
     config = detection_config(yolov3_config(voc, tmp_path))
     (resize,) = config.model.data_preprocessor.batch_augments
     assert resize.random_size_range == (320, 608) and resize.size_divisor == 32
+    preprocessor = config.model.data_preprocessor
+    # the size changes every tenth step, and boxes to be ignored are resized too
+    model = YOLOv3(
+        {'type': 'mmnetaug.TinyNet', 'arch': 'mobilenetv2_w0.1'}, 2, 416, data_preprocessor=preprocessor
+    ).train()
+    monkeypatch.setattr(MessageHub.get_current_instance(), 'get_info', lambda key: next(steps))
+    steps, sides = iter(range(9, 200, 10)), set()
+    for _ in range(20):
+        target = sample(608, [[0.0, 0, 304, 608]], [0], ignored=[[304.0, 304, 608, 608]])
+        data = model.data_preprocessor({'inputs': [torch.zeros(3, 608, 608)], 'data_samples': [target]}, True)
+        side = data['inputs'].shape[-1]
+        sides.add(side)
+        target = data['data_samples'][0]
+        assert target.gt_instances.bboxes.tolist() == [pytest.approx([0, 0, side / 2, side])]
+        assert target.ignored_instances.bboxes.tolist() == [pytest.approx([side / 2, side / 2, side, side])]
+    assert len(sides) > 4 and sides <= set(range(320, 609, 32))
     scales = [
         next(transform.scale for transform in loader.dataset.pipeline if transform.type == 'Resize')
         for loader in (config.train_dataloader, config.val_dataloader)

@@ -29,7 +29,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
         parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
         parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, default={}, help='change any value: warmup_epochs=1'
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='change any value: warmup_epochs=1'
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
@@ -49,13 +49,27 @@ def run_config(args: argparse.Namespace, kind: str, options: dict[str, Any]) -> 
         options: dotted key -> value; those that are None change nothing.
     """
     config = read_config(args.config, kind, {key: value for key, value in options.items() if value is not None})
-    config.merge_from_dict(args.cfg_options)
+    config.merge_from_dict(parse_cfg_options(args.cfg_options))
     config.work_dir = args.work_dir or str(Path('work_dirs') / Path(args.config).stem)
     config.launcher = args.launcher
     config.resume = getattr(args, 'resume', False)
     if getattr(args, 'amp', False):
         config.optim_wrapper.type = 'AmpOptimWrapper'
     return config
+
+
+def parse_cfg_options(options: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE texts as MMEngine's ``DictAction`` understands them.
+
+    Raises:
+        InputError: a text without a key or without ``=``.
+    """
+    for option in options:
+        if not option.partition('=')[0] or '=' not in option:
+            raise InputError(f'--cfg-options {option}: expected KEY=VALUE, such as warmup_epochs=1')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options
 
 
 def read_config(path: Union[str, Path], kind: str, options: Optional[dict[str, Any]] = None) -> Config:
@@ -115,8 +129,13 @@ def fill_in_run(config: Config) -> None:
         config.param_scheduler = [main]
     for loader in (config.train_dataloader, config.val_dataloader):
         if loader.num_workers is None:
-            loader.num_workers = min(8, os.cpu_count() or 1)
+            loader.num_workers = min(8, usable_cores())
         loader.persistent_workers = loader.persistent_workers and loader.num_workers > 0
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def training_runner(config: Config) -> Runner:
@@ -144,8 +163,11 @@ def training_runner(config: Config) -> Runner:
 
 
 def _claim_work_dir(config: Config) -> None:
-    """Note the schedule in the work directory, and check it against that of a run that is there already."""
-    work_dir, schedule = Path(config.work_dir), {'epochs': config.epochs, 'warmup_epochs': config.warmup_epochs}
+    """Note in the work directory what a run must keep, and check it against a run that is there already."""
+    names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', 'mixup')
+    schedule = {name: config[name] for name in names if name in config}
+    schedule['batch_size'] = config.train_dataloader.batch_size
+    work_dir = Path(config.work_dir)
     note = work_dir / 'schedule.json'
     if (work_dir / 'last_checkpoint').is_file():
         if not config.get('resume'):
@@ -154,14 +176,18 @@ def _claim_work_dir(config: Config) -> None:
                 '--work-dir'
             )
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
-        if note.is_file() and json.loads(note.read_text()) != schedule:
+        try:
+            started = json.loads(note.read_text()) if note.is_file() else {}
+        except ValueError as error:
+            raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
+        if changed := [name for name in started if started[name] != schedule.get(name)]:
+            theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in changed) for run in (started, schedule))
             raise InputError(
-                f'{work_dir} was started with {json.loads(note.read_text())}, not {schedule}: resume it with its own '
-                'epochs, or give another --work-dir'
+                f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
+                '--work-dir'
             )
     if is_main_process():
-        work_dir.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(schedule) + '\n')
+        write_json(note, schedule)
 
 
 def bare_model(runner: Runner) -> nn.Module:

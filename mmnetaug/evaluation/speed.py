@@ -11,13 +11,13 @@ from unittest import mock
 import torch
 import torch.nn.functional as F
 from mmdet.models.dense_heads import base_dense_head
+from mmdet.models.detectors import SingleStageDetector
 from mmdet.structures import DetDataSample
 from torch import nn
 
 from mmnetaug.errors import InputError
 from mmnetaug.models.netaug import NetAug
 from mmnetaug.models.network import build_network
-from mmnetaug.models.ssdlite import SSDLite
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
 
 
 @torch.no_grad()
-def measure_inference(detector: SSDLite, size: int, repeats: int = 30) -> dict[str, Any]:
+def measure_inference(detector: SingleStageDetector, size: int, repeats: int = 30) -> dict[str, Any]:
     """Latency of one image, from pixels to boxes, and how much of it is non-maximum suppression.
 
     Args:

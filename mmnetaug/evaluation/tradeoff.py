@@ -181,15 +181,22 @@ def headline(comparison: Mapping[str, Any], names: Mapping[str, str], measure: s
     savings = [row['saving'] for row in comparison['per_seed'] if row['saving'] is not None]
     seeds = f'{len(comparison["per_seed"])} seed{"s" if len(comparison["per_seed"]) != 1 else ""}'
     if len(comparison['per_seed']) > 1 and savings:
-        low, high = _amount(min(savings)), _amount(max(savings))
-        word = low.split()[1]
-        seeds += f': {low}' if low == high else f': {low.removesuffix(" " + word) if word in high else low} to {high}'
+        seeds += ': ' + _range(savings)
     without = len(comparison['per_seed']) - len(savings)
     if without:
         seeds += f', {without} without overlap'
     return (
         f'At equal {measure}, {name} needs {_amount(comparison["saving"])} MACs than the {reference} ({at}; {seeds}).'
     )
+
+
+def _range(savings: Sequence[float]) -> str:
+    ends = min(savings), max(savings)
+    first, last = (_amount(saving) for saving in (sorted(ends, key=abs) if ends[1] < 0 else ends))
+    if first == last:
+        return first
+    number, word = first.split()
+    return f'{number if word == last.split()[1] else first} to {last}'
 
 
 def _amount(saving: float) -> str:

@@ -22,7 +22,8 @@ STRIDES = (32, 16, 8)
 ANCHORS_AT_416 = (((116, 90), (156, 198), (373, 326)), ((30, 61), (62, 45), (59, 119)), ((10, 13), (16, 30), (33, 23)))
 # Widest neck and head; mmdet's YOLOv3 for MobileNetV2 has 96 beside 96 channels at stride 16.
 MAX_WIDTH = 256
-IGNORE_ABOVE = 0.5  # IoU of an anchor with an object from which on it is not background
+# An anchor is not background from this IoU with an object on, nor with this share of it in one to be ignored.
+IGNORE_ABOVE = 0.5
 TRAIN_CFG = ConfigDict(
     assigner={
         'type': 'mmdet.GridAssigner',
@@ -60,7 +61,7 @@ class YOLOv3Head(YOLOV3Head):
     """mmdet's head, with three differences in the loss.
 
     - It is the mean over the images of a batch, as the paper's learning rates expect, instead of the sum.
-    - Objects to be ignored (VOC's "difficult", COCO's crowds) are not background.
+    - Anchors that overlap with objects to be ignored (VOC's "difficult", COCO's crowds) are not background.
     - With detection mixup an object's weight is the objectness target of its anchor and weighs its other losses
       (arXiv 1902.04103). ``gt_instances.weights`` (n,) holds it; where that is absent every weight is 1.
     """
@@ -86,8 +87,10 @@ class YOLOv3Head(YOLOV3Head):
         anchors = torch.cat(anchors)
         ignored = gt_instances.get('ignored')
         if ignored is not None and len(ignored):
-            background[bbox_overlaps(anchors, ignored).amax(dim=1) > IGNORE_ABOVE] = 0
+            for mode in ('iou', 'iof'):  # like an object, and inside a crowd
+                background[bbox_overlaps(anchors, ignored, mode).amax(dim=1) > IGNORE_ABOVE] = 0
         if 'weights' in gt_instances:
+            # once more, as mmdet does not return which object an anchor took
             priors = InstanceData(priors=anchors, responsible_flags=torch.cat(responsible_flags))
             matched = self.assigner.assign(priors, gt_instances).gt_inds
             objects = matched > 0

@@ -13,7 +13,7 @@ import numpy as np
 
 from mmnetaug.datasets.detection import find_detection_data
 from mmnetaug.detection import PRETRAIN_CONFIGS
-from mmnetaug.engine.runtime import RESULT_VERSION, read_config, write_json
+from mmnetaug.engine.runtime import RESULT_VERSION, parse_cfg_options, read_config, write_json
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
 from mmnetaug.models.archs import get_arch
@@ -31,6 +31,8 @@ HEADS = {'ssdlite': 'SSDLite', 'yolov3': 'YOLOv3'}
 SIZES = {'ssdlite': (192, 256, 320), 'yolov3': (320, 416, 512, 608)}
 # Layout of the data -> what the panels show: key of a result, and how the figure calls it.
 MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
+# Values of the configs that have options of their own or tell the methods apart.
+OWN_OPTIONS = ('arch', 'size', 'epochs', 'data_root', 'pretrained', 'mixup')
 FILES = ('fig5.json', 'fig5.md', 'fig5.png', 'fig5.svg')
 AGAIN = 'run the command of the figure again (python tools/figures.py fig5 ...)'
 
@@ -46,8 +48,8 @@ class Settings:
         sizes: sides of the test images in pixels.
         epochs, batch_size, lr: of fine-tuning, as in ``tools/train.py``.
         seeds: every method is trained once with each.
-        train_size: YOLOv3's nominal size, which its range of training sizes is relative to. None: such that the
-            range ends at the largest of ``sizes``.
+        train_size: YOLOv3's nominal size, which its range of training sizes is relative to. None: the smallest whose
+            range reaches the largest of ``sizes``.
         train_options: KEY=VALUE changes of the detection configs (``--cfg-options``).
         pretrained: backbones of baseline and NetAug, paths in which ``{seed}`` stands for the seed. None: pretrain.
         pretrain_config: ending of the pretraining configs, such as 'mbv2_tiny'. None: the one for ``arch``.
@@ -112,12 +114,17 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
         raise InputError(str(error).replace('--data-root', '--data')) from error
     configs = {method: root / f'configs/det/{settings.head}_{method}_{layout}.py' for method in METHODS}
     config = {method: read_config(path, 'det') for method, path in configs.items()}['baseline']
+    options = parse_cfg_options(settings.train_options)
+    if taken := [name for name in OWN_OPTIONS if name in options]:
+        raise InputError(f'--cfg-options {taken[0]}=...: the figure sets {taken[0]} itself, see --help')
+    config.merge_from_dict(options)
     epochs = settings.epochs or config.epochs
     train_sizes = {size: size for size in sizes}
     if settings.head == 'yolov3':
-        largest = config.get('multi_scale', (1, 1))[1]
-        train_sizes = {size: settings.train_size or 32 * round(sizes[-1] / largest / 32) for size in sizes}
-        check_size(train_sizes[sizes[-1]])
+        largest = (config.get('multi_scale') or (1, 1))[1]
+        reaching = (size for size in range(96, sizes[-1] + 1, 32) if 32 * round(size * largest / 32) >= sizes[-1])
+        train_size = settings.train_size or next(reaching)
+        train_sizes = dict.fromkeys(sizes, train_size)
 
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
@@ -132,6 +139,7 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
     if settings.train_options:
         tag += f'_x{_digest(json.dumps(sorted(settings.train_options)).encode())}'
 
+    changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, path in configs.items():
         for seed in seeds:
@@ -145,12 +153,13 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
                 train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
                 train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
                 train += [] if settings.lr is None else ['--lr', settings.lr]
-                train += ['--cfg-options', *settings.train_options] if settings.train_options else []
+                train += changes
                 steps[export] = _step([export, result], train, [backbone])
                 if settings.head == 'yolov3':
                     result = f'runs/{run}/test_{size}.json'
                     test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
+                    test += changes
                     steps[result] = _step([result], test, [export])
                 points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
 
@@ -244,8 +253,7 @@ def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, A
     """A point of a plan with its measurements."""
     path = out / point['result']
     result = read_record(path, AGAIN)
-    wanted = ['macs', 'params', *MEASURES[layout]]
-    missing = [name for name in wanted if not isinstance(result.get(name), (int, float))]
+    missing = _not_measured(result, ['macs', 'params', *MEASURES[layout]])
     if missing:
         raise InputError(f'{path} has no {", ".join(missing)}: expected a result on data in {layout} layout; {AGAIN}')
     aps = {name: value for name, value in result.items() if name.startswith('AP')}
@@ -255,6 +263,10 @@ def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, A
         **aps,
         'result': point['result'],
     }
+
+
+def _not_measured(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    return [name for name in names if not isinstance(result.get(name), (int, float))]
 
 
 def draw_plan(path: Union[str, Path]) -> dict[str, Any]:
@@ -291,14 +303,15 @@ def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, An
     report = read_record(path, f'{AGAIN}; finished runs are used again')
     try:
         settings, points = report['settings'], report['points']
-        wanted = {'method', 'size', 'seed', 'macs', *MEASURES[settings['layout']]}
-        broken = [point for point in points if not wanted <= set(point) or point['method'] not in METHODS]
+        wanted = ['size', 'seed', 'macs', *MEASURES[settings['layout']]]
+        broken = [point for point in points if _not_measured(point, wanted) or point.get('method') not in METHODS]
         _title(settings)
-    except (KeyError, TypeError) as error:
+        settings['epochs']
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f'{path} is no figure 5 ({error!r}): {AGAIN}') from error
     if broken or not points:
         what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
-        raise InputError(f'{path} has {what}: expected {", ".join(sorted(wanted))} in each')
+        raise InputError(f'{path} has {what}: expected a method and numbers for {", ".join(wanted)} in each')
     _check_figure(Path(out), Path(settings['data']).resolve())
     return write_fig5(settings, points, out)
 

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Union
 
-from mmnetaug.engine.runtime import RESULT_VERSION, write_json
+from mmnetaug.engine.runtime import RESULT_VERSION, usable_cores, write_json
 from mmnetaug.errors import InputError
 
 SNAKEFILE = Path(__file__).with_name('Snakefile')
@@ -101,7 +101,10 @@ def check_data(out: Union[str, Path], data: dict[str, str]) -> dict[str, str]:
         InputError: the runs there were made with other data.
     """
     path = Path(out) / 'runs' / 'data.json'
-    known = json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        known = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:
+        raise InputError(f'{path} is damaged ({error}): delete it if all runs beside it are on {data}') from error
     for option, folder in data.items():
         if known.get(option, folder) != folder:
             raise InputError(
@@ -168,17 +171,13 @@ def _holds(path: Path, content: dict[str, Any]) -> bool:
 
 
 def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list[str]:
-    threads = max(1, _cores() // jobs)
+    threads = max(1, usable_cores() // jobs)
     command = [sys.executable, '-m', 'snakemake', '--snakefile', SNAKEFILE, '--directory', out, '--configfile', plan]
     command += ['--config', f'plan={plan.resolve()}', f'threads={threads}']
     command += ['--cores', jobs * threads, '--jobs', jobs, '--keep-going', '--rerun-incomplete', '--nolock']
     # What determines a run is in its name; our code and commands may change. The greedy scheduler needs no solver.
     command += ['--rerun-triggers', 'mtime', '--scheduler', 'greedy', *options]
     return [str(part) for part in command]
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 @contextmanager
