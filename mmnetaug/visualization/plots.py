@@ -174,6 +174,7 @@ def plot_curves(
         if len(histories) > 1:
             axes.fill_between(epochs, values.min(0), values.max(0), color=COLORS[index % len(COLORS)], alpha=0.15)
     axes.set_xlabel('epoch')
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axes.set_ylabel(ylabel)
     axes.set_title(title, fontsize='medium')
     axes.grid(alpha=0.3)
