@@ -8,7 +8,7 @@ DEMO := work_dirs/demo
 .PHONY: help demo test install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
-	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 10 minutes on two cores'
+	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
 
 install: .venv/installed
