@@ -251,6 +251,13 @@ def test_detector(config: Config, checkpoint: Union[str, Path], size: Optional[i
     }
 
 
+def summary(result: dict[str, Any]) -> str:
+    """Measured AP (fractions) and MACs of a result of :func:`train_detector` or :func:`test_detector`, in one line."""
+    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
+    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
+    return f'{scores}, {result["macs"] / 1e6:.1f} M MACs'
+
+
 def detector_meta(checkpoint: Union[str, Path]) -> dict[str, Any]:
     """What an ``export.pth`` of :func:`train_detector` says of its detector: plain data, no code.
 

@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.detection import test_detector
+from mmnetaug.detection import summary, test_detector
 from mmnetaug.engine.runtime import RESULT_VERSION, add_run_arguments, run_config, write_json
 from mmnetaug.errors import run_tool
 
@@ -24,9 +24,7 @@ def main() -> None:
 
     config = run_config(args, 'det', {'data_root': args.data_root})
     result = test_detector(config, args.checkpoint, args.size)
-    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
-    print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs')
+    print(summary(result))
     if args.out and is_main_process():
         write_json(args.out, {'version': RESULT_VERSION, **result})
 

@@ -6,7 +6,7 @@ import sys
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.detection import detection_config, train_detector
+from mmnetaug.detection import detection_config, summary, train_detector
 from mmnetaug.engine.runtime import add_run_arguments, run_config
 from mmnetaug.errors import run_tool
 
@@ -46,9 +46,7 @@ def main() -> None:
     result = train_detector(detection_config(config), shlex.join(['python', *sys.argv]))
     if not is_main_process():
         return
-    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
-    print(f'{scores}, {result["macs"] / 1e6:.1f} M MACs: {result["checkpoint"]}')
+    print(f'{summary(result)}: {result["checkpoint"]}')
 
 
 if __name__ == '__main__':
