@@ -1,12 +1,11 @@
 """Images per second of a plain and of a NetAug training step, and inference with the share of NMS."""
 
 import argparse
-import json
-from pathlib import Path
 
 import torch
 
 from mmnetaug.engine.cpu import keep_freed_memory
+from mmnetaug.engine.runtime import write_json
 from mmnetaug.errors import run_tool
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.models.archs import get_arch
@@ -57,8 +56,7 @@ def main() -> None:
             result.update({'inference_size': args.inference, **inference})
         results.append({**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'})
     if args.out:
-        Path(args.out).parent.mkdir(parents=True, exist_ok=True)
-        Path(args.out).write_text(json.dumps(results, indent=2) + '\n')
+        write_json(args.out, results)
 
 
 if __name__ == '__main__':

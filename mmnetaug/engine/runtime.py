@@ -195,7 +195,7 @@ def bare_model(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
-def write_json(path: Union[str, Path], content: dict[str, Any]) -> None:
+def write_json(path: Union[str, Path], content: Union[dict, list]) -> None:
     """Write a JSON file that is there whole or not at all."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,6 @@
 
 import copy
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Union
@@ -10,6 +9,7 @@ from typing import Any, Union
 from mmengine.config import Config
 
 from mmnetaug.detection import build_detector, detector_meta, test_detector
+from mmnetaug.engine.runtime import write_json
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.visualization import plot_ap_against_macs
 
@@ -54,9 +54,8 @@ def benchmark(
         scores = test_detector(run, checkpoint)
         speed = measure_inference(build_detector(checkpoint), meta['size'])
         rows.append({'name': name, 'arch': meta['arch'], 'size': meta['size'], **scores, **speed})
-    out_dir.mkdir(parents=True, exist_ok=True)
     report = {'machine': machine('cpu'), 'data_root': config.data_root, 'detectors': rows}
-    (out_dir / 'benchmark.json').write_text(json.dumps(report, indent=2) + '\n')
+    write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
