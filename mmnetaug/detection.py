@@ -13,7 +13,7 @@ from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.datasets.detection import Findings, find_detection_data, image_size
 from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.engine.cpu import prepare_cpu
-from mmnetaug.engine.runtime import bare_model, fill_in_run, training_runner, write_result
+from mmnetaug.engine.runtime import bare_model, fill_in_run, train_and_validate, training_runner, write_result
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
@@ -182,8 +182,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
         f'{len(config.classes)} classes: {", ".join(config.classes)}'
     )
-    runner.train()
-    metrics = runner.val()
+    metrics = train_and_validate(runner)
     model = config.model.to_dict()
     model['backbone'].pop('init_cfg', None)
     result = {

@@ -1,23 +1,32 @@
 """Pretraining on images of one folder a class: from a config to ``export.pth``."""
 
+import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
+from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.datasets.autoaugment import autoaugment
 from mmnetaug.datasets.image_folder import ImageFolder
-from mmnetaug.engine.runtime import bare_model, fill_in_run, training_runner, write_result
+from mmnetaug.engine.runtime import SWITCHES, bare_model, fill_in_run, train_and_validate, training_runner, write_result
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
 from mmnetaug.models.netaug import NetAug
+from mmnetaug.models.network import load_network
+from mmnetaug.visualization.plots import read_history
+
+# Values of a config that a result keeps.
+RECIPE = ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr', *SWITCHES)
 
 
 def pretrain_config(config: Config) -> Config:
     """Fill in what follows from the top-level values of a pretraining config.
 
     ``input_size`` goes to the transforms, ``num_classes`` to model and data, ``epochs`` and ``warmup_epochs`` to the
-    schedule. Data loaders get a number of workers.
+    schedule, the regularisers to the model and ``autoaugment`` to the transforms. Data loaders get a number of workers.
 
     Raises:
         InputError: a value out of range, or data that is not there or does not fit.
@@ -39,7 +48,53 @@ def pretrain_config(config: Config) -> Config:
         for transform in loader.dataset.pipeline:
             if 'size' in transform:
                 transform.size = config.input_size
+    _add_regularizers(config, train.metainfo['classes'])
+    if config.train_eval_images:
+        hook = {'type': 'mmnetaug.TrainAccuracyHook', 'images': config.train_eval_images}
+        config.custom_hooks = [*config.get('custom_hooks', []), hook]
     return config
+
+
+def _add_regularizers(config: Config, classes: Sequence[str]) -> None:
+    for name, below in [('mixup', math.inf), ('dropblock', 1), ('dropout', 1)]:
+        value = config[name]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
+            expected = 'of at least 0 (0.2, say)' if below == math.inf else 'from 0 to below 1 (0.1, say)'
+            raise InputError(f'{name} is {value!r}: expected a number {expected}, where 0 switches it off')
+        config.model[name] = float(value)
+    if config.dropblock:
+        config.custom_hooks = [*config.get('custom_hooks', []), {'type': 'mmnetaug.DropBlockHook'}]
+    if config.autoaugment:
+        *transforms, pack = config.train_dataloader.dataset.pipeline
+        transforms = [transform for transform in transforms if transform.type != 'mmnetaug.ColorJitter']
+        config.train_dataloader.dataset.pipeline = [*transforms, autoaugment(), pack]
+    if config.distill.checkpoint:
+        _check_teacher(config.distill, classes)
+        config.model.distill = config.distill
+
+
+def _check_teacher(distill: ConfigDict, classes: Sequence[str]) -> None:
+    if not (distill.temperature > 0 and 0 < distill.weight <= 1):
+        raise InputError(
+            f'distill has temperature {distill.temperature} and weight {distill.weight}: expected a temperature above '
+            '0 and a weight from above 0 to 1'
+        )
+    theirs = read_checkpoint(distill.checkpoint).get('meta', {}).get('classes')
+    if theirs and list(theirs) != list(classes):
+        different = sorted(set(theirs) ^ set(classes))
+        raise InputError(
+            f'the teacher {distill.checkpoint} knows {len(theirs)} classes and the data has {len(classes)} '
+            f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
+        )
+    load_network(distill.checkpoint, len(classes), distill.arch)
+
+
+def _history(work_dir: str) -> list[dict[str, float]]:
+    curves = {name: dict(read_history(work_dir, name)) for name in ('top1', 'train_eval_top1')}
+    return [
+        {'epoch': epoch, **{name: curve[epoch] for name, curve in curves.items() if epoch in curve}}
+        for epoch in sorted(curves['top1'])
+    ]
 
 
 def _folder(config: Config, split: str) -> dict[str, Any]:
@@ -54,13 +109,13 @@ def pretrain(config: Config) -> dict[str, Any]:
         config: of :func:`pretrain_config`, with ``work_dir``.
 
     Returns:
-        What ``result.json`` holds: accuracies in percent, MACs, parameters, the recipe.
+        What ``result.json`` holds: accuracies in percent, those of each validation in ``history``, MACs, parameters,
+        the recipe.
     """
     runner = training_runner(config)
     start = time.time()
-    runner.train()
+    accuracy = train_and_validate(runner)
     seconds = time.time() - start
-    accuracy = runner.val()
     network = bare_model(runner).network
     tiny = network.export() if isinstance(network, NetAug) else network
     result = {
@@ -74,7 +129,8 @@ def pretrain(config: Config) -> dict[str, Any]:
         'classes': list(runner.val_dataloader.dataset.metainfo['classes']),
         'epochs': config.epochs,
         'seed': runner.seed,
-        'recipe': {key: config[key] for key in ('warmup_epochs', 'model', 'optim_wrapper', 'auto_scale_lr')},
+        'history': _history(config.work_dir),
+        'recipe': {key: config[key] for key in RECIPE},
         'train_images': len(runner.train_dataloader.dataset),
         'batch_size': config.train_dataloader.batch_size,
         'train_seconds': round(seconds, 1),

@@ -4,6 +4,7 @@ from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -12,3 +13,9 @@ DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmnetaug', locat
 TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmnetaug', locations=['mmnetaug.datasets'])
 METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmnetaug', locations=['mmnetaug.evaluation'])
 HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmnetaug', locations=['mmnetaug.engine.hooks'])
+OPTIM_WRAPPER_CONSTRUCTORS = Registry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='mmnetaug',
+    locations=['mmnetaug.engine.optim'],
+)

@@ -70,7 +70,7 @@ def test_any_width_multiplier_builds_and_wider_costs_more():
     assert macs == sorted(set(macs))
 
 
-@pytest.mark.parametrize('arch', ['mobilenetv9', 'mobilenetv2', 'mobilenetv2_w', 'resnet50_w0.5', 'mobilenetv2_w-1'])
+@pytest.mark.parametrize('arch', ['mobilenetv9', 'mobilenetv2', 'mobilenetv2_w', 'resnet18_w0.5', 'mobilenetv2_w-1'])
 def test_unknown_architecture_lists_the_known_ones(arch):
     with pytest.raises(InputError, match=r'unknown architecture .*mcunet.*mobilenetv2_w0\.35'):
         mmnetaug.build_network(arch)

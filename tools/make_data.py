@@ -9,6 +9,7 @@ import argparse
 
 from mmnetaug.datasets.cifar100 import SUPERCLASS
 from mmnetaug.datasets.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
+from mmnetaug.datasets.scenes import CLUTTER, OBJECT_SCALE
 from mmnetaug.errors import run_tool
 
 
@@ -35,6 +36,9 @@ def parse_args() -> argparse.Namespace:
     tool = tools['scenes']
     tool.add_argument('--source', default='data/cifar100', help='image tree {train,val}/CLASS/*')
     tool.add_argument('--groups', choices=['cifar100'], help='merge the classes into 20 superclasses')
+    text = 'sides of objects, as shares of the image (default: %(default)s); large ones are easier'
+    tool.add_argument('--object-scale', type=float, nargs=2, default=OBJECT_SCALE, metavar=('MIN', 'MAX'), help=text)
+    tool.add_argument('--clutter', type=int, default=CLUTTER, help='things of no class behind them (default: 10)')
     tools['cifar100'].add_argument('--archive', help='default: $MMNETAUG_SHARED/data/cifar100.tar.gz')
     return parser.parse_args()
 
@@ -49,6 +53,7 @@ def main() -> None:
         if args.command == 'shapes':
             generate_shapes(args.out, args.cls_images, args.cls_size, **common)
         else:
+            common.update(scale=tuple(args.object_scale), clutter=args.clutter)
             generate_scenes(args.out, args.source, SUPERCLASS if args.groups else None, **common)
         if args.preview:
             print(f'see {draw_preview(args.out)}')

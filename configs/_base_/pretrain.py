@@ -1,9 +1,17 @@
 # ImageNet pretraining as in the NetAug paper, section 4.1. tools/pretrain_cls.py fills in what follows from the
-# four values below: transform sizes, number of classes, lengths of the schedule, folders.
+# values below: transform sizes, number of classes, lengths of the schedule, regularisers.
 input_size = 160
 num_classes = 1000  # None: as many as there are class folders
 epochs = 155  # of which warm-up:
 warmup_epochs = 5
+train_eval_images = 10000  # on which training accuracy is measured at each validation; 0: not at all
+
+# Regularisers; each goes with every other one and with NetAug.
+mixup = 0.0  # alpha of Beta(alpha, alpha)
+autoaugment = False  # instead of colour jitter
+dropblock = 0.0  # rate at the end of training
+dropout = 0.0  # before the classifier
+distill = dict(checkpoint=None, arch=None, temperature=4.0, weight=0.5)  # the checkpoint of a teacher
 
 default_scope = 'mmengine'
 custom_imports = dict(imports=['mmnetaug'])
@@ -62,6 +70,7 @@ val_evaluator = dict(type='mmnetaug.TopK', topk=(1, 5))
 # The learning rate is that of one device with base_batch_size images; it grows with the total batch.
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='mmnetaug.GroupedOptimWrapperConstructor',
     optimizer=dict(type='SGD', lr=0.025, momentum=0.9, nesterov=True, weight_decay=4e-5),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
 )

@@ -8,6 +8,7 @@ A folder appears under its final name only when it is complete, with ``generator
 the parameters. What an interrupted run left is in ``NAME.partial`` and is replaced by the next run.
 """
 
+import functools
 import json
 import os
 import shutil
@@ -23,7 +24,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmnetaug.datasets.scenes import PhotoSource, compose, vary_photometry
+from mmnetaug.datasets.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.shapes import ShapeSource
 from mmnetaug.errors import InputError
 
@@ -114,13 +115,13 @@ def _make_classification(task: tuple) -> None:
     _write_picture(folder / f'{key[-1]:05d}.jpg', vary_photometry(rng, image))
 
 
-def _make_detection(task: tuple) -> dict:
+def _make_detection(task: tuple, **composition) -> dict:
     out, size, *key = task
     rng = np.random.default_rng([1, *key])  # key: seed, split, index
     sides = [size, round(size * rng.uniform(0.75, 1))]
     height, width = sides if rng.random() < 0.3 else sides[::-1]
     labels = rng.integers(len(_source.classes), size=rng.integers(1, MAX_OBJECTS + 1))
-    image, objects = compose(rng, _source, height, width, labels)
+    image, objects = compose(rng, _source, height, width, labels, **composition)
     record = write_image(out, *key[1:], vary_photometry(rng, image), objects, _source.classes)
     return {**record, 'unreadable': sorted(getattr(_source, 'unreadable', ()))}
 
@@ -170,7 +171,9 @@ def _element(tag: str, content) -> ElementTree.Element:
     return element
 
 
-def _make_detection_set(out: Path, sources: Sequence, counts: Sequence, size: int, seed: int, jobs) -> None:
+def _make_detection_set(
+    out: Path, sources: Sequence, counts: Sequence, size: int, seed: int, jobs: Optional[int], **composition
+) -> None:
     """Write trainval and test images of two sources in both layouts; every fifth of trainval is val."""
     voc, coco = out / 'VOCdevkit' / 'VOC2007', out / 'coco'
     for folder in ('Annotations', 'JPEGImages', 'ImageSets/Main'):
@@ -180,7 +183,8 @@ def _make_detection_set(out: Path, sources: Sequence, counts: Sequence, size: in
     for split, (source, count, coco_split) in enumerate(zip(sources, counts, ('train2017', 'val2017'))):
         (coco / coco_split).mkdir()
         tasks = [(out, size, seed, split, index) for index in range(count)]
-        records = _parallel(_make_detection, tasks, source, jobs, ('trainval', 'test')[split])
+        make = functools.partial(_make_detection, **composition)
+        records = _parallel(make, tasks, source, jobs, ('trainval', 'test')[split])
         unreadable.update(path for record in records for path in record['unreadable'])
         names = [str(record['image']['id']) for record in records]
         train = [name for index, name in enumerate(names) if index % 5 < 4]
@@ -264,6 +268,8 @@ def generate_scenes(
     groups: Optional[dict] = None,
     det_images: Sequence = (2000, 500),
     det_size: int = 224,
+    scale: tuple = OBJECT_SCALE,
+    clutter: int = CLUTTER,
     seed: int = 0,
     jobs: Optional[int] = None,
     force: bool = False,
@@ -277,6 +283,7 @@ def generate_scenes(
         out: folder to make.
         source: the class-per-folder image tree.
         groups: folder name -> name of the class that it counts as.
+        scale, clutter: as in :func:`~mmnetaug.datasets.scenes.compose`.
         det_images, det_size, seed, jobs, force: as in :func:`generate_shapes`.
 
     Returns:
@@ -286,15 +293,19 @@ def generate_scenes(
         InputError: nonsense numbers, a tree without images, or ``out`` holds something else.
     """
     _check_detection(det_images, det_size, seed, jobs)
+    check_count('the number of things in the clutter', clutter, 0, 1000)
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise InputError(f'the scale of objects is {scale[0]} to {scale[1]}; expected two rising fractions up to 1')
     sources = [PhotoSource(Path(source) / split, groups) for split in ('train', 'val')]
     if unpaired := sorted(set(sources[0].classes) ^ set(sources[1].classes)):
         raise InputError(f'{source}: {unpaired[0]} is in only one of train and val; add it to the other')
 
     def fill(folder: Path) -> None:
-        _make_detection_set(folder, sources, det_images, det_size, seed, jobs)
+        _make_detection_set(folder, sources, det_images, det_size, seed, jobs, scale=scale, clutter=clutter)
 
     parameters = {'kind': 'scenes', 'source': str(source), 'groups': groups, 'det_images': list(det_images)}
-    return build_folder(out, {**parameters, 'det_size': det_size, 'seed': seed}, fill, force)
+    parameters.update(det_size=det_size, scale=list(scale), clutter=clutter, seed=seed)
+    return build_folder(out, parameters, fill, force)
 
 
 def unpack_cifar100(out: Path, archive: Optional[Path] = None, force: bool = False) -> bool:

@@ -23,6 +23,8 @@ from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.errors import InputError
 
 DIFFICULT_BELOW = 0.5  # an object of which less is seen is flagged difficult
+OBJECT_SCALE = (0.05, 0.6)  # sides of objects, as shares of the image's sides
+CLUTTER = 10  # things of no class behind the objects
 SOLID = 128  # a pixel belongs to a sprite from this alpha on
 
 
@@ -114,8 +116,8 @@ def compose(
     height: int,
     width: int,
     labels: Sequence,
-    scale: tuple = (0.05, 0.6),
-    clutter: int = 10,
+    scale: tuple = OBJECT_SCALE,
+    clutter: int = CLUTTER,
     min_visible: float = 0.3,
 ) -> tuple:
     """Compose one image of the objects ``labels`` (class indices).

@@ -10,6 +10,7 @@ from typing import Any, Optional, Union
 import torch
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -37,6 +38,8 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
 
 RESULT_VERSION = 1  # of result.json; another one is read differently
 # Folder of configs -> types of the models that its files are for.
+# Values of the configs that change how a run is trained, beside its schedule.
+SWITCHES = ('mixup', 'autoaugment', 'dropblock', 'dropout', 'distill')
 KINDS = {'pretrain': ('mmnetaug.Classifier',), 'det': ('mmnetaug.SSDLite', 'mmnetaug.YOLOv3')}
 
 
@@ -164,7 +167,7 @@ def training_runner(config: Config) -> Runner:
 
 def _claim_work_dir(config: Config) -> None:
     """Note in the work directory what a run must keep, and check it against a run that is there already."""
-    names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', 'mixup')
+    names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', *SWITCHES)
     schedule = {name: config[name] for name in names if name in config}
     schedule['batch_size'] = config.train_dataloader.batch_size
     work_dir = Path(config.work_dir)
@@ -188,6 +191,23 @@ def _claim_work_dir(config: Config) -> None:
             )
     if is_main_process():
         write_json(note, schedule)
+
+
+class _LastMetrics(Hook):
+    """Keeps what the last validation found, and after how many epochs that was."""
+
+    epoch, metrics = -1, None
+
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, Any]] = None) -> None:
+        self.epoch, self.metrics = runner.epoch, metrics
+
+
+def train_and_validate(runner: Runner) -> dict[str, Any]:
+    """Train to the end; the metrics of the validation after it, which is not done twice."""
+    last = _LastMetrics()
+    runner.register_hook(last)
+    runner.train()
+    return last.metrics if last.epoch == runner.max_epochs else runner.val()
 
 
 def bare_model(runner: Runner) -> nn.Module:

@@ -188,7 +188,7 @@ def _mobilenetv3(width: float):
     }
 
 
-def _resnet50():
+def _resnet50(width: float = 1.0):
     stages = tuple(
         tuple(
             Block(
@@ -202,18 +202,26 @@ def _resnet50():
             )
             for i in range(depth)
         )
-        for mid, depth, stride in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]
+        for mid, depth, stride in [
+            (round_to_8(channels * width), depth, stride)
+            for channels, depth, stride in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]
+        ]
     )
     return {
         'input_size': 224,
-        'stem': (Conv(64, 7, 2, 'relu'), Pool('max')),
+        'stem': (Conv(round_to_8(64 * width), 7, 2, 'relu'), Pool('max')),
         'stages': stages,
         'head': (Pool('avg'),),
     }
 
 
 # Families take any width multiplier: mobilenetv2_w0.35, mobilenetv3_w1.0, proxylessnas_w0.5 ...
-FAMILIES = {'mobilenetv2': _mobilenetv2, 'mobilenetv3': _mobilenetv3, 'proxylessnas': _proxylessnas}
+FAMILIES = {
+    'mobilenetv2': _mobilenetv2,
+    'mobilenetv3': _mobilenetv3,
+    'proxylessnas': _proxylessnas,
+    'resnet50': _resnet50,
+}
 NETWORKS = {
     'mobilenetv2_tiny': lambda: _mobilenetv2(0.35, head_block=112, last=448, size=144),
     # Not of the paper: for experiments in which a network must under-fit a small data set.

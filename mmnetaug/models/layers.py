@@ -50,8 +50,9 @@ class TableBlock(nn.Module):
         if row.se:
             self.se = SqueezeExcite(mid, row.se)
         self.project = ConvNormAct(mid, row.out, 1)
-        if row.shortcut == 'project':
-            self.shortcut = ConvNormAct(width_in, row.out, 1, row.stride)
+        if row.shortcut:
+            project = row.shortcut == 'project'
+            self.shortcut = ConvNormAct(width_in, row.out, 1, row.stride) if project else nn.Identity()
         if row.act_out:
             self.act_out = ACTIVATIONS[row.act_out](inplace=True)
 
@@ -62,7 +63,7 @@ class TableBlock(nn.Module):
             y = self.se(y)
         y = self.project(y)
         if self.row.shortcut:
-            y = y + (x if self.row.shortcut == 'identity' else self.shortcut(x))
+            y = y + self.shortcut(x)
         return self.act_out(y) if self.row.act_out else y
 
 

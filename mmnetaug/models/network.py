@@ -1,7 +1,11 @@
 """A network built from its rows."""
 
+from pathlib import Path
+from typing import Optional, Union
+
 from torch import Tensor, nn
 
+from mmnetaug.checkpoint import load_weights, read_checkpoint
 from mmnetaug.errors import InputError
 from mmnetaug.models.archs import Arch, Row, get_arch
 from mmnetaug.models.layers import build_row
@@ -39,6 +43,7 @@ class Network(nn.Module):
             stage, width = build_rows(width, rows)
             self.stages.append(stage)
         self.head, width = build_rows(width, arch.head)
+        self.dropout = nn.Dropout(0.0)
         self.classifier = nn.Linear(width, num_classes)
         self._init_convs()
         nn.init.trunc_normal_(self.classifier.weight, std=0.02)
@@ -53,7 +58,7 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) float, normalised -> (N, num_classes) logits."""
-        return self.classifier(self.head(self.stages(self.stem(x))).flatten(1))
+        return self.classifier(self.dropout(self.head(self.stages(self.stem(x))).flatten(1)))
 
 
 def build_network(arch: str, num_classes: int = 1000) -> Network:
@@ -71,3 +76,22 @@ def build_network(arch: str, num_classes: int = 1000) -> Network:
         InputError: unknown architecture, or a number of classes below 1.
     """
     return Network(get_arch(arch), num_classes)
+
+
+def load_network(path: Union[str, Path], num_classes: int, arch: Optional[str] = None) -> Network:
+    """A trained network from its checkpoint.
+
+    Args:
+        path: as in :func:`~mmnetaug.checkpoint.load_weights`.
+        num_classes: how many logits it must give.
+        arch: its name; None where the checkpoint tells it, as our ``export.pth`` does.
+
+    Raises:
+        InputError: the file cannot be read or is of another network, or its architecture is not known.
+    """
+    arch = arch or read_checkpoint(path).get('meta', {}).get('arch')
+    if not arch:
+        raise InputError(f'{path} does not say of which network it is: expected an export.pth of ours, or a name, arch')
+    network = build_network(arch, num_classes)
+    load_weights(network, path)
+    return network

@@ -4,6 +4,7 @@ warmup_epochs = 3
 
 optim_wrapper = dict(
     type='OptimWrapper',
+    constructor='mmnetaug.GroupedOptimWrapperConstructor',
     optimizer=dict(type='AdamW', lr=2e-3, weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
     clip_grad=dict(max_norm=10.0),

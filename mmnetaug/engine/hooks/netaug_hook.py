@@ -29,7 +29,9 @@ def estimate_norm_statistics(model: Classifier, batches, max_images: int) -> Non
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momentum, training = norms[0].momentum, model.training
-    model.train()
+    model.eval()  # no dropout and the like
+    for norm in norms:
+        norm.train()
     seen = 0
     for count, batch in enumerate(batches, start=1):
         for norm in norms:

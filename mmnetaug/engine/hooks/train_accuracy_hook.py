@@ -1,0 +1,42 @@
+"""Accuracies beside those of the validation set."""
+
+from typing import Optional
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmnetaug.registry import DATASETS, HOOKS
+
+
+@HOOKS.register_module()
+class TrainAccuracyHook(Hook):
+    """At each validation also measure accuracy on training images, as ``train_eval_top1`` in percent.
+
+    The accuracy that training logs is on augmented images and with dropout. This one is of the network and the
+    normalisation statistics that are validated, always on the same images, as validation prepares them: the gap
+    between the two accuracies says how far the network over-fits (NetAug paper, figure 4).
+
+    Args:
+        images: how many, spread evenly over the training set; all where there are fewer.
+    """
+
+    priority = 'HIGHEST'  # before the metrics are logged
+
+    def __init__(self, images: int = 10000):
+        self.images = images
+        self.loader: Optional[torch.utils.data.DataLoader] = None
+
+    @torch.no_grad()
+    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+        if self.loader is None:
+            config = runner.cfg.val_dataloader.to_dict()
+            dataset = DATASETS.build({**config['dataset'], 'split': runner.cfg.train_dataloader.dataset.split})
+            chosen = np.linspace(0, len(dataset) - 1, min(self.images, len(dataset)))
+            dataset.get_subset_(chosen.round().astype(int).tolist())
+            self.loader = runner.build_dataloader({**config, 'dataset': dataset})
+            self.evaluator = runner.build_evaluator(runner.cfg.val_evaluator)
+        for batch in self.loader:
+            self.evaluator.process(data_batch=batch, data_samples=runner.model.val_step(batch))
+        metrics['train_eval_top1'] = self.evaluator.evaluate(len(self.loader.dataset))['top1']
