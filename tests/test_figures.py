@@ -12,9 +12,9 @@ import torch
 from test_detection_data import write_voc
 
 from mmnetaug import InputError, build_network
-from mmnetaug.evaluation.tradeoff import compare, headline, macs_saved, paired_differences
+from mmnetaug.evaluation.tradeoff import compare, cost_saved, headline, paired_differences
 from mmnetaug.workflow import graph
-from mmnetaug.workflow.fig5 import METHODS, Settings, draw_plan, plan_fig5, redraw_fig5
+from mmnetaug.workflow.fig5 import METHODS, Settings, draw_fig5, plan_fig5, redraw_fig5
 from mmnetaug.workflow.graph import run_plan
 
 REPOSITORY = Path(__file__).parents[1]
@@ -48,23 +48,23 @@ REPOSITORY = Path(__file__).parents[1]
         ([(1, 10), (2, 30)], [(3, 30), (4, 50)], (-0.5, -0.5, -0.5), (30, 30)),
     ],
 )
-def test_macs_saved(reference, other, expected, ap_range):
-    saving = macs_saved(reference, other)
+def test_cost_saved(reference, other, expected, ap_range):
+    saving = cost_saved(reference, other)
     assert saving[:3] == pytest.approx(expected, abs=1e-4)
-    assert saving.ap_range == pytest.approx(ap_range)
-    assert macs_saved(reference[::-1], other[::-1]) == saving, 'the order of the points changes nothing'
+    assert saving.range == pytest.approx(ap_range)
+    assert cost_saved(reference[::-1], other[::-1]) == saving, 'the order of the points changes nothing'
 
 
 def test_nothing_is_extrapolated():
     low, high = [(1, 10), (2, 20)], [(1, 21), (2, 40)]
-    assert macs_saved(low, high) is None and macs_saved(high, low) is None
-    assert macs_saved([(5, 20)], [(5, 21)]) is None
+    assert cost_saved(low, high) is None and cost_saved(high, low) is None
+    assert cost_saved([(5, 20)], [(5, 21)]) is None
 
 
 @pytest.mark.parametrize('curve', [[], [(0, 10)], [(-1, 10)], [(1, math.nan)], [(math.inf, 3)]])
 def test_no_curve(curve):
     with pytest.raises(InputError, match='expected'):
-        macs_saved([(1, 10)], curve)
+        cost_saved([(1, 10)], curve)
 
 
 def points(aps, size=320, macs=1e8, measure='AP50_area'):
@@ -78,9 +78,10 @@ def points(aps, size=320, macs=1e8, measure='AP50_area'):
 
 def test_paired_differences():
     rows = points({'baseline': [0.50, 0.40, 0.30], 'netaug': [0.51, 0.42, 0.33]})
-    rows += points({'baseline': [0.2], 'netaug': [0.3]}, size=96)  # of one seed no interval
+    rows += points({'baseline': [0.2], 'netaug': [0.3]}, size=96)
     rows += points({'baseline': [0.2, 0.3], 'baseline_mixup': [0.3, 0.4]}, size=128)
-    (found,) = paired_differences(rows, 'netaug', 'baseline', 'AP50_area')
+    single, found = paired_differences(rows, 'netaug', 'baseline', 'AP50_area')
+    assert single == {'size': 96, 'mean': pytest.approx(0.1), 'interval': None, 'seeds': 1}
     # mean 2, deviation 1, 4.30265 from a table of t for two degrees of freedom
     half = 0.01 * 4.30265 / math.sqrt(3)
     assert (found['size'], found['seeds']) == (320, 3) and found['mean'] == pytest.approx(0.02)
@@ -173,7 +174,8 @@ def test_coco_has_two_panels(tmp_path):
 def test_awkward_figures(tmp_path):
     """One size with one seed; AP of zero; no overlap; a method that is missing."""
     report = redraw_fig5(write_report(tmp_path / 'a', points({'baseline': [0.0], 'netaug': [0.5]})), tmp_path / 'a')
-    assert report['headline'].startswith('No overlap') and not report['comparisons'][0]['differences']
+    assert report['headline'].startswith('No overlap')
+    assert report['comparisons'][0]['differences'] == [{'size': 320, 'mean': 0.5, 'interval': None, 'seeds': 1}]
     assert redraw_fig5(write_report(tmp_path / 'b', points({'netaug': [0.0]})), tmp_path / 'b')['headline'] is None
     assert cv2.imread(str(tmp_path / 'b/fig5.png')).std() > 5
 
@@ -435,10 +437,9 @@ def test_results_that_cannot_be_used(voc, backbones, tmp_path, content, message)
 
 def test_a_plan_without_its_runs(voc, backbones, tmp_path):
     plan = plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path)
-    content = {'version': 1, 'settings': plan.settings, 'points': plan.points}
-    (tmp_path / 'fig5_plan.json').write_text(json.dumps(content))
+    content = {'settings': plan.settings, 'points': plan.points}
     with pytest.raises(InputError, match=r'no result at .*result.json .*run the command of the figure again'):
-        draw_plan(tmp_path / 'fig5_plan.json')
+        draw_fig5(content, tmp_path)
 
 
 def test_without_snakemake(voc, backbones, tmp_path, monkeypatch):

@@ -210,9 +210,19 @@ def test_every_config_builds_its_model_and_twins_differ_in_netaug_alone(path):
     network = Classifier(**model).network
     assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
     if path.stem.startswith('netaug'):
-        twin = Config.fromfile(path.with_name(path.name.replace('netaug', 'baseline')))
+        twin_name = path.name.replace('netaug_distill', 'distill').replace('netaug', 'baseline')
+        twin = Config.fromfile(path.with_name(twin_name))
         del config.model['netaug'], config._cfg_dict['custom_hooks']
         assert config.to_dict() == twin.to_dict()
+
+
+@pytest.mark.parametrize('network', ['mbv2_tiny', 'resnet50'])
+@pytest.mark.parametrize('name, changed', [('mixup', 0.2), ('autoaugment', True), ('dropblock', 0.1), ('dropout', 0.2)])
+def test_config_of_a_regulariser_is_the_baseline_with_its_switch(network, name, changed):
+    config, baseline = (
+        Config.fromfile(ROOT / f'configs/pretrain/{kind}_{network}.py').to_dict() for kind in (name, 'baseline')
+    )
+    assert not baseline[name] and config == {**baseline, name: changed}
 
 
 def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):

@@ -3,11 +3,22 @@
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmnetaug.errors import InputError, run_tool
-from mmnetaug.workflow.fig5 import HEADS, Settings, draw_plan, plan_fig5, redraw_fig5
-from mmnetaug.workflow.graph import require_snakemake, run_plan
+from mmnetaug.workflow.accuracy import NETWORKS, AccuracySettings, draw_accuracy, plan_accuracy, redraw_accuracy
+from mmnetaug.workflow.fig5 import HEADS, Settings, draw_fig5, plan_fig5, redraw_fig5
+from mmnetaug.workflow.graph import Plan, read_record, require_snakemake, run_plan
+from mmnetaug.workflow.pretraining import METHODS
+
+# Figure -> what it shows, and options to start with.
+ACCURACY_FIGURES = {
+    'fig1': ('accuracy of regularisers and NetAug on a tiny and a large network', '--seeds 0 1 2 3 4 --jobs 2'),
+    'fig3': ('accuracy against the length of training, baseline and NetAug', '--epochs 75 150 300'),
+    'fig4': ('training and validation accuracy over epochs, tiny and large, with and without NetAug', '--jobs 2'),
+}
 
 
 def add_fig5(commands: argparse._SubParsersAction) -> None:
@@ -36,52 +47,111 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--pretrain-config', metavar='ENDING', help='such as mbv2_tiny (default: by --arch)')
     parser.add_argument('--pretrain-data', help="class folders to pretrain on (default: the config's)")
     parser.add_argument('--pretrain-epochs', type=int, help="(default: the config's)")
-    parser.add_argument('--from-results', metavar='DIR', help='only draw again, from the fig5.json in DIR')
-    add_graph_arguments(parser, 'fig5')
+    add_graph_arguments(parser, 'work_dirs/fig5')
     parser.set_defaults(run=fig5)
 
 
-def add_graph_arguments(parser: argparse.ArgumentParser, figure: str) -> None:
+def add_accuracy(commands: argparse._SubParsersAction) -> None:
+    for figure, (text, example) in ACCURACY_FIGURES.items():
+        parser = commands.add_parser(
+            figure,
+            help=text,
+            description=f'{text[0].upper()}{text[1:]}.',
+            epilog=f'Example: python tools/figures.py {figure} {example} --dry-run. Figures 1, 3 and 4 with the same '
+            '--out share the runs that they have in common.',
+        )
+        endings = '(default: %(default)s, of configs/pretrain/baseline_*.py)'
+        networks = NETWORKS[: 1 if figure == 'fig3' else 2]
+        parser.add_argument(
+            '--networks', nargs='+', default=networks, metavar='ENDING', help=f'what to train {endings}'
+        )
+        if figure == 'fig1':
+            parser.add_argument(
+                '--methods', nargs='+', choices=list(METHODS), help='beside the baseline (default: all)'
+            )
+        lengths = '(default: 1, 2 and 4 times the config)' if figure == 'fig3' else 'for all networks or for each'
+        parser.add_argument('--epochs', type=int, nargs='+', help=f'lengths of training, warm-up included {lengths}')
+        parser.add_argument(
+            '--seeds', type=int, nargs='+', default=list(AccuracySettings.seeds), help='(default: 0 1 2)'
+        )
+        parser.add_argument('--pretrain-data', help="class folders to train on (default: the config's)")
+        parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the configs')
+        add_graph_arguments(parser, 'work_dirs/figures')
+        parser.set_defaults(run=accuracy)
+
+
+def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """The options that all figures share."""
-    parser.add_argument('--out', help=f'folder of figure and runs (default: work_dirs/{figure})')
+    parser.add_argument('--from-results', metavar='DIR', help='only draw again, from the JSON of the figure in DIR')
+    parser.add_argument('--out', help=f'folder of figure and runs (default: {out}; with --from-results its DIR)')
     parser.add_argument('--jobs', type=int, default=1, help='runs at once, which share the cores (default: 1)')
     parser.add_argument('--dry-run', action='store_true', help='only show which runs are missing')
     parser.add_argument(
         '--snakemake', nargs=argparse.REMAINDER, default=[], help='the rest goes to Snakemake: --executor slurm ...'
     )
+    parser.set_defaults(default_out=out)
 
 
 def fig5(args: argparse.Namespace) -> None:
     if args.from_results:
-        out = args.out or args.from_results
-        print(f'{redraw_fig5(args.from_results, out)["headline"]}\n{out}/fig5.png, .svg, .md and .json')
+        show(args, redraw_fig5(args.from_results, args.out or args.from_results))
         return
     for option in ('data', 'head'):
         if getattr(args, option) is None:
             raise InputError(f'give --{option} (or --from-results DIR): see python tools/figures.py fig5 --help')
-    if args.jobs < 1:
-        raise InputError(f'--jobs {args.jobs}: expected a number of at least 1')
-    require_snakemake()
-    out = Path(args.out or 'work_dirs/fig5')
     names = ['data', 'head', 'arch', 'sizes', 'epochs', 'seeds', 'batch_size', 'lr', 'train_size', 'pretrained']
     names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs']
     settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
-    plan = plan_fig5(settings, Path(__file__).parents[1], out, shlex.join(['python', *sys.argv]))
+    carry_out(args, lambda *where: plan_fig5(settings, *where))
+
+
+def accuracy(args: argparse.Namespace) -> None:
+    if args.from_results:
+        show(args, redraw_accuracy(args.figure, args.from_results, args.out or args.from_results))
+        return
+    settings = AccuracySettings(
+        args.figure,
+        args.networks,
+        getattr(args, 'methods', None),
+        args.epochs,
+        args.seeds,
+        args.pretrain_data,
+        args.cfg_options,
+    )
+    carry_out(args, lambda *where: plan_accuracy(settings, *where))
+
+
+def show(args: argparse.Namespace, report: dict[str, Any]) -> None:
+    out = args.out or args.from_results
+    texts = '\n'.join(comparison['text'] for comparison in report['comparisons'])
+    print(f'{texts}\n{out}/{args.figure}.png, .svg, .md and .json')
+
+
+def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], Plan]) -> None:
+    if args.jobs < 1:
+        raise InputError(f'--jobs {args.jobs}: expected a number of at least 1')
+    require_snakemake()
+    out = Path(args.out or args.default_out)
+    plan = make_plan(Path(__file__).parents[1], out, shlex.join(['python', *sys.argv]))
     run_plan(plan, out, args.jobs, args.dry_run, args.snakemake)
-    if not args.dry_run and (out / 'fig5.md').is_file():  # Snakemake may have been told to stop before
-        print(f'{(out / "fig5.md").read_text()}\n{out}/fig5.png, .svg, .md and .json')
+    table = out / f'{args.figure}.md'
+    if not args.dry_run and table.is_file():  # Snakemake may have been told to stop before
+        print(f'{table.read_text()}\n{out}/{args.figure}.png, .svg, .md and .json')
 
 
 def draw(args: argparse.Namespace) -> None:
-    print(draw_plan(args.plan)['headline'])
+    plan = read_record(args.plan, 'run the command of the figure again')
+    report = (draw_fig5 if plan['figure'] == 'fig5' else draw_accuracy)(plan, Path(args.plan).parent)
+    print(report['headline'])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    commands = parser.add_subparsers(dest='command', required=True, metavar='FIGURE')
+    commands = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
+    add_accuracy(commands)
     add_fig5(commands)
     parser_draw = commands.add_parser('draw', help='the last step of a figure, which its command takes by itself')
-    parser_draw.add_argument('plan', help='OUT/fig5_plan.json')
+    parser_draw.add_argument('plan', help='such as OUT/fig5_plan.json')
     parser_draw.set_defaults(run=draw)
     args = parser.parse_args()
     args.run(args)

@@ -1,5 +1,12 @@
 """Pictures of results."""
 
-from mmnetaug.visualization.plots import plot_ap_against_macs, plot_curves, plot_tradeoff, read_history
+from mmnetaug.visualization.plots import (
+    plot_ap_against_macs,
+    plot_curves,
+    plot_learning,
+    plot_methods,
+    plot_tradeoff,
+    read_history,
+)
 
-__all__ = ['plot_ap_against_macs', 'plot_curves', 'plot_tradeoff', 'read_history']
+__all__ = ['plot_ap_against_macs', 'plot_curves', 'plot_learning', 'plot_methods', 'plot_tradeoff', 'read_history']

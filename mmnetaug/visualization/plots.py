@@ -3,7 +3,8 @@
 import json
 import os
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Union
 
@@ -62,24 +63,18 @@ def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path],
     return _save(figure, path)
 
 
-def plot_tradeoff(
-    panels: Sequence[dict[str, Any]], paths: Sequence[Union[str, Path]], title: str = '', note: str = ''
+def _draw_panels(
+    panels: Sequence[dict[str, Any]],
+    draw: Callable[[plt.Axes, dict[str, Any]], None],
+    paths: Sequence[Union[str, Path]],
+    title: str,
+    note: str,
 ) -> None:
-    """AP against MACs of several methods: means over seeds, with bars of one sample standard deviation.
-
-    Methods have the same MACs at each image size, so their markers are set apart sideways by a few points.
-
-    Args:
-        panels: side by side, each with ``measure`` (the label of its AP), ``series``: name of a method -> (MACs,
-            image size in pixels, AP fraction of each seed) of each of its points; and ``lines``: sentences above it.
-        paths: the pictures, PNG or SVG by their suffixes.
-        title: above all.
-        note: in small print below all.
-    """
+    """Panels side by side, the ``lines`` of each above it, a title above all and a note in small print below."""
     width, height = 6.4, 4.2
     figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
     for axes, panel in zip(row[0], panels):
-        _draw_tradeoff(axes, panel)
+        draw(axes, panel)
         lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
         axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
     tallest = max(axes.get_title(loc='left').count('\n') + 1 for axes in row[0])
@@ -89,7 +84,30 @@ def plot_tradeoff(
     _save(figure, *paths)
 
 
-def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any]) -> None:
+def plot_tradeoff(
+    panels: Sequence[dict[str, Any]],
+    paths: Sequence[Union[str, Path]],
+    title: str = '',
+    note: str = '',
+    xlabel: str = '',
+) -> None:
+    """Quality against cost of several methods: means over seeds, with bars of one sample standard deviation.
+
+    Methods have the same costs, so their markers are set apart sideways by a few points.
+
+    Args:
+        panels: side by side, each with ``measure`` (what the quality is), ``series``: name of a method -> (cost, what
+            to write below it, quality of each seed as a fraction) of each of its points; and ``lines``: sentences
+            above it.
+        paths: the pictures, PNG or SVG by their suffixes.
+        title: above all.
+        note: in small print below all.
+        xlabel: what the cost is.
+    """
+    _draw_panels(panels, partial(_draw_tradeoff, xlabel=xlabel), paths, title, note)
+
+
+def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], xlabel: str) -> None:
     axes.set_xscale('log')
     low, high = [], []
     for index, (name, points) in enumerate(panel['series'].items()):
@@ -100,7 +118,7 @@ def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any]) -> None:
         high.append((means + bars).max())
         sideways = (index - (len(panel['series']) - 1) / 2) * 4 / 72  # inches
         axes.errorbar(
-            [macs / 1e6 for macs, _, _ in points],
+            [cost for cost, _, _ in points],
             means,
             bars if bars.any() else None,
             label=name,
@@ -115,24 +133,112 @@ def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any]) -> None:
     # matplotlib finds no limits for lines that are moved sideways
     margin = max(0.08 * (max(high) - min(low)), 0.5)
     axes.set_ylim(min(low) - margin, max(high) + margin)
-    costs = sorted({(macs / 1e6, size) for points in panel['series'].values() for macs, size, _ in points})
+    costs = sorted({(cost, label) for points in panel['series'].values() for cost, label, _ in points})
     axes.set_xlim(costs[0][0] ** 1.07 / costs[-1][0] ** 0.07 / 1.03, costs[-1][0] ** 1.07 / costs[0][0] ** 0.07 * 1.03)
     span, labelled = np.log(costs[-1][0] / costs[0][0]), []
-    for macs, size in reversed(costs):  # so that labels of neighbours do not overlap
-        if not labelled or np.log(labelled[-1][0] / macs) > 0.12 * span:
-            labelled.append((macs, size))
-    axes.set_xticks([macs for macs, _ in labelled], [f'{_million(macs)}\n{size} px' for macs, size in labelled])
-    axes.set_xticks([macs for macs, _ in costs], minor=True)
+    for cost, label in reversed(costs):  # so that labels of neighbours do not overlap
+        if not labelled or np.log(labelled[-1][0] / cost) > 0.12 * span:
+            labelled.append((cost, label))
+    axes.set_xticks([cost for cost, _ in labelled], [f'{_short(cost)}\n{label}'.strip() for cost, label in labelled])
+    axes.set_xticks([cost for cost, _ in costs], minor=True)
     axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.tick_params(labelsize='small')
-    axes.set_xlabel('MACs of the detector (million, logarithmic) at each image size')
+    axes.set_xlabel(xlabel)
     axes.set_ylabel(f'{panel["measure"]} (%)')
     axes.grid(alpha=0.3)
     axes.legend(fontsize='small', handlelength=3.5)
 
 
-def _million(macs: float) -> str:
-    return f'{macs:.0f}' if macs >= 100 else f'{macs:.3g}'
+def _short(number: float) -> str:
+    return f'{number:.0f}' if number >= 100 else f'{number:.3g}'
+
+
+def plot_methods(
+    panels: Sequence[dict[str, Any]],
+    paths: Sequence[Union[str, Path]],
+    title: str = '',
+    note: str = '',
+    ylabel: str = '',
+) -> None:
+    """One quality of several methods: the mean over seeds, a bar of one standard deviation, and every seed.
+
+    Args:
+        panels: side by side, each with ``series``: name of a method -> quality of each seed as a fraction, the first
+            of which is the reference, dashed; and ``lines``: sentences above it.
+        paths, title, note: as in :func:`plot_tradeoff`.
+        ylabel: what the quality is.
+    """
+    _draw_panels(panels, partial(_draw_methods, ylabel=ylabel), paths, title, note)
+
+
+def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
+    reference, *_ = (100 * np.mean(values) for values in panel['series'].values())
+    axes.axhline(reference, color='black', linestyle='--', linewidth=1)
+    for index, values in enumerate(panel['series'].values()):
+        values = 100 * np.asarray(values)
+        look = {**style(index), 'linestyle': 'none'}
+        bar = values.std(ddof=1) if len(values) > 1 else None
+        axes.errorbar(index, values.mean(), bar, capsize=4, markersize=9, **look)
+        if len(values) > 1:
+            spots = index + 0.2 + 0.02 * np.arange(len(values))
+            axes.plot(spots, values, **{**look, 'marker': '.'}, markersize=5)
+        if index:
+            text = f'{values.mean() - reference:+.2f}'
+            axes.annotate(text, (index, values.mean()), (-9, 0), textcoords='offset points', ha='right', va='center')
+    axes.set_xticks(range(len(panel['series'])), panel['series'])
+    axes.margins(0.12, 0.15)
+    axes.set_xlim(-0.6, len(panel['series']) - 0.4)
+    axes.tick_params(labelsize='small')
+    axes.set_ylabel(ylabel)
+    axes.grid(axis='y', alpha=0.3)
+
+
+def plot_learning(
+    panels: Sequence[dict[str, Any]], paths: Sequence[Union[str, Path]], title: str = '', note: str = ''
+) -> None:
+    """Accuracy on training and on validation images over epochs, and the gap between the two at the end.
+
+    Args:
+        panels: side by side, each with ``series``: name of a method -> (validation, training), of which each has for
+            each seed (epoch, accuracy as a fraction) pairs; and ``lines``: sentences above it.
+        paths, title, note: as in :func:`plot_tradeoff`.
+    """
+    _draw_panels(panels, _draw_learning, paths, title, note)
+
+
+def _draw_learning(axes: plt.Axes, panel: dict[str, Any]) -> None:
+    for index, (name, both) in enumerate(panel['series'].items()):
+        ends = []
+        for split, histories, filled in zip(('validation', 'training'), both, (True, False)):
+            epochs, values = _common_epochs(histories)
+            look = style(index)
+            look.update(linestyle='-' if filled else '--', markerfacecolor=look['color'] if filled else 'white')
+            axes.plot(epochs, 100 * values.mean(0), label=f'{name}, {split}', markevery=_every(epochs), **look)
+            if len(histories) > 1:
+                band = (100 * values.min(0), 100 * values.max(0))
+                axes.fill_between(epochs, *band, color=look['color'], alpha=0.15, linewidth=0)
+            ends.append(100 * values.mean(0)[-1])
+        # To the right of the curves, an arrow for each method from validation to training.
+        x = epochs[-1] * (1.04 + 0.1 * index)
+        arrow = {'arrowstyle': '<->', 'color': style(index)['color'], 'shrinkA': 0, 'shrinkB': 0}
+        axes.annotate('', (x, ends[1]), (x, ends[0]), arrowprops=arrow)
+        axes.text(x, np.mean(ends), f' {ends[1] - ends[0]:+.1f}', fontsize=7.5, va='center')
+    axes.set_xlim(right=epochs[-1] * (1.06 + 0.1 * len(panel['series'])))
+    axes.set_xlabel('epoch')
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    axes.set_ylabel('top-1 accuracy (%)')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize='small', handlelength=3.5)
+
+
+def _common_epochs(histories: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
+    """The epochs that all seeds have, and the value of each seed there, (seeds, epochs)."""
+    epochs = sorted(set.intersection(*(set(dict(history)) for history in histories)))
+    return epochs, np.array([[dict(history)[epoch] for epoch in epochs] for history in histories])
+
+
+def _every(epochs: Sequence[int]) -> int:
+    return max(1, len(epochs) // 10)
 
 
 def read_history(work_dir: Union[str, Path], key: str) -> list[tuple[int, float]]:
@@ -167,10 +273,9 @@ def plot_curves(
     """
     figure, axes = plt.subplots(figsize=(6, 4))
     for index, (name, histories) in enumerate(runs.items()):
-        epochs = sorted(set.intersection(*(set(dict(history)) for history in histories)))
-        values = np.array([[dict(history)[epoch] for epoch in epochs] for history in histories])
+        epochs, values = _common_epochs(histories)
         seeds = f' ({len(histories)} seeds)' if len(histories) > 1 else ''
-        axes.plot(epochs, values.mean(0), label=name + seeds, markevery=max(1, len(epochs) // 10), **style(index))
+        axes.plot(epochs, values.mean(0), label=name + seeds, markevery=_every(epochs), **style(index))
         if len(histories) > 1:
             axes.fill_between(epochs, values.min(0), values.max(0), color=COLORS[index % len(COLORS)], alpha=0.15)
     axes.set_xlabel('epoch')

@@ -1,27 +1,23 @@
 """Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug."""
 
-import hashlib
-import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-import numpy as np
-
 from mmnetaug.datasets.detection import find_detection_data
 from mmnetaug.detection import PRETRAIN_CONFIGS
-from mmnetaug.engine.runtime import RESULT_VERSION, parse_cfg_options, read_config, write_json
+from mmnetaug.engine.runtime import parse_cfg_options, read_config
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
 from mmnetaug.models.archs import get_arch
 from mmnetaug.models.backbone import TinyNet
 from mmnetaug.models.ssdlite import check_size
-from mmnetaug.pretrain import pretrain_config
 from mmnetaug.visualization import plot_tradeoff
-from mmnetaug.workflow.graph import Plan, Step, check_data, read_record
+from mmnetaug.workflow import report
+from mmnetaug.workflow.graph import Plan, Step, check_data, digest, read_record
+from mmnetaug.workflow.pretraining import Pretraining
 
 # Method, as in configs/det/HEAD_METHOD_LAYOUT.py -> its name in the figure, in the order of drawing.
 METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug': 'NetAug'}
@@ -33,8 +29,7 @@ SIZES = {'ssdlite': (192, 256, 320), 'yolov3': (320, 416, 512, 608)}
 MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
 # Values of the configs that have options of their own or tell the methods apart.
 OWN_OPTIONS = ('arch', 'size', 'epochs', 'data_root', 'pretrained', 'mixup')
-FILES = ('fig5.json', 'fig5.md', 'fig5.png', 'fig5.svg')
-AGAIN = 'run the command of the figure again (python tools/figures.py fig5 ...)'
+AGAIN = report.AGAIN.format(figure='fig5')
 
 
 @dataclass(frozen=True)
@@ -91,16 +86,12 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
     """
     root, out = Path(root).resolve(), Path(out).resolve()
     sizes = sorted(set(settings.sizes or SIZES[settings.head]))
-    seeds = sorted(set(settings.seeds))
+    seeds = report.check_seeds(settings.seeds)
     arch = get_arch(settings.arch).name
     for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
         check_size(size)
-    for name in ('epochs', 'pretrain_epochs', 'batch_size', 'lr'):
-        value = getattr(settings, name)
-        if value is not None and value <= 0:
-            raise InputError(f'--{name.replace("_", "-")} {value}: expected a number above 0')
-    if not seeds or seeds[0] < 0:
-        raise InputError(f'seeds {", ".join(map(str, seeds))}: expected whole numbers from 0 on')
+    numbers = ('epochs', 'pretrain_epochs', 'batch_size', 'lr')
+    report.check_positive(**{name: getattr(settings, name) for name in numbers})
 
     if settings.train_size and settings.head != 'yolov3':
         raise InputError('--train-size is for YOLOv3: one SSDLite is trained for each of --sizes, so leave it out')
@@ -132,12 +123,12 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
         backbones, pretraining, pretrain_data = _pretraining(settings, root, out, seeds, arch)
     sources = {'--data': str(data), **pretrain_data}
     check_data(out, sources)
-    _check_figure(out, data)
+    report.check_figure('fig5', out, data)
     tag = ''.join(
         f'_{name}{value}' for name, value in [('b', settings.batch_size), ('lr', settings.lr)] if value is not None
     )
     if settings.train_options:
-        tag += f'_x{_digest(json.dumps(sorted(settings.train_options)).encode())}'
+        tag += f'_x{digest(sorted(settings.train_options))}'
 
     changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
@@ -164,7 +155,7 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
                 points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
 
     draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
-    steps['draw'] = _step(list(FILES), draw, [point['result'] for point in points])
+    steps['draw'] = _step(report.files('fig5'), draw, [point['result'] for point in points])
     for point in points:
         if (out / point['result']).exists():
             _read_point(out, point, layout)
@@ -176,10 +167,6 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
 
 def _step(makes: list[str], command: list, needs: list[str]) -> Step:
     return Step(makes, [str(part) for part in command], needs)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:8]
 
 
 # Which backbone, 'baseline' or 'netaug', of which seed -> its path, and how names of runs call it.
@@ -199,7 +186,7 @@ def _given_backbones(patterns: Sequence[str], seeds: Sequence[int], arch: str) -
                     'the path, where {seed} stands for the seed, or leave out --pretrained to have backbones trained'
                 )
             TinyNet(arch, init_cfg={'type': 'Pretrained', 'checkpoint': str(path)}).init_weights()
-            backbones[kind, seed] = str(path), f'from-{_digest(path.read_bytes())}'
+            backbones[kind, seed] = str(path), f'from-{digest(path.read_bytes())}'
     return backbones
 
 
@@ -213,47 +200,27 @@ def _pretraining(
             f'no file of configs/pretrain is for {arch}: give --pretrain-config with the ending of one, such as mbv2 '
             f'for baseline_mbv2.py and netaug_mbv2.py, {how_else}'
         )
-    backbones, steps, options = {}, [], {}
+    backbones, steps = {}, []
     for kind in ('baseline', 'netaug'):
-        path = root / f'configs/pretrain/{kind}_{ending}.py'
-        config = read_config(path, 'pretrain', {'model.arch': arch})
-        data = str(Path(settings.pretrain_data or config.train_dataloader.dataset.data_root).resolve())
-        epochs = settings.pretrain_epochs or config.epochs
-        for seed in seeds:
-            run = f'runs/pretrain_{kind}_{ending}_{arch}_e{epochs}_seed{seed}'
-            command = [sys.executable, root / 'tools/pretrain_cls.py', path, '--resume', '--work-dir', out / run]
-            command += ['--data-root', data, '--arch', arch, '--epochs', epochs, '--seed', seed]
-            if settings.pretrain_data:  # one's own folders have any number of classes
-                command += ['--cfg-options', 'num_classes=None']
-            steps.append(_step([f'{run}/export.pth', f'{run}/result.json'], command, []))
-            backbones[kind, seed] = f'{run}/export.pth', f'from-{ending}-e{epochs}'
-        options = {f'{split}_dataloader.dataset.data_root': data for split in ('train', 'val')}
-        if settings.pretrain_data:
-            config.num_classes = None
-        config.merge_from_dict(options)
-        if not all((out / step.makes[0]).is_file() for step in steps):
+        runs = Pretraining(root, out, kind, ending, arch, settings.pretrain_data)
+        epochs = settings.pretrain_epochs or runs.config.epochs
+        its_steps = [runs.step(epochs, seed) for seed in seeds]
+        for seed, step in zip(seeds, its_steps):
+            backbones[kind, seed] = step.makes[0], f'from-{ending}-e{epochs}'
+        if not all((out / step.makes[0]).is_file() for step in its_steps):
             try:
-                pretrain_config(config)
+                runs.check()
             except InputError as error:
-                raise InputError(f'{str(error).replace("--data-root", "--pretrain-data")}, {how_else}') from error
-    return backbones, steps, {'--pretrain-data': data}
-
-
-def _check_figure(out: Path, data: Path) -> None:
-    """Do not draw over a figure of other data, whose runs may lie elsewhere."""
-    try:
-        its_data = json.loads((out / 'fig5.json').read_text())['settings']['data']
-    except (OSError, ValueError, KeyError, TypeError):
-        return
-    if Path(its_data).resolve() != data and not (out / 'runs' / 'data.json').is_file():
-        raise InputError(f'{out} holds a figure of other data, {its_data}: give another --out for {data}')
+                raise InputError(f'{error}, {how_else}') from error
+        steps += its_steps
+    return backbones, steps, {'--pretrain-data': runs.data}
 
 
 def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """A point of a plan with its measurements."""
     path = out / point['result']
     result = read_record(path, AGAIN)
-    missing = _not_measured(result, ['macs', 'params', *MEASURES[layout]])
+    missing = report.not_measured(result, ['macs', 'params', *MEASURES[layout]])
     if missing:
         raise InputError(f'{path} has no {", ".join(missing)}: expected a result on data in {layout} layout; {AGAIN}')
     aps = {name: value for name, value in result.items() if name.startswith('AP')}
@@ -265,23 +232,19 @@ def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, A
     }
 
 
-def _not_measured(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    return [name for name in names if not isinstance(result.get(name), (int, float))]
-
-
-def draw_plan(path: Union[str, Path]) -> dict[str, Any]:
-    """Draw the figure of a plan, all of whose other steps are done, beside the plan.
+def draw_fig5(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Draw the figure of a plan, all of whose other steps are done.
 
     Args:
-        path: the plan, ``fig5_plan.json``.
+        plan: what the plan's JSON holds.
+        out: folder of the plan and the figure.
 
     Returns:
         As :func:`write_fig5`.
 
     Raises:
-        InputError: the plan or a result is missing, damaged or of another version.
+        InputError: a result is missing, damaged or of another version.
     """
-    plan, out = read_record(path, AGAIN), Path(path).parent
     points = [_read_point(out, point, plan['settings']['layout']) for point in plan['points']]
     return write_fig5(plan['settings'], points, out)
 
@@ -299,21 +262,15 @@ def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, An
     Raises:
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
-    path = Path(folder) / 'fig5.json'
-    report = read_record(path, f'{AGAIN}; finished runs are used again')
-    try:
-        settings, points = report['settings'], report['points']
-        wanted = ['size', 'seed', 'macs', *MEASURES[settings['layout']]]
-        broken = [point for point in points if _not_measured(point, wanted) or point.get('method') not in METHODS]
-        _title(settings)
-        settings['epochs']
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path} is no figure 5 ({error!r}): {AGAIN}') from error
-    if broken or not points:
-        what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
-        raise InputError(f'{path} has {what}: expected a method and numbers for {", ".join(wanted)} in each')
-    _check_figure(Path(out), Path(settings['data']).resolve())
-    return write_fig5(settings, points, out)
+    found = report.read_report(
+        'fig5',
+        folder,
+        ('head', 'arch', 'data', 'epochs', 'layout'),
+        lambda settings: ['size', 'seed', 'macs', *MEASURES[settings['layout']]],
+        method=METHODS,
+    )
+    report.check_figure('fig5', Path(out), Path(found['settings']['data']).resolve())
+    return write_fig5(found['settings'], found['points'], out)
 
 
 def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: Union[str, Path]) -> dict[str, Any]:
@@ -338,27 +295,24 @@ def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: 
             if method in methods and reference in methods:
                 comparison = compare(points, method, reference, measure)
                 comparisons.append({**comparison, 'text': headline(comparison, METHODS, name)})
-    report = {
-        'version': RESULT_VERSION,
-        'figure': 'fig5',
-        'settings': settings,
-        'headline': comparisons[0]['text'] if comparisons else None,
-        'comparisons': comparisons,
-        'points': points,
-    }
     panels = [
         {
             'measure': name,
-            'series': {METHODS[method]: _series(points, method, measure) for method in methods},
+            'series': {
+                METHODS[method]: [
+                    (macs / 1e6, f'{size} px', aps) for macs, size, aps in _series(points, method, measure)
+                ]
+                for method in methods
+            },
             'lines': [comparison['text'] for comparison in comparisons if comparison['measure'] == measure],
         }
         for measure, name in MEASURES[settings['layout']].items()
     ]
-    plot_tradeoff(panels, [out / 'fig5.png', out / 'fig5.svg'], _title(settings), _note(points, settings))
-    (out / 'fig5.md.partial').write_text(_markdown(report, methods))
-    os.replace(out / 'fig5.md.partial', out / 'fig5.md')
-    write_json(out / 'fig5.json', report)
-    return report
+    pictures = [out / 'fig5.png', out / 'fig5.svg']
+    xlabel = 'MACs of the detector (million, logarithmic) at each image size'
+    plot_tradeoff(panels, pictures, _title(settings), _note(points, settings), xlabel)
+    markdown = _markdown(settings, points, comparisons, methods)
+    return report.write_report('fig5', out, settings, comparisons, points, markdown)
 
 
 def _title(settings: Mapping[str, Any]) -> str:
@@ -367,15 +321,10 @@ def _title(settings: Mapping[str, Any]) -> str:
 
 def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
     seeds = len({point['seed'] for point in points})
-    markers = (
-        f'Markers: mean over {seeds} seeds; bars: one sample standard deviation over seeds to each side.'
-        if seeds > 1
-        else 'One seed: how far seeds spread is not known.'
-    )
     area = ' AP50 is the area under the curve (VOC since 2010).' if settings['layout'] == 'voc' else ''
     return (
-        f'{markers}{area} At one image size all methods cost the same MACs; their markers are set apart sideways to be '
-        f'seen. Epochs of fine-tuning: {settings["epochs"]}.'
+        f'{report.spread_note(seeds)}{area} At one image size all methods cost the same MACs; their markers are set '
+        f'apart sideways to be seen. Epochs of fine-tuning: {settings["epochs"]}.'
     )
 
 
@@ -387,8 +336,9 @@ def _series(points: Sequence[Mapping[str, Any]], method: str, measure: str) -> l
     return [(its[0]['macs'], size, [point[measure] for point in its]) for size, its in sorted(sizes.items())]
 
 
-def _markdown(report: Mapping[str, Any], methods: Sequence[str]) -> str:
-    settings, points, comparisons = report['settings'], report['points'], report['comparisons']
+def _markdown(
+    settings: Mapping[str, Any], points: Sequence[dict], comparisons: Sequence[dict], methods: Sequence[str]
+) -> str:
     measures = MEASURES[settings['layout']]
     names = [f'{name} (%)' for name in measures.values()]
     lines = [f'# Figure 5: {_title(settings)}', '']
@@ -403,33 +353,24 @@ def _markdown(report: Mapping[str, Any], methods: Sequence[str]) -> str:
         by_measure = [_series(points, method, measure) for measure in measures]
         for entries in zip(*by_measure):
             macs, size, aps = entries[0]
-            means = [_mean_and_spread(values) for _, _, values in entries]
+            means = [report.mean_and_spread(values) for _, _, values in entries]
             rows.append([METHODS[method], size, f'{macs / 1e6:.2f}', *means, len(aps)])
-    lines += _table(['method', 'size (px)', 'MACs (M)', *names, 'seeds'], rows)
+    lines += report.table(['method', 'size (px)', 'MACs (M)', *names, 'seeds'], rows)
     rows = [
         [f'{METHODS[comparison["method"]]} - {METHODS[comparison["reference"]]}', row['size']]
         + [measures[comparison['measure']], f'{100 * row["mean"]:+.2f}']
-        + [' to '.join(f'{100 * end:+.2f}' for end in row['interval']), row['seeds']]
+        + [report.interval_text(row['interval']), row['seeds']]
         for comparison in comparisons
         for row in comparison['differences']
     ]
     if rows:
         lines += ['', 'Differences between runs with the same seed, in points, with 95% intervals (Student).', '']
-        lines += _table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
+        lines += report.table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
     lines += ['', 'Every point.', '']
     rows = [
         [METHODS[point['method']], point['size'], point['seed'], f'{point["macs"] / 1e6:.2f}']
         + [f'{100 * point[measure]:.2f}' for measure in measures]
         for point in points
     ]
-    lines += _table(['method', 'size (px)', 'seed', 'MACs (M)', *names], rows)
+    lines += report.table(['method', 'size (px)', 'seed', 'MACs (M)', *names], rows)
     return '\n'.join(lines) + '\n'
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    spread = f' ± {100 * np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
-    return f'{100 * np.mean(values):.2f}{spread}'
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    return [f'| {" | ".join(map(str, row))} |' for row in [header, ['---'] * len(header), *rows]]

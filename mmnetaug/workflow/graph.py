@@ -1,6 +1,7 @@
 """A figure's runs as a graph, carried out by Snakemake: what every figure shares."""
 
 import fcntl
+import hashlib
 import importlib.util
 import json
 import os
@@ -58,6 +59,12 @@ class Plan:
     data: dict[str, str]
     points: list[dict[str, Any]]
     steps: list[Step]
+
+
+def digest(content: Any) -> str:
+    """Eight letters that tell plain data, or bytes, from other ones in the name of a run."""
+    content = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return hashlib.sha256(content).hexdigest()[:8]
 
 
 def read_record(path: Union[str, Path], remedy: str) -> dict[str, Any]:

@@ -1,0 +1,3 @@
+# MobileNetV2-Tiny with AutoAugment's ImageNet policy.
+_base_ = './baseline_mbv2_tiny.py'
+autoaugment = True

@@ -1,0 +1,3 @@
+# ResNet50 with AutoAugment's ImageNet policy.
+_base_ = './baseline_resnet50.py'
+autoaugment = True

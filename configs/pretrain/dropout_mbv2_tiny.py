@@ -1,0 +1,3 @@
+# MobileNetV2-Tiny with dropout before the classifier.
+_base_ = './baseline_mbv2_tiny.py'
+dropout = 0.2

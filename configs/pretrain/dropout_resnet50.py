@@ -1,0 +1,3 @@
+# ResNet50 with dropout before the classifier.
+_base_ = './baseline_resnet50.py'
+dropout = 0.2

@@ -1,0 +1,3 @@
+# MobileNetV2-Tiny with NetAug that learns from a ResNet50. In the NetAug paper the two add up.
+_base_ = './netaug_mbv2_tiny.py'
+distill = dict(checkpoint='work_dirs/baseline_resnet50/export.pth')

@@ -1,0 +1,354 @@
+"""Figures 1, 3 and 4 of the NetAug paper: what regularisers and NetAug do to the accuracy of tiny and large networks.
+
+All three are made of pretraining runs and share those that they have in common.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+from mmengine.config import Config
+
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
+from mmnetaug.visualization import plot_learning, plot_methods, plot_tradeoff
+from mmnetaug.workflow import report
+from mmnetaug.workflow.graph import Plan, Step, check_data, read_record
+from mmnetaug.workflow.pretraining import METHODS, Pretraining
+
+NAMES = {
+    'baseline': 'baseline',
+    'mixup': 'mixup',
+    'autoaugment': 'AutoAugment',
+    'dropblock': 'DropBlock',
+    'netaug': 'NetAug',
+}
+TITLES = {
+    'fig1': 'Regularisation and NetAug',
+    'fig3': 'Accuracy against the length of training',
+    'fig4': 'Accuracy over training',
+}
+# Endings of the configs: a tiny and a large network.
+NETWORKS = ('mbv2_tiny', 'resnet50')
+LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
+
+
+@dataclass(frozen=True)
+class AccuracySettings:
+    """What the user asks for. None takes the default of the figure.
+
+    Attributes:
+        figure: 'fig1', 'fig3' or 'fig4'.
+        networks: endings of the pretraining configs, such as 'mbv2_tiny' for ``baseline_mbv2_tiny.py``.
+        methods: keys of :data:`NAMES`, in figure 1 alone; the baseline is always among them.
+        epochs: of training, warm-up included: in figure 3 one run for each; in the others one number for all
+            networks, or one for each.
+        seeds: every method is trained once with each.
+        pretrain_data: class folders, with any number of classes. None: the configs'.
+        train_options: KEY=VALUE changes of the configs.
+    """
+
+    figure: str
+    networks: Optional[Sequence[str]] = None
+    methods: Optional[Sequence[str]] = None
+    epochs: Optional[Sequence[int]] = None
+    seeds: Sequence[int] = (0, 1, 2)
+    pretrain_data: Optional[str] = None
+    train_options: Sequence[str] = ()
+
+
+def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union[str, Path], command: str = '') -> Plan:
+    """The runs behind a figure. Everything that can be checked is checked here, before the first of them.
+
+    Args:
+        settings: what to compare.
+        root: folder with ``configs`` and ``tools``.
+        out: folder of the figure; figures with the same folder share their runs.
+        command: what to type to do the same again, for the record.
+
+    Raises:
+        InputError: a value out of range; no data or config; other data in ``out``; results there that are damaged or of
+            another version.
+    """
+    root, out, figure = Path(root).resolve(), Path(out).resolve(), settings.figure
+    seeds = report.check_seeds(settings.seeds)
+    networks = list(dict.fromkeys(settings.networks or NETWORKS[: 1 if figure == 'fig3' else 2]))
+    wanted = settings.methods or (METHODS if figure == 'fig1' else ('baseline', 'netaug'))
+    if unknown := [method for method in wanted if method not in METHODS]:
+        raise InputError(f'no method {unknown[0]}: expected some of {", ".join(METHODS)}')
+    methods = [method for method in METHODS if method in wanted or method == 'baseline']
+    for epochs in settings.epochs or ():
+        report.check_positive(epochs=epochs)
+
+    runs = {
+        (network, method): Pretraining(root, out, method, network, None, settings.pretrain_data, settings.train_options)
+        for network in networks
+        for method in methods
+    }
+    data, *others = sorted({its.data for its in runs.values()})
+    if others:
+        raise InputError(
+            f'the configs of {", ".join(networks)} are for different data, {data} and {", ".join(others)}: expected '
+            'the same for all networks; give it with --pretrain-data'
+        )
+    steps, points = {}, []
+    for (network, method), its in runs.items():
+        point = {'network': network, 'method': method}
+        for epochs in _lengths(settings, networks.index(network), len(networks), its.config):
+            for seed in seeds:
+                step = its.step(epochs, seed)
+                steps[step.makes[0]] = step
+                points.append({**point, 'epochs': epochs, 'seed': seed, 'result': step.makes[1]})
+        if not all((out / path).is_file() for step in steps.values() for path in step.makes):
+            its.check()
+    sources = {'--pretrain-data': data}
+    check_data(out, sources)
+    report.check_figure(figure, out, Path(data))
+    for point in points:
+        if (out / point['result']).exists():
+            _read_point(figure, out, point)
+    draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
+    steps['draw'] = Step(report.files(figure), draw, [point['result'] for point in points])
+    noted = {**asdict(settings), 'networks': networks, 'methods': methods, 'seeds': seeds}
+    return Plan(figure, {**noted, 'data': data, 'command': command}, sources, points, list(steps.values()))
+
+
+def _lengths(settings: AccuracySettings, index: int, networks: int, config: Config) -> list[int]:
+    warmup, epochs = config.warmup_epochs, config.epochs
+    if settings.figure == 'fig3':
+        lengths = settings.epochs or [warmup + length * (epochs - warmup) for length in LENGTHS]
+        return sorted(set(lengths))
+    given = settings.epochs or [epochs]
+    if len(given) not in (1, networks):
+        numbers = ' '.join(map(str, given))
+        raise InputError(f'--epochs {numbers} for {networks} networks: expected one number for all, or one for each')
+    return [given[index % len(given)]]
+
+
+def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point of a plan with its measurements, accuracies as fractions."""
+    path, again = out / point['result'], report.AGAIN.format(figure=figure)
+    result = read_record(path, again)
+    missing = report.not_measured(result, ['top1', 'macs', 'params'])
+    history = result.get('history')
+    if not history or not all('train_eval_top1' in row for row in history):
+        missing.append('history of train_eval_top1')
+    if missing:
+        raise InputError(f'{path} has no {", ".join(missing)}: expected the result of a pretraining run; {again}')
+    names = {'accuracy': 'top1', 'train_accuracy': 'train_eval_top1'}
+    return {
+        **point,
+        'arch': result['arch'],
+        'macs': result['macs'],
+        'params': result['params'],
+        'accuracy': result['top1'] / 100,
+        'train_accuracy': history[-1]['train_eval_top1'] / 100,
+        'history': [
+            {'epoch': row['epoch'], **{name: row[key] / 100 for name, key in names.items()}} for row in history
+        ],
+    }
+
+
+def draw_accuracy(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
+    """Draw the figure of a plan, all of whose other steps are done.
+
+    Args:
+        plan: what the plan's JSON holds.
+        out: folder of the plan and the figure.
+
+    Returns:
+        As :func:`write_accuracy`.
+
+    Raises:
+        InputError: a result is missing, damaged or of another version.
+    """
+    points = [_read_point(plan['figure'], out, point) for point in plan['points']]
+    return write_accuracy(plan['figure'], plan['settings'], points, out)
+
+
+def redraw_accuracy(figure: str, folder: Union[str, Path], out: Union[str, Path]) -> dict[str, Any]:
+    """Draw a figure again from the JSON that an earlier command left: no training, no Snakemake.
+
+    Args:
+        figure: 'fig1', 'fig3' or 'fig4'.
+        folder: with the JSON.
+        out: folder for the figure, which may be the same.
+
+    Returns:
+        As :func:`write_accuracy`.
+
+    Raises:
+        InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
+    """
+    numbers = ['epochs', 'seed', 'macs', 'accuracy', 'train_accuracy']
+    found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=METHODS)
+    settings, points = found['settings'], found['points']
+    lacking = [
+        point for point in points if point.get('network') not in settings['networks'] or not point.get('history')
+    ]
+    if lacking:
+        raise InputError(f'{folder}/{figure}.json has a point without network or history: {lacking[0]}')
+    report.check_figure(figure, Path(out), Path(settings['data']).resolve())
+    return write_accuracy(figure, settings, points, out)
+
+
+def write_accuracy(
+    figure: str, settings: Mapping[str, Any], points: Sequence[dict[str, Any]], out: Union[str, Path]
+) -> dict[str, Any]:
+    """Draw a figure as PNG and SVG, and write its Markdown and JSON.
+
+    Args:
+        figure: 'fig1', 'fig3' or 'fig4'.
+        settings: with ``networks`` and ``data``; goes to the JSON as it is.
+        points: each with ``network``, ``arch``, ``macs``, ``params``, ``method``, ``epochs``, ``seed``, and, as
+            fractions, ``accuracy``, ``train_accuracy`` and ``history`` (of both, with ``epoch``).
+        out: the folder.
+
+    Returns:
+        What the JSON holds: ``version``, ``figure``, ``settings``, ``headline``, ``comparisons`` (each with
+        ``network``, ``method`` and ``text``) and ``points``.
+    """
+    out, order = Path(out), list(METHODS)
+    out.mkdir(parents=True, exist_ok=True)
+    networks = list(settings['networks'])
+    points = sorted(
+        ({**point, 'gap': point['train_accuracy'] - point['accuracy']} for point in points),
+        key=lambda p: (networks.index(p['network']), order.index(p['method']), p['epochs'], p['seed']),
+    )
+    comparisons, panels = [], []
+    for network in networks:
+        own = [point for point in points if point['network'] == network]
+        methods = [method for method in METHODS if any(point['method'] == method for point in own)]
+        its = [COMPARE[figure](own, method) for method in methods if method != 'baseline' and 'baseline' in methods]
+        comparisons += [{'network': network, **comparison} for comparison in its]
+        title = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.3g} M MACs, {own[0]["params"] / 1e3:.4g} thousand parameters'
+        series = {NAMES[method]: SERIES[figure](own, method) for method in methods}
+        lines = [title, *(comparison['text'] for comparison in its)]
+        panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
+    pictures = [out / f'{figure}.png', out / f'{figure}.svg']
+    title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
+    if figure == 'fig1':
+        plot_methods(panels, pictures, title, note, 'top-1 accuracy (%)')
+    elif figure == 'fig3':
+        plot_tradeoff(panels, pictures, title, note, 'epochs of training (logarithmic)')
+    else:
+        plot_learning(panels, pictures, title, note)
+    markdown = _markdown(figure, title, note, settings, points, comparisons)
+    return report.write_report(figure, out, settings, comparisons, points, markdown)
+
+
+def _values(points: Sequence[Mapping[str, Any]], method: str, measure: str = 'accuracy') -> list[float]:
+    return [point[measure] for point in points if point['method'] == method]
+
+
+def _by_length(points: Sequence[Mapping[str, Any]], method: str) -> list[tuple[int, str, list[float]]]:
+    lengths = sorted({point['epochs'] for point in points if point['method'] == method})
+    return [(length, '', _values([p for p in points if p['epochs'] == length], method)) for length in lengths]
+
+
+def _histories(points: Sequence[Mapping[str, Any]], method: str) -> list[list[list[tuple[int, float]]]]:
+    """Validation and training, of which each has (epoch, accuracy) pairs for each seed."""
+    own = [point for point in points if point['method'] == method]
+    return [
+        [[(row['epoch'], row[measure]) for row in point['history']] for point in own]
+        for measure in ('accuracy', 'train_accuracy')
+    ]
+
+
+def _difference(points: Sequence[Mapping[str, Any]], method: str, measure: str) -> dict[str, Any]:
+    return paired_differences(points, method, 'baseline', measure, by='network')[0]
+
+
+def _difference_text(found: Mapping[str, Any]) -> str:
+    if found['interval'] is None:
+        return f'{100 * found["mean"]:+.2f} points (one seed)'
+    return f'{100 * found["mean"]:+.2f} points (95%: {report.interval_text(found["interval"])}; {found["seeds"]} seeds)'
+
+
+def _compare_methods(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
+    found = _difference(points, method, 'accuracy')
+    return {'method': method, 'difference': found, 'text': f'{NAMES[method]}: {_difference_text(found)}'}
+
+
+def _compare_lengths(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
+    found = compare(points, method, 'baseline', 'accuracy', cost='epochs', by='epochs')
+    return {**found, 'text': headline(found, NAMES, 'accuracy', 'epochs')}
+
+
+def _compare_learning(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
+    found = {measure: _difference(points, method, measure) for measure in ('train_accuracy', 'accuracy', 'gap')}
+    gaps = [100 * np.mean(_values(points, name, 'gap')) for name in ('baseline', method)]
+    text = (
+        f'{NAMES[method]}: {_difference_text(found["train_accuracy"])} in training, '
+        f'{_difference_text(found["accuracy"])} in validation; gap {gaps[0]:.1f} to {gaps[1]:.1f}'
+    )
+    return {'method': method, 'differences': found, 'text': text}
+
+
+COMPARE = {'fig1': _compare_methods, 'fig3': _compare_lengths, 'fig4': _compare_learning}
+SERIES = {'fig1': _values, 'fig3': _by_length, 'fig4': _histories}
+
+
+def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
+    seeds = len({point['seed'] for point in points})
+    epochs = ', '.join(
+        f'{network} {"/".join(str(n) for n in sorted({p["epochs"] for p in points if p["network"] == network}))}'
+        for network in dict.fromkeys(point['network'] for point in points)
+    )
+    if figure == 'fig4':
+        bands = f'Lines: mean over {seeds} seeds; bands: their range. ' if seeds > 1 else 'One seed. '
+        return (
+            f'{bands}Training accuracy is measured as validation accuracy is: in evaluation mode, on the same training '
+            f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
+        )
+    dots = ' Dots: the seeds. Dashed: the baseline.' if figure == 'fig1' else ''
+    return f'{report.spread_note(seeds)}{dots} Epochs: {epochs}.'
+
+
+def _markdown(
+    figure: str,
+    title: str,
+    note: str,
+    settings: Mapping[str, Any],
+    points: Sequence[Mapping[str, Any]],
+    comparisons: Sequence[Mapping[str, Any]],
+) -> str:
+    lines = [f'# Figure {figure[3:]}: {title}', '']
+    for comparison in comparisons:
+        lines += [f'{comparison["network"]}: {comparison["text"]}', '']
+    lines += [f'![{title}]({figure}.png)', '', note, '']
+    if settings.get('command'):
+        lines += [f'`{settings["command"]}`', '']
+    lines += ['Top-1 accuracy in percent: mean over seeds, with the sample standard deviation.', '']
+    groups: dict[tuple, list] = {}
+    for point in points:
+        groups.setdefault((point['network'], point['method'], point['epochs']), []).append(point)
+    rows = [
+        [network, NAMES[method], epochs]
+        + [report.mean_and_spread([p[measure] for p in own]) for measure in ('accuracy', 'train_accuracy', 'gap')]
+        + [len(own)]
+        for (network, method, epochs), own in groups.items()
+    ]
+    lines += report.table(['network', 'method', 'epochs', 'validation', 'training', 'gap', 'seeds'], rows)
+    lines += ['', 'Differences from the baseline with the same seed, in points, with 95% intervals (Student).', '']
+    rows = []
+    for network in dict.fromkeys(point['network'] for point in points):
+        own = [point for point in points if point['network'] == network]
+        for method in dict.fromkeys(point['method'] for point in own):
+            if method != 'baseline':
+                for row in paired_differences(own, method, 'baseline', 'accuracy', by='epochs'):
+                    mean = f'{100 * row["mean"]:+.2f}'
+                    interval = report.interval_text(row['interval'])
+                    rows.append([network, NAMES[method], row['epochs'], mean, interval, row['seeds']])
+    lines += report.table(['network', 'method', 'epochs', 'difference', '95% interval', 'seeds'], rows)
+    lines += ['', 'Every run.', '']
+    rows = [
+        [point['network'], NAMES[point['method']], point['epochs'], point['seed']]
+        + [f'{100 * point[measure]:.2f}' for measure in ('accuracy', 'train_accuracy')]
+        for point in points
+    ]
+    lines += report.table(['network', 'method', 'epochs', 'seed', 'validation', 'training'], rows)
+    return '\n'.join(lines) + '\n'

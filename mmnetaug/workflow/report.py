@@ -1,0 +1,127 @@
+"""What the reports of all figures have in common: checks of what a user asks for, tables, files."""
+
+import json
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+
+from mmnetaug.engine.runtime import RESULT_VERSION, write_json
+from mmnetaug.errors import InputError
+from mmnetaug.workflow.graph import read_record
+
+AGAIN = 'run the command of the figure again (python tools/figures.py {figure} ...)'
+
+
+def files(figure: str) -> list[str]:
+    """What is written for a figure."""
+    return [f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')]
+
+
+def check_positive(**values: Any) -> None:
+    """Raise :class:`InputError` for a value that is neither None nor above 0; names are those of the options."""
+    for name, value in values.items():
+        if value is not None and value <= 0:
+            raise InputError(f'--{name.replace("_", "-")} {value}: expected a number above 0')
+
+
+def check_seeds(seeds: Sequence[int]) -> list[int]:
+    """Seeds in order, each once."""
+    ordered = sorted(set(seeds))
+    if not ordered or ordered[0] < 0:
+        raise InputError(f'seeds {", ".join(map(str, ordered))}: expected whole numbers from 0 on')
+    return ordered
+
+
+def not_measured(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """Which of ``names`` are not there as numbers."""
+    return [name for name in names if not isinstance(result.get(name), (int, float))]
+
+
+def check_figure(figure: str, out: Path, data: Path) -> None:
+    """Do not draw over a figure of other data, whose runs may lie elsewhere."""
+    try:
+        its_data = json.loads((out / f'{figure}.json').read_text())['settings']['data']
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if Path(its_data).resolve() != data and not (out / 'runs' / 'data.json').is_file():
+        raise InputError(f'{out} holds a figure of other data, {its_data}: give another --out for {data}')
+
+
+def read_report(
+    figure: str,
+    folder: Union[str, Path],
+    settings: Sequence[str],
+    numbers: Callable[[dict], Sequence[str]],
+    **allowed: Collection[str],
+) -> dict[str, Any]:
+    """The JSON that an earlier command left, to draw it again.
+
+    Args:
+        figure: its name, such as 'fig5'.
+        folder: where it lies.
+        settings: keys that its settings must have.
+        numbers: settings -> keys of each point that must be numbers.
+        allowed: key of each point -> its possible values.
+
+    Raises:
+        InputError: no such file, or one that is damaged, of another version or without such points.
+    """
+    path, again = Path(folder) / f'{figure}.json', AGAIN.format(figure=figure)
+    report = read_record(path, f'{again}; finished runs are used again')
+    try:
+        wanted, points = numbers({key: report['settings'][key] for key in settings}), report['points']
+        broken = [
+            point
+            for point in points
+            if not_measured(point, wanted) or any(point.get(key) not in values for key, values in allowed.items())
+        ]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f'{path} is no figure {figure[3:]} ({error!r}): {again}') from error
+    if broken or not points:
+        what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
+        raise InputError(f'{path} has {what}: expected a method and numbers for {", ".join(wanted)} in each')
+    return report
+
+
+def write_report(
+    figure: str, out: Path, settings: Mapping[str, Any], comparisons: list[dict], points: list[dict], markdown: str
+) -> dict[str, Any]:
+    """Write JSON and Markdown of a figure; returns what the JSON holds, with the first comparison as headline."""
+    report = {
+        'version': RESULT_VERSION,
+        'figure': figure,
+        'settings': dict(settings),
+        'headline': comparisons[0]['text'] if comparisons else None,
+        'comparisons': comparisons,
+        'points': points,
+    }
+    (out / f'{figure}.md.partial').write_text(markdown)
+    os.replace(out / f'{figure}.md.partial', out / f'{figure}.md')
+    write_json(out / f'{figure}.json', report)
+    return report
+
+
+def spread_note(seeds: int) -> str:
+    """What markers and bars show."""
+    if seeds > 1:
+        return f'Markers: mean over {seeds} seeds; bars: one sample standard deviation over seeds to each side.'
+    return 'One seed: how far seeds spread is not known.'
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Of fractions, in percent."""
+    spread = f' ± {100 * np.std(values, ddof=1):.2f}' if len(values) > 1 else ''
+    return f'{100 * np.mean(values):.2f}{spread}'
+
+
+def interval_text(interval: Union[Sequence[float], None]) -> str:
+    """Of fractions, in points."""
+    return 'unknown' if interval is None else ' to '.join(f'{100 * end:+.2f}' for end in interval)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Lines of Markdown."""
+    return [f'| {" | ".join(map(str, row))} |' for row in [header, ['---'] * len(header), *rows]]

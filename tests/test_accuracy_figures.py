@@ -1,0 +1,184 @@
+"""Figures 1, 3 and 4: from pretraining runs to pictures."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+from test_figures import missing, read_table
+
+from mmnetaug import InputError
+from mmnetaug.workflow import graph
+from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
+from mmnetaug.workflow.graph import run_plan
+from mmnetaug.workflow.pretraining import METHODS
+
+REPOSITORY = Path(__file__).parents[1]
+TINY, LARGE = 'mbv2_micro_cifar100', 'resnet50_cifar100'
+
+PRETRAIN = """
+import argparse, json
+from pathlib import Path
+parser = argparse.ArgumentParser()
+parser.add_argument('config')
+for option in ('work-dir', 'data-root', 'arch', 'epochs', 'seed'):
+    parser.add_argument('--' + option, required=True)
+for option in ('resume', 'mixup', 'autoaugment', 'dropblock'):
+    parser.add_argument('--' + option, action='store_true')
+parser.add_argument('--cfg-options', nargs='+')
+args = parser.parse_args()
+methods = {'mixup': args.mixup, 'autoaugment': args.autoaugment, 'dropblock': args.dropblock}
+methods['netaug'] = 'netaug_' in args.config
+gain = {'mixup': -2, 'autoaugment': -1, 'dropblock': -3, 'netaug': 4}
+top1 = 30 + int(args.epochs) + int(args.seed) + sum(gain[name] for name, on in methods.items() if on)
+run = Path(args.work_dir)
+(run / 'export.pth').write_text('exported')
+rows = [(epoch, top1 * epoch / int(args.epochs)) for epoch in (1, int(args.epochs))]
+history = [{'epoch': epoch, 'top1': accuracy, 'train_eval_top1': top1 + 9} for epoch, accuracy in rows]
+result = {'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
+(run / 'result.json').write_text(json.dumps(result))
+"""
+
+
+@pytest.fixture
+def root(tmp_path):
+    """The repository's configs, with pretraining that only pretends: top-1 is 30 + epochs + seed + a method's gain."""
+    root = tmp_path / 'root'
+    (root / 'tools').mkdir(parents=True)
+    (root / 'configs').symlink_to(REPOSITORY / 'configs')
+    (root / 'tools' / 'figures.py').symlink_to(REPOSITORY / 'tools' / 'figures.py')
+    (root / 'tools' / 'pretrain_cls.py').write_text(PRETRAIN)
+    return root
+
+
+def settings(figure, images, **changes):
+    networks = [TINY] if figure == 'fig3' else [TINY, LARGE]
+    return AccuracySettings(figure, **{'networks': networks, 'seeds': (0, 1), 'pretrain_data': str(images), **changes})
+
+
+def test_the_three_figures_share_their_runs(root, image_tree, tmp_path, capfd):
+    out = tmp_path / 'out'
+    first = plan_accuracy(settings('fig1', image_tree, epochs=[20, 30]), root, out)
+    # two networks, five methods, two seeds
+    assert missing(first, out, capfd) == {'pretrain': 20, 'draw': 1}
+    run_plan(first, out, jobs=4)
+    assert missing(first, out, capfd) == {}
+    last = plan_accuracy(settings('fig4', image_tree, epochs=[20, 30]), root, out)
+    assert missing(last, out, capfd) == {'draw': 1}
+    lengths = plan_accuracy(settings('fig3', image_tree, epochs=[10, 20, 40]), root, out)
+    assert missing(lengths, out, capfd) == {'pretrain': 8, 'draw': 1}
+    for plan in (last, lengths):
+        run_plan(plan, out, jobs=4)
+    for figure in ('fig1', 'fig3', 'fig4'):
+        assert cv2.imread(str(out / f'{figure}.png')).std() > 5
+        assert (out / f'{figure}.svg').read_text().startswith('<?xml')
+
+    report = json.loads((out / 'fig1.json').read_text())
+    found = {(row['network'], row['method']): row['difference'] for row in report['comparisons']}
+    gains = {'mixup': -2, 'autoaugment': -1, 'dropblock': -3, 'netaug': 4}
+    assert found.keys() == {(network, method) for network in (TINY, LARGE) for method in gains}
+    for (_, method), difference in found.items():
+        assert difference['mean'] == pytest.approx(gains[method] / 100)
+        assert difference['interval'] == pytest.approx([gains[method] / 100] * 2)
+    table = read_table((out / 'fig1.md').read_text(), '| network | method | epochs | validation |')
+    assert [TINY, 'NetAug', '20', '54.50 ± 0.71', '63.50 ± 0.71', '9.00 ± 0.00', '2'] in table and len(table) == 10
+
+    report = json.loads((out / 'fig3.json').read_text())
+    # 30 + epochs + 0.5: NetAug reaches with 10 epochs what the baseline reaches with 14, at 40 epochs it is above.
+    (comparison,) = report['comparisons']
+    assert comparison['range'] == pytest.approx([0.445, 0.705])
+    assert comparison['saving'] > 0.1 and 'fewer epochs than the baseline' in report['headline']
+    assert comparison['cost'] == 'epochs'
+
+    report = json.loads((out / 'fig4.json').read_text())
+    differences = report['comparisons'][0]['differences']
+    assert [differences[key]['mean'] for key in ('train_accuracy', 'accuracy', 'gap')] == pytest.approx([0.04, 0.04, 0])
+    assert 'gap 9.0 to 9.0' in report['headline']
+
+
+def test_commands_of_the_methods(root, image_tree, tmp_path):
+    plan = plan_accuracy(settings('fig1', image_tree, networks=[TINY], seeds=(3,)), root, tmp_path / 'out')
+    commands = {point['method']: ' '.join(step.command) for point, step in zip(plan.points, plan.steps)}
+    assert commands.keys() == METHODS.keys()
+    for method, command in commands.items():
+        switches = [f'--{name}' for name in ('mixup', 'autoaugment', 'dropblock') if f' --{name}' in command]
+        assert switches == ([f'--{method}'] if method in ('mixup', 'autoaugment', 'dropblock') else [])
+        assert ('netaug_mbv2_micro_cifar100.py' in command) == (method == 'netaug')
+        assert '--seed 3' in command and '--epochs 20' in command and '--resume' in command
+
+
+def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
+    plan = plan_accuracy(settings('fig3', image_tree), root, tmp_path / 'out')
+    assert sorted({point['epochs'] for point in plan.points}) == [20, 39, 77]  # one of warm-up, 19, 38 and 76
+
+
+@pytest.mark.parametrize('figure', ['fig1', 'fig3', 'fig4'])
+def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
+    pytest.importorskip('snakemake')
+    out, new = tmp_path / 'out', tmp_path / 'new'
+    run_plan(plan_accuracy(settings(figure, image_tree, epochs=[20], seeds=(0,)), root, out), out)
+    report = redraw_accuracy(figure, out, new)
+    assert json.loads((new / f'{figure}.json').read_text()) == json.loads((out / f'{figure}.json').read_text())
+    assert report['comparisons'] and sorted(path.name for path in new.iterdir()) == [
+        f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')
+    ]
+
+
+@pytest.mark.parametrize(
+    ('figure', 'changes', 'message'),
+    [
+        ('fig1', {'epochs': [0]}, r'--epochs 0: expected a number above 0'),
+        ('fig3', {'epochs': [5, -1]}, r'--epochs -1: expected a number above 0'),
+        ('fig4', {'epochs': [1, 2, 3]}, r'--epochs 1 2 3 for 2 networks: expected one number for all, or one for each'),
+        ('fig1', {'methods': ['magic']}, r'no method magic: expected some of baseline, mixup'),
+        ('fig1', {'networks': ['mine']}, r'no config at .*baseline_mine.py'),
+        ('fig1', {'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
+        ('fig1', {'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
+        ('fig1', {'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
+        ('fig1', {'networks': ['mbv2_tiny', LARGE], 'pretrain_data': None}, r'different data.*--pretrain-data'),
+    ],
+)
+def test_wrong_settings(figure, changes, message, image_tree, tmp_path):
+    with pytest.raises(InputError, match=message):
+        plan_accuracy(settings(figure, image_tree, **changes), REPOSITORY, tmp_path / 'out')
+
+
+def test_results_that_cannot_be_used(root, image_tree, tmp_path):
+    out = tmp_path / 'out'
+    plan = plan_accuracy(settings('fig4', image_tree), root, out)
+    result = out / plan.points[1]['result']
+    result.parent.mkdir(parents=True)
+    for content, message in [
+        ({'version': 1, 'top1': 3.0, 'macs': 1, 'params': 1}, r'has no history of train_eval_top1'),
+        ({'version': 0}, 'from another release'),
+    ]:
+        result.write_text(json.dumps(content))
+        with pytest.raises(InputError, match=message):
+            plan_accuracy(settings('fig4', image_tree), root, out)
+
+
+def test_an_empty_folder(tmp_path):
+    with pytest.raises(InputError, match=r'no result at .*fig4.json .*run the command of the figure again'):
+        redraw_accuracy('fig4', tmp_path, tmp_path)
+    (tmp_path / 'fig4.json').write_text(json.dumps({'version': graph.RESULT_VERSION}))
+    with pytest.raises(InputError, match='is no figure 4'):
+        redraw_accuracy('fig4', tmp_path, tmp_path)
+
+
+def test_one_command(image_tree, tmp_path):
+    """The real tools: two runs of one epoch, then figure 4."""
+    pytest.importorskip('snakemake')
+    command = [sys.executable, 'tools/figures.py', 'fig4', '--networks', TINY, '--epochs', '1', '--seeds', '0']
+    command += ['--pretrain-data', str(image_tree), '--out', str(tmp_path / 'out'), '--cfg-options']
+    command += ['train_dataloader.batch_size=8', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / 'out/fig4.json').read_text())
+    assert [point['method'] for point in report['points']] == ['baseline', 'netaug']
+    for point in report['points']:
+        result = json.loads((tmp_path / 'out' / point['result']).read_text())
+        assert point['accuracy'] == pytest.approx(result['top1'] / 100)
+        assert point['train_accuracy'] == pytest.approx(result['history'][-1]['train_eval_top1'] / 100)
+    assert report['headline'] in done.stdout
