@@ -2,8 +2,11 @@
 
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -220,7 +223,7 @@ def test_a_figure_of_other_data_is_not_drawn_over(tmp_path):
 # The graph, with commands that only pretend
 
 TRAIN = """
-import argparse, json, os, sys
+import argparse, json, os, sys, time
 from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument('config')
@@ -231,6 +234,9 @@ parser.add_argument('--cfg-options', nargs='+')
 args = parser.parse_args()
 run = Path(args.work_dir)
 (run / 'epoch_1.pth').write_text('a checkpoint')
+if 'SLOW' in os.environ:
+    (run / 'pid').write_text(str(os.getpid()))
+    time.sleep(600)
 if os.environ.get('FAIL', '?') in run.name:
     sys.exit('error: no space left')
 assert args.pretrained is None or Path(args.pretrained).is_file()
@@ -369,6 +375,27 @@ def test_a_failing_step(voc, backbones, root, tmp_path, capfd, monkeypatch):
     monkeypatch.delenv('FAIL')
     assert missing(plan, out, capfd) == {'finetune': 2, 'draw': 1}
     run_plan(plan, out)
+    assert (out / 'fig5.png').is_file()
+
+
+def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
+    """Its runs stop with it, and the same command goes on."""
+    pytest.importorskip('snakemake')
+    out = tmp_path / 'out'
+    command = [sys.executable, str(root / 'tools/figures.py'), 'fig5', '--data', str(voc), '--head', 'ssdlite']
+    command += ['--arch', 'mobilenetv2_w0.1', '--sizes', '96', '--epochs', '3', '--seeds', '0', '--out', str(out)]
+    command += ['--pretrained', backbones, backbones]
+    process = subprocess.Popen(command, env={**os.environ, 'SLOW': '1'}, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (pids := list(out.glob('runs/*/pid'))):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode not in (0, -signal.SIGINT) and 'type the same command again' in errors
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids[0].read_text()), 0)
+    assert subprocess.run(command, capture_output=True).returncode == 0
     assert (out / 'fig5.png').is_file()
 
 
