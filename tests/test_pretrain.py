@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
+from mmengine.optim import build_optim_wrapper
 
 import mmnetaug
 from mmnetaug import InputError
@@ -70,6 +72,64 @@ def test_a_run_ends_with_an_export_that_loads(image_tree, tmp_path, name):
             logits = network(((image - mean[:, None, None]) / std[:, None, None])[None])
         hits.append(int(logits.argmax()) == item['data_samples'])
     assert 100 * np.mean(hits) == pytest.approx(result['top1'])
+
+
+def test_training_accuracy_is_that_of_validation_on_training_images(image_tree, tmp_path):
+    """A tree in which both splits hold the same images: the two accuracies are equal at every validation."""
+    shutil.rmtree(image_tree / 'val')
+    shutil.copytree(image_tree / 'train', image_tree / 'val')
+    name, options = 'baseline_mbv2_micro_cifar100', {'train_cfg.val_interval': 1, 'dropout': 0.5, 'mixup': 0.2}
+    for images, work_dir in [(10000, tmp_path / 'all'), (12, tmp_path / 'some')]:
+        config = config_for(image_tree, work_dir, name, epochs=3, train_eval_images=images, **options)
+        result = pretrain(pretrain_config(config))
+        assert [row['epoch'] for row in result['history']] == [1, 2, 3]
+        for row in result['history']:
+            if images > 48:
+                assert row['train_eval_top1'] == row['top1']
+            hits = row['train_eval_top1'] / 100 * min(images, 48)
+            assert hits == pytest.approx(round(hits))
+    config = config_for(image_tree, tmp_path / 'none', name, epochs=1, train_eval_images=0)
+    result = pretrain(pretrain_config(config))
+    assert 'train_eval_top1' not in result['history'][0]
+
+
+def test_the_last_epoch_is_validated_once(image_tree, tmp_path):
+    validations = []
+
+    @HOOKS.register_module(force=True)
+    class CountValidations(Hook):
+        def before_val(self, runner):
+            validations.append(runner.epoch)
+
+    for epochs, resume, expected in [(3, False, [2, 3]), (3, True, [3])]:
+        name = 'baseline_mbv2_micro_cifar100'
+        config = pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=epochs, resume=resume))
+        config.custom_hooks.append(dict(type='mmnetaug.CountValidations'))
+        validations.clear()
+        result = pretrain(config)
+        assert validations == expected, 'a finished run that is resumed is validated for its result'
+        assert result['history'][-1]['top1'] == result['top1']
+
+
+def test_grouped_optimizer_is_that_of_mmengine(image_tree):
+    config = pretrain_config(config_for(image_tree, ''))
+    steps = []
+    for constructor in ('DefaultOptimWrapperConstructor', config.optim_wrapper.constructor):
+        torch.manual_seed(0)
+        model = Classifier('mobilenetv2_w0.1', 2)
+        wrapper = build_optim_wrapper(model, ConfigDict({**config.optim_wrapper, 'constructor': constructor}))
+        groups = wrapper.optimizer.param_groups
+        names = {parameter: name for name, parameter in model.named_parameters()}
+        decay = {names[tensor]: group['weight_decay'] for group in groups for tensor in group['params']}
+        for _ in range(3):
+            images = torch.randn(8, 3, 64, 64)
+            wrapper.update_params(model(images, torch.arange(8) % 2, 'loss')['loss_base'])
+        steps.append((len(groups), decay, [parameter.detach() for parameter in model.parameters()]))
+    (many, *expected), (few, *found) = steps
+    assert many > 50 and few == 2
+    assert found[0] == expected[0] and set(found[0].values()) == {0, 4e-5}
+    for ours, theirs in zip(found[1], expected[1]):
+        torch.testing.assert_close(ours, theirs)
 
 
 class Killed(Exception):
