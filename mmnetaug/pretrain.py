@@ -49,10 +49,19 @@ def pretrain_config(config: Config) -> Config:
             if 'size' in transform:
                 transform.size = config.input_size
     _add_regularizers(config, train.metainfo['classes'])
-    if config.train_eval_images:
-        hook = {'type': 'mmnetaug.TrainAccuracyHook', 'images': config.train_eval_images}
+    images = config.train_eval_images
+    if isinstance(images, bool) or not isinstance(images, int) or images < 0:
+        raise InputError(f'train_eval_images is {images!r}: expected a whole number, 0 for no training accuracy')
+    if images:
+        hook = {'type': 'mmnetaug.TrainAccuracyHook', 'images': images}
         config.custom_hooks = [*config.get('custom_hooks', []), hook]
     return config
+
+
+def lengthened(config: Config, times: int) -> int:
+    """Epochs of a run whose epochs after warm-up are ``times`` those of the config."""
+    warmup = max(0, min(config.warmup_epochs, config.epochs - 1))
+    return warmup + times * (config.epochs - warmup)
 
 
 def _add_regularizers(config: Config, classes: Sequence[str]) -> None:
@@ -68,16 +77,17 @@ def _add_regularizers(config: Config, classes: Sequence[str]) -> None:
         *transforms, pack = config.train_dataloader.dataset.pipeline
         transforms = [transform for transform in transforms if transform.type != 'mmnetaug.ColorJitter']
         config.train_dataloader.dataset.pipeline = [*transforms, autoaugment(), pack]
-    if config.distill.checkpoint:
+    if config.distill and config.distill.checkpoint:
         _check_teacher(config.distill, classes)
         config.model.distill = config.distill
 
 
 def _check_teacher(distill: ConfigDict, classes: Sequence[str]) -> None:
-    if not (distill.temperature > 0 and 0 < distill.weight <= 1):
+    numbers = all(type(distill[name]) in (int, float) for name in ('temperature', 'weight'))
+    if not (numbers and distill.temperature > 0 and 0 < distill.weight <= 1):
         raise InputError(
-            f'distill has temperature {distill.temperature} and weight {distill.weight}: expected a temperature above '
-            '0 and a weight from above 0 to 1'
+            f'distill has temperature {distill.temperature!r} and weight {distill.weight!r}: expected a temperature '
+            'above 0 and a weight from above 0 to 1'
         )
     theirs = read_checkpoint(distill.checkpoint).get('meta', {}).get('classes')
     if theirs and list(theirs) != list(classes):

@@ -37,7 +37,8 @@ run = Path(args.work_dir)
 (run / 'export.pth').write_text('exported')
 rows = [(epoch, top1 * epoch / int(args.epochs)) for epoch in (1, int(args.epochs))]
 history = [{'epoch': epoch, 'top1': accuracy, 'train_eval_top1': top1 + 9} for epoch, accuracy in rows]
-result = {'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
+result = {'epochs': int(args.epochs), 'seed': int(args.seed)}
+result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
 (run / 'result.json').write_text(json.dumps(result))
 """
 
@@ -136,6 +137,10 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
         ('fig1', {'networks': ['mine']}, r'no config at .*baseline_mine.py'),
         ('fig1', {'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
         ('fig1', {'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
+        ('fig3', {'train_options': ['epochs=3']}, r'--cfg-options epochs=...: the figure sets epochs itself'),
+        ('fig1', {'train_options': ['mixup=0.2']}, r'the figure sets mixup itself'),
+        ('fig1', {'train_options': ['distill.checkpoint=a.pth']}, r'the figure sets distill.checkpoint itself'),
+        ('fig1', {'train_options': ['randomness.seed=7']}, r'the figure sets randomness.seed itself'),
         ('fig1', {'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
         ('fig1', {'networks': ['mbv2_tiny', LARGE], 'pretrain_data': None}, r'different data.*--pretrain-data'),
     ],
@@ -150,8 +155,12 @@ def test_results_that_cannot_be_used(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig4', image_tree), root, out)
     result = out / plan.points[1]['result']
     result.parent.mkdir(parents=True)
+    whole = {'version': 1, 'arch': 'a', 'epochs': 20, 'seed': 1, 'top1': 3.0, 'macs': 1, 'params': 1}
+    whole['history'] = [{'epoch': 20, 'top1': 3.0, 'train_eval_top1': 4.0}]
     for content, message in [
-        ({'version': 1, 'top1': 3.0, 'macs': 1, 'params': 1}, r'has no history of train_eval_top1'),
+        ({**whole, 'history': []}, r'has no history of train_eval_top1.*Delete .*; then run the command'),
+        ({**whole, 'history': [{'epoch': 1, 'top1': 3.0}]}, r'has no history of train_eval_top1'),
+        ({**whole, 'seed': 9}, r'is of 20 epochs with seed 9, not 20 with 1'),
         ({'version': 0}, 'from another release'),
     ]:
         result.write_text(json.dumps(content))
@@ -165,6 +174,21 @@ def test_an_empty_folder(tmp_path):
     (tmp_path / 'fig4.json').write_text(json.dumps({'version': graph.RESULT_VERSION}))
     with pytest.raises(InputError, match='is no figure 4'):
         redraw_accuracy('fig4', tmp_path, tmp_path)
+
+
+def test_results_with_gaps(tmp_path):
+    """Seeds that the methods do not share, and a network without points, are left out of comparisons."""
+    point = {'network': TINY, 'arch': 'a', 'macs': 1e6, 'params': 1e5, 'epochs': 3, 'accuracy': 0.5}
+    point.update(train_accuracy=0.6, history=[{'epoch': 3, 'accuracy': 0.5, 'train_accuracy': 0.6}])
+    points = [{**point, 'method': 'baseline', 'seed': 0}, {**point, 'method': 'netaug', 'seed': 1}]
+    content = {'version': graph.RESULT_VERSION, 'settings': {'networks': [TINY, LARGE], 'data': 'd'}, 'points': points}
+    for figure in ('fig1', 'fig3', 'fig4'):
+        (tmp_path / f'{figure}.json').write_text(json.dumps(content))
+        assert redraw_accuracy(figure, tmp_path, tmp_path / 'new')['comparisons'] == []
+    del points[0]['arch']
+    (tmp_path / 'fig1.json').write_text(json.dumps(content))
+    with pytest.raises(InputError, match='without network, arch or history'):
+        redraw_accuracy('fig1', tmp_path, tmp_path / 'new')
 
 
 def test_one_command(image_tree, tmp_path):

@@ -21,7 +21,7 @@ from mmnetaug.engine.hooks import estimate_norm_statistics
 from mmnetaug.engine.runtime import read_config
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
-from mmnetaug.pretrain import pretrain, pretrain_config
+from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization import read_history
 
@@ -155,6 +155,23 @@ def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
     rates = [dict(read_history(tmp_path / name, 'lr')) for name in ('whole', 'stopped')]
     assert rates[0] == pytest.approx(rates[1])
     assert resumed['epochs'] == whole['epochs'] == 3
+
+
+def test_schedule_flag_multiplies_the_epochs_after_warm_up(image_tree, tmp_path):
+    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain')
+    assert [lengthened(config, times) for times in (1, 2, 4)] == [155, 305, 605]
+    config.epochs, config.warmup_epochs = 3, 5
+    assert [lengthened(config, times) for times in (1, 2, 4)] == [3, 4, 6]
+    command = [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/baseline_mbv2_micro_cifar100.py']
+    command += ['--data-root', str(image_tree), '--work-dir', str(tmp_path / 'run'), '--batch-size', '8']
+    options = ['--cfg-options', 'num_classes=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
+    wrong = subprocess.run([*command, '--schedule', '2x', '--epochs', '3'], capture_output=True, text=True, cwd=ROOT)
+    assert wrong.returncode and 'error: --epochs 3 and --schedule 2x: give one of the two' in wrong.stderr
+    command += ['--schedule', '2x', '--mixup', '--dropblock', *options, 'epochs=2', 'warmup_epochs=1']
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / 'run/result.json').read_text())
+    assert result['epochs'] == 3 and (result['recipe']['mixup'], result['recipe']['dropblock']) == (0.2, 0.1)
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):

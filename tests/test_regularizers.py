@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
-from test_pretrain import config_for
+from test_pretrain import Killed, config_for
 
 import mmnetaug
 from mmnetaug import InputError
@@ -194,6 +194,22 @@ def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, t
     assert rates == [(step, pytest.approx(step / steps)) for step in range(steps)]
 
 
+def test_a_resumed_run_draws_anew(image_tree, tmp_path, monkeypatch):
+    shares, draw = [], torch.distributions.Beta.sample
+    monkeypatch.setattr(torch.distributions.Beta, 'sample', lambda self: shares.append(draw(self)) or shares[-1])
+    name, options = 'baseline_mbv2_micro_cifar100', {'mixup': 0.2, 'train_eval_images': 0, 'epochs': 2}
+    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'whole', name, **options)))
+    whole = shares.copy()
+    assert len(whole) == len(set(map(float, whole))) == 12
+    shares.clear()
+    config = config_for(image_tree, tmp_path / 'run', name, **options)
+    config.custom_hooks = [{'type': 'mmnetaug.KillAfterFirstEpoch'}]
+    with pytest.raises(Killed):
+        pretrain(pretrain_config(config))
+    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, resume=True, **options)))
+    assert shares == whole
+
+
 def test_the_policy_of_autoaugment():
     assert len(IMAGENET_POLICY) == 25 and all(len(pair) == 2 for pair in IMAGENET_POLICY)
     transform = autoaugment()
@@ -225,13 +241,35 @@ def test_autoaugment_changes_most_images_and_no_shape():
         ('Solarize', 4.5, lambda image: np.where(image < 128, image, 255 - image)),
         ('Posterize', 0, lambda image: image),
         ('Posterize', 9, lambda image: image & 0b11110000),
+        ('Posterize', 8, lambda image: image & 0b11110000),  # 4.4 bits
+        ('Posterize', 6, lambda image: image & 0b11111000),  # 5.3
         ('Contrast', 4.5, lambda image: image),
+        ('Color', 4.5, lambda image: image),
+        ('Sharpness', 4.5, lambda image: image),
     ],
 )
 def test_strength_of_operations(name, strength, expected):
     image = np.random.default_rng(0).integers(1, 256, (8, 8, 3), np.uint8)
     policy = {'type': 'mmdet.AutoAugment', 'policies': [[module._operation(name, 1.0, strength)]]}
     assert np.array_equal(apply(policy, image), expected(image))
+
+
+@pytest.mark.parametrize('strength, slope', [(5, 0.3 * 5 / 9), (9, 0.3)])
+def test_strength_of_shear(strength, slope):
+    """A vertical line leans by the slope, to one side or the other."""
+    image = np.zeros((101, 101, 3), np.uint8)
+    image[:, 50] = 255
+    sheared = apply({'type': 'mmdet.AutoAugment', 'policies': [[module._operation('ShearX', 1.0, strength)]]}, image)
+    top, bottom = (sheared[row, :, 0].argmax() for row in (30, 70))
+    assert abs(int(top) - int(bottom)) == pytest.approx(40 * slope, abs=1.5)
+
+
+def test_strength_of_rotation():
+    image = np.zeros((101, 101, 3), np.uint8)
+    image[49:52, 50:] = 255
+    turned = apply({'type': 'mmdet.AutoAugment', 'policies': [[module._operation('Rotate', 1.0, 6)]]}, image)
+    y, x = (np.argwhere(turned[..., 0] > 200).mean(0) - 50).tolist()
+    assert abs(np.degrees(np.arctan2(y, x))) == pytest.approx(20, abs=1.5)
 
 
 SWITCHES = {
@@ -280,6 +318,8 @@ def test_bad_switches_say_what_to_type(image_tree, tmp_path, teacher):
         ('dropblock', 1, 'from 0 to below 1'),
         ('dropout', 'much', 'from 0 to below 1'),
         ('dropout', True, 'from 0 to below 1'),
+        ('train_eval_images', -5, 'a whole number'),
+        ('train_eval_images', 'abc', 'a whole number'),
     ]:
         with pytest.raises(InputError, match=f'{switch} is {value!r}.*{expected}'):
             pretrain_config(config_for(image_tree, tmp_path, **{switch: value}))
@@ -287,6 +327,7 @@ def test_bad_switches_say_what_to_type(image_tree, tmp_path, teacher):
         ({'distill.checkpoint': str(tmp_path / 'nowhere.pth')}, 'no checkpoint at'),
         ({'distill.checkpoint': str(teacher)}, r'3 classes|\(3,'),
         ({'distill.checkpoint': str(teacher), 'distill.temperature': 0}, 'temperature'),
+        ({'distill.checkpoint': str(teacher), 'distill.temperature': 'hot'}, 'temperature'),
         ({'distill.checkpoint': str(teacher), 'distill.weight': 2}, 'weight'),
     ]:
         with pytest.raises(InputError, match=expected):
@@ -301,7 +342,7 @@ def test_a_teacher_with_other_classes(image_tree, tmp_path):
     with pytest.raises(InputError, match=r'teacher .* knows 2 classes .*cat.*pretrain a teacher on this data'):
         pretrain_config(config_for(image_tree, tmp_path, **{'distill.checkpoint': str(path)}))
     torch.save({'state_dict': network.state_dict()}, path)
-    with pytest.raises(InputError, match='does not say of which network'):
+    with pytest.raises(InputError, match=r'does not say of which network.*distill\.arch='):
         pretrain_config(config_for(image_tree, tmp_path, **{'distill.checkpoint': str(path)}))
 
 
@@ -309,5 +350,6 @@ def test_a_teacher_from_a_run_of_ours(image_tree, tmp_path):
     pretrain(pretrain_config(config_for(image_tree, tmp_path / 'teacher', 'baseline_mbv2_micro_cifar100', epochs=1)))
     options = {'distill.checkpoint': str(tmp_path / 'teacher/export.pth'), 'epochs': 1}
     result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', **options)))
+    pretrain_config(config_for(image_tree, tmp_path, distill=None))
     assert result['recipe']['distill']['checkpoint'] == options['distill.checkpoint']
     assert result['history'][-1].keys() == {'epoch', 'top1', 'train_eval_top1'}

@@ -274,6 +274,17 @@ def test_scenes_show_train_images_in_trainval_and_val_images_in_test(photos, tmp
                 assert (red > blue) == (channel == 2)
 
 
+def test_scale_and_clutter_of_scenes(photos, tmp_path):
+    options = {**SMALL_SCENES, 'det_images': (5, 20), 'det_size': 160}
+    generate_scenes(tmp_path / 'large', photos, scale=(0.5, 0.6), clutter=0, **options)
+    document = json.loads((tmp_path / 'large/coco/annotations/instances_val2017.json').read_text())
+    whole = [max(a['bbox'][2:]) for a in document['annotations'] if not a['iscrowd']]
+    assert max(whole) <= 0.6 * 160 + 2 and np.median(whole) > 0.4 * 160
+    for wrong in ({'scale': (0.6, 0.5)}, {'scale': (0, 0.5)}, {'scale': (0.5, 2)}, {'clutter': -1}):
+        with pytest.raises(InputError, match='expected'):
+            generate_scenes(tmp_path / 'wrong', photos, **options, **wrong)
+
+
 def test_scenes_merge_classes_into_groups(photos, tmp_path):
     generate_scenes(tmp_path / 'scenes', photos, SUPERCLASS, **SMALL_SCENES)
     coco = COCO(str(tmp_path / 'scenes/coco/annotations/instances_train2017.json'))

@@ -38,7 +38,7 @@ def parse_args() -> argparse.Namespace:
     tool.add_argument('--groups', choices=['cifar100'], help='merge the classes into 20 superclasses')
     text = 'sides of objects, as shares of the image (default: %(default)s); large ones are easier'
     tool.add_argument('--object-scale', type=float, nargs=2, default=OBJECT_SCALE, metavar=('MIN', 'MAX'), help=text)
-    tool.add_argument('--clutter', type=int, default=CLUTTER, help='things of no class behind them (default: 10)')
+    tool.add_argument('--clutter', type=int, default=CLUTTER, help='things of no class (default: %(default)s)')
     tools['cifar100'].add_argument('--archive', help='default: $MMNETAUG_SHARED/data/cifar100.tar.gz')
     return parser.parse_args()
 

@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 
 from mmnetaug.engine.runtime import add_run_arguments, run_config
 from mmnetaug.errors import InputError, run_tool
-from mmnetaug.pretrain import pretrain, pretrain_config
+from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     if args.schedule:
         if args.epochs is not None:
             raise InputError(f'--epochs {args.epochs} and --schedule {args.schedule}: give one of the two')
-        config.epochs = config.warmup_epochs + int(args.schedule[0]) * (config.epochs - config.warmup_epochs)
+        config.epochs = lengthened(config, int(args.schedule[0]))
     result = pretrain(pretrain_config(config))
     if is_main_process():
         print(f'top-1 {result["top1"]:.2f}%, {result["macs"] / 1e6:.2f} M MACs: {config.work_dir}/export.pth')

@@ -1,5 +1,6 @@
 """AutoAugment's policy for ImageNet, of mmdet's transforms."""
 
+import math
 from typing import Any
 
 # (operation, probability, strength 0 to 9) pairs of AutoAugment (arXiv 1805.09501), table 9: one pair of the 25 is
@@ -31,8 +32,8 @@ IMAGENET_POLICY = (
     (('Color', 0.6, 4), ('Contrast', 1.0, 8)),
     (('Equalize', 0.8, 8), ('Equalize', 0.6, 3)),
 )
-# Operation -> its magnitude at strength 0 and at strength 9 (arXiv 1805.09501, table 6): degrees, share of the side,
-# threshold (what is brighter is inverted), bits that are kept, factor. The other operations have none.
+# Operation -> its magnitude at strength 0 and at strength 9 (arXiv 1805.09501, table 6): degrees, slope, threshold
+# (what is brighter is inverted), bits that are kept, factor. The other operations have none.
 MAGNITUDES = {
     'Rotate': (0.0, 30.0),
     'ShearX': (0.0, 0.3),
@@ -56,7 +57,11 @@ def _operation(name: str, probability: float, strength: int) -> dict[str, Any]:
     operation = {'type': f'mmdet.{name}', 'prob': probability}
     if name in MAGNITUDES:
         weakest, strongest = MAGNITUDES[name]
-        # mmdet interpolates over levels 0 to 10, and only upwards: it gets both ends the same.
         magnitude = weakest + strength / 9 * (strongest - weakest)
+        if name == 'ShearX':  # which mmdet takes in degrees
+            magnitude = math.degrees(math.atan(magnitude))
+        if name == 'Posterize':  # which mmdet would round up
+            magnitude = float(round(magnitude))
+        # mmdet interpolates over levels 0 to 10, and only upwards: it gets both ends the same.
         operation.update(level=0, min_mag=magnitude, max_mag=magnitude)
     return operation

@@ -304,7 +304,9 @@ def generate_scenes(
         _make_detection_set(folder, sources, det_images, det_size, seed, jobs, scale=scale, clutter=clutter)
 
     parameters = {'kind': 'scenes', 'source': str(source), 'groups': groups, 'det_images': list(det_images)}
-    parameters.update(det_size=det_size, scale=list(scale), clutter=clutter, seed=seed)
+    parameters.update(det_size=det_size, seed=seed)
+    if (tuple(scale), clutter) != (OBJECT_SCALE, CLUTTER):
+        parameters.update(scale=list(scale), clutter=clutter)
     return build_folder(out, parameters, fill, force)
 
 

@@ -37,9 +37,9 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
 
 
 RESULT_VERSION = 1  # of result.json; another one is read differently
-# Folder of configs -> types of the models that its files are for.
 # Values of the configs that change how a run is trained, beside its schedule.
 SWITCHES = ('mixup', 'autoaugment', 'dropblock', 'dropout', 'distill')
+# Folder of configs -> types of the models that its files are for.
 KINDS = {'pretrain': ('mmnetaug.Classifier',), 'det': ('mmnetaug.SSDLite', 'mmnetaug.YOLOv3')}
 
 
@@ -152,9 +152,10 @@ def training_runner(config: Config) -> Runner:
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     _claim_work_dir(config)
     prepare_cpu(config)
+    config.custom_hooks = [*config.get('custom_hooks', []), dict(type='mmnetaug.EpochSeedHook')]
     if config.get('launcher', 'none') != 'none':
         # Each process updates normalisation statistics of its own; evaluation needs them to be the same.
-        config.custom_hooks = [*config.get('custom_hooks', []), dict(type='SyncBuffersHook')]
+        config.custom_hooks.append(dict(type='SyncBuffersHook'))
     runner = Runner.from_cfg(config)
     loader = runner.train_loop.dataloader
     if not len(loader):

@@ -87,9 +87,10 @@ class Classifier(BaseModel):
         return [{'logits': row, 'label': label} for row, label in zip(logits, data_samples)]
 
     def _losses(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        targets = labels
+        targets = foremost = labels
         if self.mixup:
             inputs, targets = mixup(inputs, F.one_hot(labels, self.network.num_classes).float(), self.mixup)
+            foremost = targets.argmax(1)
         teacher_logits = None
         if self.distill:
             with torch.no_grad():
@@ -97,7 +98,7 @@ class Classifier(BaseModel):
         logits = self.network(inputs)
         result = {
             'loss_base': self._loss(logits, targets, teacher_logits),
-            'train_top1': 100 * (logits.argmax(1) == labels).float().mean(),
+            'train_top1': 100 * (logits.argmax(1) == foremost).float().mean(),
         }
         if self.augmented:
             self.network.set_widths(self.augmented)

@@ -91,7 +91,10 @@ def load_network(path: Union[str, Path], num_classes: int, arch: Optional[str] =
     """
     arch = arch or read_checkpoint(path).get('meta', {}).get('arch')
     if not arch:
-        raise InputError(f'{path} does not say of which network it is: expected an export.pth of ours, or a name, arch')
+        raise InputError(
+            f'{path} does not say of which network it is: expected an export.pth of ours, or the name of the network '
+            'beside it (of a teacher: --cfg-options distill.arch=resnet50)'
+        )
     network = build_network(arch, num_classes)
     load_weights(network, path)
     return network

@@ -1,4 +1,4 @@
-"""What large networks are regularised with: mixup, DropBlock, distillation. On tiny networks they mostly hurt."""
+"""Mixup and DropBlock, which help large networks and mostly hurt tiny ones, and distillation."""
 
 import torch
 import torch.nn.functional as F
@@ -54,7 +54,7 @@ class DropBlock(_DropBlock):
         """(N, C, H, W) -> the same shape. In training blocks are zero and the rest is scaled to keep the mean."""
         side = min(x.shape[-2:])
         self.block_size = min(self.largest_block, side - 1 + side % 2)
-        return super().forward(x)
+        return super().forward(x).to(x.dtype)  # mmdet's mask is in full precision
 
 
 def add_dropblock(network: Network, drop_prob: float, block_size: int = 7) -> None:

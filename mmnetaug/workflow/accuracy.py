@@ -12,8 +12,10 @@ from typing import Any, Optional, Union
 import numpy as np
 from mmengine.config import Config
 
+from mmnetaug.engine.runtime import SWITCHES
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
+from mmnetaug.pretrain import lengthened
 from mmnetaug.visualization import plot_learning, plot_methods, plot_tradeoff
 from mmnetaug.workflow import report
 from mmnetaug.workflow.graph import Plan, Step, check_data, read_record
@@ -33,6 +35,8 @@ TITLES = {
 }
 # Endings of the configs: a tiny and a large network.
 NETWORKS = ('mbv2_tiny', 'resnet50')
+# Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
+OWN_OPTIONS = ('epochs', *SWITCHES, 'model.arch', 'model.netaug', 'randomness', 'train_eval_images', 'num_classes')
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
 
 
@@ -82,6 +86,7 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
     methods = [method for method in METHODS if method in wanted or method == 'baseline']
     for epochs in settings.epochs or ():
         report.check_positive(epochs=epochs)
+    report.check_options(settings.train_options, OWN_OPTIONS)
 
     runs = {
         (network, method): Pretraining(root, out, method, network, None, settings.pretrain_data, settings.train_options)
@@ -117,11 +122,9 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
 
 
 def _lengths(settings: AccuracySettings, index: int, networks: int, config: Config) -> list[int]:
-    warmup, epochs = config.warmup_epochs, config.epochs
     if settings.figure == 'fig3':
-        lengths = settings.epochs or [warmup + length * (epochs - warmup) for length in LENGTHS]
-        return sorted(set(lengths))
-    given = settings.epochs or [epochs]
+        return sorted(set(settings.epochs or [lengthened(config, times) for times in LENGTHS]))
+    given = settings.epochs or [config.epochs]
     if len(given) not in (1, networks):
         numbers = ' '.join(map(str, given))
         raise InputError(f'--epochs {numbers} for {networks} networks: expected one number for all, or one for each')
@@ -134,10 +137,18 @@ def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, A
     result = read_record(path, again)
     missing = report.not_measured(result, ['top1', 'macs', 'params'])
     history = result.get('history')
-    if not history or not all('train_eval_top1' in row for row in history):
+    if not history or any(report.not_measured(row, ['epoch', 'top1', 'train_eval_top1']) for row in history):
         missing.append('history of train_eval_top1')
     if missing:
-        raise InputError(f'{path} has no {", ".join(missing)}: expected the result of a pretraining run; {again}')
+        raise InputError(
+            f'{path} has no {", ".join(missing)}: expected the result of a pretraining run of this release. Delete '
+            f'{path.parent}; then {again}'
+        )
+    if (result.get('epochs'), result.get('seed')) != (point['epochs'], point['seed']):
+        raise InputError(
+            f'{path} is of {result.get("epochs")} epochs with seed {result.get("seed")}, not {point["epochs"]} with '
+            f'{point["seed"]} as its folder says. Delete {path.parent}; then {again}'
+        )
     names = {'accuracy': 'top1', 'train_accuracy': 'train_eval_top1'}
     return {
         **point,
@@ -183,14 +194,13 @@ def redraw_accuracy(figure: str, folder: Union[str, Path], out: Union[str, Path]
     Raises:
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
-    numbers = ['epochs', 'seed', 'macs', 'accuracy', 'train_accuracy']
+    numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy']
     found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=METHODS)
     settings, points = found['settings'], found['points']
-    lacking = [
-        point for point in points if point.get('network') not in settings['networks'] or not point.get('history')
-    ]
-    if lacking:
-        raise InputError(f'{folder}/{figure}.json has a point without network or history: {lacking[0]}')
+    for point in points:
+        if point.get('network') not in settings['networks'] or not (point.get('history') and point.get('arch')):
+            again = report.AGAIN.format(figure=figure)
+            raise InputError(f'{folder}/{figure}.json has a point without network, arch or history: {point}; {again}')
     report.check_figure(figure, Path(out), Path(settings['data']).resolve())
     return write_accuracy(figure, settings, points, out)
 
@@ -213,7 +223,7 @@ def write_accuracy(
     """
     out, order = Path(out), list(METHODS)
     out.mkdir(parents=True, exist_ok=True)
-    networks = list(settings['networks'])
+    networks = [name for name in settings['networks'] if any(point['network'] == name for point in points)]
     points = sorted(
         ({**point, 'gap': point['train_accuracy'] - point['accuracy']} for point in points),
         key=lambda p: (networks.index(p['network']), order.index(p['method']), p['epochs'], p['seed']),
@@ -222,9 +232,9 @@ def write_accuracy(
     for network in networks:
         own = [point for point in points if point['network'] == network]
         methods = [method for method in METHODS if any(point['method'] == method for point in own)]
-        its = [COMPARE[figure](own, method) for method in methods if method != 'baseline' and 'baseline' in methods]
+        its = [COMPARE[figure](own, method) for method in methods if _paired(own, method)]
         comparisons += [{'network': network, **comparison} for comparison in its]
-        title = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.3g} M MACs, {own[0]["params"] / 1e3:.4g} thousand parameters'
+        title = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
         series = {NAMES[method]: SERIES[figure](own, method) for method in methods}
         lines = [title, *(comparison['text'] for comparison in its)]
         panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
@@ -256,6 +266,10 @@ def _histories(points: Sequence[Mapping[str, Any]], method: str) -> list[list[li
         [[(row['epoch'], row[measure]) for row in point['history']] for point in own]
         for measure in ('accuracy', 'train_accuracy')
     ]
+
+
+def _paired(points: Sequence[Mapping[str, Any]], method: str) -> bool:
+    return method != 'baseline' and bool(paired_differences(points, method, 'baseline', 'accuracy', by='network'))
 
 
 def _difference(points: Sequence[Mapping[str, Any]], method: str, measure: str) -> dict[str, Any]:
@@ -304,8 +318,8 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
             f'{bands}Training accuracy is measured as validation accuracy is: in evaluation mode, on the same training '
             f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
         )
-    dots = ' Dots: the seeds. Dashed: the baseline.' if figure == 'fig1' else ''
-    return f'{report.spread_note(seeds)}{dots} Epochs: {epochs}.'
+    more = {'fig1': ' Dots: the seeds. Dashed: the baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
+    return f'{report.spread_note(seeds)}{more[figure]} Epochs: {epochs}.'
 
 
 def _markdown(

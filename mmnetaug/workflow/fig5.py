@@ -8,7 +8,7 @@ from typing import Any, Optional, Union
 
 from mmnetaug.datasets.detection import find_detection_data
 from mmnetaug.detection import PRETRAIN_CONFIGS
-from mmnetaug.engine.runtime import parse_cfg_options, read_config
+from mmnetaug.engine.runtime import read_config
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
 from mmnetaug.models.archs import get_arch
@@ -28,7 +28,7 @@ SIZES = {'ssdlite': (192, 256, 320), 'yolov3': (320, 416, 512, 608)}
 # Layout of the data -> what the panels show: key of a result, and how the figure calls it.
 MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
 # Values of the configs that have options of their own or tell the methods apart.
-OWN_OPTIONS = ('arch', 'size', 'epochs', 'data_root', 'pretrained', 'mixup')
+OWN_OPTIONS = ('arch', 'size', 'epochs', 'data_root', 'pretrained', 'mixup', 'randomness')
 AGAIN = report.AGAIN.format(figure='fig5')
 
 
@@ -105,9 +105,7 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
         raise InputError(str(error).replace('--data-root', '--data')) from error
     configs = {method: root / f'configs/det/{settings.head}_{method}_{layout}.py' for method in METHODS}
     config = {method: read_config(path, 'det') for method, path in configs.items()}['baseline']
-    options = parse_cfg_options(settings.train_options)
-    if taken := [name for name in OWN_OPTIONS if name in options]:
-        raise InputError(f'--cfg-options {taken[0]}=...: the figure sets {taken[0]} itself, see --help')
+    options = report.check_options(settings.train_options, OWN_OPTIONS)
     config.merge_from_dict(options)
     epochs = settings.epochs or config.epochs
     train_sizes = {size: size for size in sizes}

@@ -8,7 +8,7 @@ from typing import Any, Union
 
 import numpy as np
 
-from mmnetaug.engine.runtime import RESULT_VERSION, write_json
+from mmnetaug.engine.runtime import RESULT_VERSION, parse_cfg_options, write_json
 from mmnetaug.errors import InputError
 from mmnetaug.workflow.graph import read_record
 
@@ -25,6 +25,14 @@ def check_positive(**values: Any) -> None:
     for name, value in values.items():
         if value is not None and value <= 0:
             raise InputError(f'--{name.replace("_", "-")} {value}: expected a number above 0')
+
+
+def check_options(options: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE changes of configs, none of which may be of what the figure sets itself, ``own`` (dotted keys)."""
+    parsed = parse_cfg_options(options)
+    if taken := [key for key in parsed if any(f'{key}.'.startswith(f'{name}.') for name in own)]:
+        raise InputError(f'--cfg-options {taken[0]}=...: the figure sets {taken[0]} itself, see --help')
+    return parsed
 
 
 def check_seeds(seeds: Sequence[int]) -> list[int]:
