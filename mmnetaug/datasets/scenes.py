@@ -129,7 +129,8 @@ def compose(
     Returns:
         tuple: BGR image (height, width, 3) uint8, list of :class:`SceneObject`.
     """
-    bounds = np.log([scale[0] * max(height, width), scale[1] * min(height, width)])
+    smallest = scale[0] * max(height, width)
+    bounds = np.log([smallest, max(smallest, scale[1] * min(height, width))])
     scene = Scene(source.background(rng, height, width), min_visible)
     queue = [None] * clutter
     for label in labels:
