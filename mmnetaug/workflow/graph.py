@@ -155,7 +155,8 @@ def run_plan(
             if not _holds(path, content):
                 path = Path(elsewhere) / path.name
                 write_json(path, content)
-            command = _snakemake(path, out if out.is_dir() else Path(elsewhere), jobs, ['--dry-run', *options])
+            briefly = ['--dry-run', '--quiet', 'host', 'reason', *options]
+            command = _snakemake(path, out if out.is_dir() else Path(elsewhere), jobs, briefly)
             if subprocess.run(command).returncode:
                 raise InputError('Snakemake cannot plan this, see above')
         return
