@@ -13,7 +13,7 @@ from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.datasets.detection import Findings, find_detection_data, image_size
 from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
 from mmnetaug.engine.cpu import prepare_cpu
-from mmnetaug.engine.runtime import bare_model, fill_in_run, train_and_validate, training_runner, write_result
+from mmnetaug.engine.runtime import add_hook, bare_model, fill_in_run, train_and_validate, training_runner, write_result
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
@@ -131,7 +131,7 @@ def _add_mixup(config: Config) -> None:
             {**pack, 'type': 'mmnetaug.PackWeightedDetInputs'},
         ],
     }
-    config.custom_hooks = [*config.get('custom_hooks', []), {'type': 'mmnetaug.MixupSwitchHook'}]
+    add_hook(config, type='mmnetaug.MixupSwitchHook')
 
 
 def evaluators(data: dict) -> list[dict]:

@@ -10,7 +10,15 @@ from mmengine.config import Config, ConfigDict
 from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.datasets.autoaugment import autoaugment
 from mmnetaug.datasets.image_folder import ImageFolder
-from mmnetaug.engine.runtime import SWITCHES, bare_model, fill_in_run, train_and_validate, training_runner, write_result
+from mmnetaug.engine.runtime import (
+    SWITCHES,
+    add_hook,
+    bare_model,
+    fill_in_run,
+    train_and_validate,
+    training_runner,
+    write_result,
+)
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.models.archs import get_arch
@@ -53,8 +61,7 @@ def pretrain_config(config: Config) -> Config:
     if isinstance(images, bool) or not isinstance(images, int) or images < 0:
         raise InputError(f'train_eval_images is {images!r}: expected a whole number, 0 for no training accuracy')
     if images:
-        hook = {'type': 'mmnetaug.TrainAccuracyHook', 'images': images}
-        config.custom_hooks = [*config.get('custom_hooks', []), hook]
+        add_hook(config, type='mmnetaug.TrainAccuracyHook', images=images)
     return config
 
 
@@ -72,7 +79,7 @@ def _add_regularizers(config: Config, classes: Sequence[str]) -> None:
             raise InputError(f'{name} is {value!r}: expected a number {expected}, where 0 switches it off')
         config.model[name] = float(value)
     if config.dropblock:
-        config.custom_hooks = [*config.get('custom_hooks', []), {'type': 'mmnetaug.DropBlockHook'}]
+        add_hook(config, type='mmnetaug.DropBlockHook')
     if config.autoaugment:
         *transforms, pack = config.train_dataloader.dataset.pipeline
         transforms = [transform for transform in transforms if transform.type != 'mmnetaug.ColorJitter']

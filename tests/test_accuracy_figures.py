@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from test_figures import missing, read_table
+from test_figures import missing, pretend, read_table
 
 from mmnetaug import InputError
 from mmnetaug.workflow import graph
@@ -45,13 +45,8 @@ result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4,
 
 @pytest.fixture
 def root(tmp_path):
-    """The repository's configs, with pretraining that only pretends: top-1 is 30 + epochs + seed + a method's gain."""
-    root = tmp_path / 'root'
-    (root / 'tools').mkdir(parents=True)
-    (root / 'configs').symlink_to(REPOSITORY / 'configs')
-    (root / 'tools' / 'figures.py').symlink_to(REPOSITORY / 'tools' / 'figures.py')
-    (root / 'tools' / 'pretrain_cls.py').write_text(PRETRAIN)
-    return root
+    """Pretraining only pretends: top-1 is 30 + epochs + seed + a method's gain."""
+    return pretend(tmp_path / 'root', pretrain_cls=PRETRAIN)
 
 
 def settings(figure, images, **changes):

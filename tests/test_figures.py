@@ -1,7 +1,6 @@
-"""Figures: MACs saved at equal AP, the picture with its table, and the graph of runs behind them."""
+"""Figure 5: the picture with its table, and the graph of runs behind it."""
 
 import json
-import math
 import os
 import signal
 import subprocess
@@ -13,113 +12,14 @@ import cv2
 import pytest
 import torch
 from test_detection_data import write_voc
+from test_tradeoff import curves, points
 
 from mmnetaug import InputError, build_network
-from mmnetaug.evaluation.tradeoff import compare, cost_saved, headline, paired_differences
 from mmnetaug.workflow import graph
 from mmnetaug.workflow.fig5 import METHODS, Settings, draw_fig5, plan_fig5, redraw_fig5
 from mmnetaug.workflow.graph import run_plan
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-# MACs saved at equal AP
-
-
-@pytest.mark.parametrize(
-    ('reference', 'other', 'expected', 'ap_range'),
-    [
-        # half the MACs for the same AP
-        ([(1, 10), (4, 30)], [(0.5, 10), (2, 30)], (0.5, 0.5, 0.5), (10, 30)),
-        # twice the MACs: 100% more
-        ([(1, 10), (4, 30)], [(8, 30), (2, 10)], (-1, -1, -1), (10, 30)),
-        # log10 of the costs: ap / 50 and (ap - 40) / 10, so that the ratio's goes from -0.8 to 0.8, 0 on average
-        ([(100, 100), (1, 0)], [(1, 40), (100, 60)], (0, 1 - 10**-0.8, 1 - 10**0.8), (40, 60)),
-        # a point in the middle: the ratio's log10 falls from 0 to -1 over ten points and stays there for ten more
-        ([(1, 0), (100, 20)], [(1, 0), (1.0001, 10), (10, 20)], (1 - 10**-0.75, 0, 0.9), (0, 20)),
-        # not monotone: the second dips, and reaches AP y above 10 at 10 ** (1 + y / 20) MACs; the first at
-        # 10 ** ((y - 10) / 10). The ratio's log10 is 2 - y / 20, but 0 at the very end, where its first point is
-        ([(1, 10), (10, 20)], [(1, 10), (10, 0), (100, 20)], (1 - 10**1.25, 0, -9), (10, 20)),
-        # what comes after the highest AP, and more MACs for no more AP, change nothing
-        ([(1, 10), (4, 30)], [(0.5, 10), (2, 30), (3, 30), (5, 20)], (0.5, 0.5, 0.5), (10, 30)),
-        # equal MACs: the best counts
-        ([(1, 10), (4, 30)], [(0.5, 3), (0.5, 10), (2, 30), (2, 9)], (0.5, 0.5, 0.5), (10, 30)),
-        # one point, at the AP that the reference reaches with 10
-        ([(1, 10), (100, 30)], [(5, 20)], (0.5, 0.5, 0.5), (20, 20)),
-        ([(5, 20)], [(5, 20)], (0, 0, 0), (20, 20)),
-        # one level in common
-        ([(1, 10), (2, 30)], [(3, 30), (4, 50)], (-0.5, -0.5, -0.5), (30, 30)),
-    ],
-)
-def test_cost_saved(reference, other, expected, ap_range):
-    saving = cost_saved(reference, other)
-    assert saving[:3] == pytest.approx(expected, abs=1e-4)
-    assert saving.range == pytest.approx(ap_range)
-    assert cost_saved(reference[::-1], other[::-1]) == saving, 'the order of the points changes nothing'
-
-
-def test_nothing_is_extrapolated():
-    low, high = [(1, 10), (2, 20)], [(1, 21), (2, 40)]
-    assert cost_saved(low, high) is None and cost_saved(high, low) is None
-    assert cost_saved([(5, 20)], [(5, 21)]) is None
-
-
-@pytest.mark.parametrize('curve', [[], [(0, 10)], [(-1, 10)], [(1, math.nan)], [(math.inf, 3)]])
-def test_no_curve(curve):
-    with pytest.raises(InputError, match='expected'):
-        cost_saved([(1, 10)], curve)
-
-
-def points(aps, size=320, macs=1e8, measure='AP50_area'):
-    """``aps``: method -> AP of seeds 0, 1, ..."""
-    return [
-        {'method': method, 'size': size, 'seed': seed, 'macs': macs, measure: ap}
-        for method, values in aps.items()
-        for seed, ap in enumerate(values)
-    ]
-
-
-def test_paired_differences():
-    rows = points({'baseline': [0.50, 0.40, 0.30], 'netaug': [0.51, 0.42, 0.33]})
-    rows += points({'baseline': [0.2], 'netaug': [0.3]}, size=96)
-    rows += points({'baseline': [0.2, 0.3], 'baseline_mixup': [0.3, 0.4]}, size=128)
-    single, found = paired_differences(rows, 'netaug', 'baseline', 'AP50_area')
-    assert single == {'size': 96, 'mean': pytest.approx(0.1), 'interval': None, 'seeds': 1}
-    # mean 2, deviation 1, 4.30265 from a table of t for two degrees of freedom
-    half = 0.01 * 4.30265 / math.sqrt(3)
-    assert (found['size'], found['seeds']) == (320, 3) and found['mean'] == pytest.approx(0.02)
-    assert found['interval'] == pytest.approx([0.02 - half, 0.02 + half], abs=1e-7)
-
-
-def curves(first, second, shift):
-    """Two sizes, two seeds; NetAug has 1 - ``shift`` of the baseline's MACs at equal AP, mixup never its AP."""
-    rows = []
-    for size, macs, ap in [(96, 1e7, first), (128, 4e7, second)]:
-        rows += points({'baseline': [ap, ap + 0.02], 'baseline_mixup': [ap - 0.5, ap - 0.5]}, size, macs)
-        rows += points({'netaug': [ap, ap + 0.02]}, size, macs * (1 - shift))
-    return rows
-
-
-def test_headline():
-    fewer = compare(curves(0.6, 0.7, 0.25), 'netaug', 'baseline', 'AP50_area')
-    assert headline(fewer, METHODS) == (
-        'At equal AP50, NetAug needs 25.0% fewer MACs than the baseline (AP50 from 61.0 to 71.0%; '
-        '2 seeds: 25.0% fewer).'
-    )
-    more = compare(curves(0.6, 0.7, -0.5), 'netaug', 'baseline', 'AP50_area')
-    assert 'NetAug needs 50.0% more MACs than the baseline' in headline(more, METHODS)
-    for savings, words in [((0.05, 0.1), '5.0% to 10.0% fewer'), ((-0.2, 0.1), '20.0% more to 10.0% fewer')]:
-        spread = {**more, 'per_seed': [{'seed': seed, 'saving': saving} for seed, saving in enumerate(savings)]}
-        assert f'2 seeds: {words})' in headline(spread, METHODS)
-    none = compare(curves(0.6, 0.7, 0.25), 'baseline_mixup', 'baseline', 'AP50_area')
-    assert none['saving'] is None and headline(none, METHODS).startswith(
-        'No overlap: baseline + mixup and the baseline'
-    )
-    one_of_two = [row for row in curves(0.6, 0.7, 0.25) if (row['method'], row['seed']) != ('netaug', 1)]
-    for size, macs, ap in [(96, 1e7, 0.73), (128, 4e7, 0.80)]:
-        one_of_two += points({'netaug': [None, ap]}, size, macs)[1:]
-    text = headline(compare(one_of_two, 'netaug', 'baseline', 'AP50_area'), METHODS)
-    assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer, 1 without overlap).')
 
 
 # The figure
@@ -258,16 +158,19 @@ json.dump({'version': 1, 'macs': 1e5, 'params': 9, 'AP50_area': 0.1, 'AP50_11poi
 """
 
 
-@pytest.fixture
-def root(tmp_path):
-    """The repository's configs, with tools that only pretend, but for drawing."""
-    root = tmp_path / 'root'
+def pretend(root, **tools):
+    """A folder with the repository's configs and tools that only pretend, but for drawing."""
     (root / 'tools').mkdir(parents=True)
     (root / 'configs').symlink_to(REPOSITORY / 'configs')
     (root / 'tools' / 'figures.py').symlink_to(REPOSITORY / 'tools' / 'figures.py')
-    for name, text in [('train', TRAIN), ('pretrain_cls', TRAIN), ('test', TEST)]:
+    for name, text in tools.items():
         (root / 'tools' / f'{name}.py').write_text(text)
     return root
+
+
+@pytest.fixture
+def root(tmp_path):
+    return pretend(tmp_path / 'root', train=TRAIN, pretrain_cls=TRAIN, test=TEST)
 
 
 @pytest.fixture

@@ -24,10 +24,11 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **options: Any) -> None:
         """Append the groups of ``module`` to ``params``; MMEngine calls this for the model and all its parts."""
-        with _quiet():  # it logs a line for each parameter
-            super().add_params(params, module, prefix=prefix, **options)
         if prefix:
+            super().add_params(params, module, prefix=prefix, **options)
             return
+        with _quiet():  # it logs a line for each parameter
+            super().add_params(params, module, **options)
         groups: dict[tuple, dict] = {}
         for group in params:
             tensors = group.pop('params')

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -152,10 +153,10 @@ def training_runner(config: Config) -> Runner:
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     _claim_work_dir(config)
     prepare_cpu(config)
-    config.custom_hooks = [*config.get('custom_hooks', []), dict(type='mmnetaug.EpochSeedHook')]
+    add_hook(config, type='mmnetaug.EpochSeedHook')
     if config.get('launcher', 'none') != 'none':
         # Each process updates normalisation statistics of its own; evaluation needs them to be the same.
-        config.custom_hooks.append(dict(type='SyncBuffersHook'))
+        add_hook(config, type='SyncBuffersHook')
     runner = Runner.from_cfg(config)
     loader = runner.train_loop.dataloader
     if not len(loader):
@@ -209,6 +210,16 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     runner.register_hook(last)
     runner.train()
     return last.metrics if last.epoch == runner.max_epochs else runner.val()
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of 32 bits out of a run's seed and counters. Hashed: neighbouring seeds of torch share their draws."""
+    return random.Random('/'.join(map(str, parts))).getrandbits(32)
+
+
+def add_hook(config: Config, **hook: Any) -> None:
+    """One more hook, given by its ``type`` and arguments."""
+    config.custom_hooks = [*config.get('custom_hooks', []), hook]
 
 
 def bare_model(runner: Runner) -> nn.Module:

@@ -99,16 +99,13 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
             f'the configs of {", ".join(networks)} are for different data, {data} and {", ".join(others)}: expected '
             'the same for all networks; give it with --pretrain-data'
         )
-    steps, points = {}, []
+    steps, points = [], []
     for (network, method), its in runs.items():
-        point = {'network': network, 'method': method}
-        for epochs in _lengths(settings, networks.index(network), len(networks), its.config):
-            for seed in seeds:
-                step = its.step(epochs, seed)
-                steps[step.makes[0]] = step
-                points.append({**point, 'epochs': epochs, 'seed': seed, 'result': step.makes[1]})
-        if not all((out / path).is_file() for step in steps.values() for path in step.makes):
-            its.check()
+        lengths = _lengths(settings, networks, network, its.config)
+        for (epochs, seed), step in its.steps(lengths, seeds).items():
+            steps.append(step)
+            point = {'network': network, 'method': method, 'epochs': epochs, 'seed': seed}
+            points.append({**point, 'result': step.makes[1]})
     sources = {'--pretrain-data': data}
     check_data(out, sources)
     report.check_figure(figure, out, Path(data))
@@ -116,19 +113,21 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
         if (out / point['result']).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
-    steps['draw'] = Step(report.files(figure), draw, [point['result'] for point in points])
+    steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
     noted = {**asdict(settings), 'networks': networks, 'methods': methods, 'seeds': seeds}
-    return Plan(figure, {**noted, 'data': data, 'command': command}, sources, points, list(steps.values()))
+    return Plan(figure, {**noted, 'data': data, 'command': command}, sources, points, steps)
 
 
-def _lengths(settings: AccuracySettings, index: int, networks: int, config: Config) -> list[int]:
+def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
     if settings.figure == 'fig3':
         return sorted(set(settings.epochs or [lengthened(config, times) for times in LENGTHS]))
     given = settings.epochs or [config.epochs]
-    if len(given) not in (1, networks):
-        numbers = ' '.join(map(str, given))
-        raise InputError(f'--epochs {numbers} for {networks} networks: expected one number for all, or one for each')
-    return [given[index % len(given)]]
+    if len(given) not in (1, len(networks)):
+        raise InputError(
+            f'--epochs {" ".join(map(str, given))} for {len(networks)} networks: expected one number for all, or one '
+            'for each'
+        )
+    return [given[networks.index(network) % len(given)]]
 
 
 def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -234,9 +233,9 @@ def write_accuracy(
         methods = [method for method in METHODS if any(point['method'] == method for point in own)]
         its = [COMPARE[figure](own, method) for method in methods if _paired(own, method)]
         comparisons += [{'network': network, **comparison} for comparison in its]
-        title = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
+        size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
         series = {NAMES[method]: SERIES[figure](own, method) for method in methods}
-        lines = [title, *(comparison['text'] for comparison in its)]
+        lines = [size, *(comparison['text'] for comparison in its)]
         panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
     title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)

@@ -202,15 +202,13 @@ def _pretraining(
     for kind in ('baseline', 'netaug'):
         runs = Pretraining(root, out, kind, ending, arch, settings.pretrain_data)
         epochs = settings.pretrain_epochs or runs.config.epochs
-        its_steps = [runs.step(epochs, seed) for seed in seeds]
-        for seed, step in zip(seeds, its_steps):
+        try:
+            its_steps = runs.steps([epochs], seeds)
+        except InputError as error:
+            raise InputError(f'{error}, {how_else}') from error
+        for (_, seed), step in its_steps.items():
             backbones[kind, seed] = step.makes[0], f'from-{ending}-e{epochs}'
-        if not all((out / step.makes[0]).is_file() for step in its_steps):
-            try:
-                runs.check()
-            except InputError as error:
-                raise InputError(f'{error}, {how_else}') from error
-        steps += its_steps
+        steps += its_steps.values()
     return backbones, steps, {'--pretrain-data': runs.data}
 
 

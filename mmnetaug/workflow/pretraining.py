@@ -65,7 +65,18 @@ class Pretraining:
         self.changes = [*(['num_classes=None'] if data else []), *train_options]
         self.tag = f'_x{digest(sorted(train_options))}' if train_options else ''
 
-    def step(self, epochs: int, seed: int) -> Step:
+    def steps(self, lengths: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Step]:
+        """The step of each length and seed.
+
+        Raises:
+            InputError: some of them have not been done and cannot start: no data, say.
+        """
+        steps = {(epochs, seed): self._step(epochs, seed) for epochs in lengths for seed in seeds}
+        if not all((self.out / path).is_file() for step in steps.values() for path in step.makes):
+            self._check()
+        return steps
+
+    def _step(self, epochs: int, seed: int) -> Step:
         """The step that makes ``export.pth`` and ``result.json``, in a folder whose name tells what determines them."""
         run = f'runs/pretrain_{self.method}_{self.ending}_{self.arch}_e{epochs}{self.tag}_seed{seed}'
         command = [sys.executable, self.root / 'tools/pretrain_cls.py', self.path, '--resume']
@@ -74,8 +85,7 @@ class Pretraining:
         command += ['--cfg-options', *self.changes] if self.changes else []
         return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
 
-    def check(self) -> None:
-        """Raise :class:`InputError` where the runs cannot start: no data, say, or a switch out of range."""
+    def _check(self) -> None:
         config = self.config.copy()
         config.merge_from_dict({f'{split}_dataloader.dataset.data_root': self.data for split in ('train', 'val')})
         if 'num_classes=None' in self.changes:

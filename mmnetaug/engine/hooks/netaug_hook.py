@@ -1,6 +1,5 @@
 """The NetAug schedule in MMEngine's training loop."""
 
-import random
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.engine.runtime import bare_model
+from mmnetaug.engine.runtime import bare_model, derived_seed
 from mmnetaug.models.classifier import Classifier
 from mmnetaug.registry import HOOKS
 
@@ -77,8 +76,7 @@ class NetAugHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         model = bare_model(runner)
-        # Hashed, for torch keeps 32 bits of a seed and neighbouring seeds would share their draws.
-        self.generator.manual_seed(random.Random(f'{runner.seed}/{runner.iter}').getrandbits(32))
+        self.generator.manual_seed(derived_seed(runner.seed, runner.iter))
         model.augmented = model.network.sample(self.generator, width=self._first_half(runner))
         model.network.set_base()
 

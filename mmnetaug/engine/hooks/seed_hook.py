@@ -8,6 +8,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmnetaug.engine.runtime import derived_seed
 from mmnetaug.registry import HOOKS
 
 
@@ -22,7 +23,7 @@ class EpochSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train_epoch(self, runner: Runner) -> None:
-        seed = random.Random(f'{runner.seed}/{runner.epoch}/{get_rank()}').getrandbits(32)
+        seed = derived_seed(runner.seed, runner.epoch, get_rank())
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)

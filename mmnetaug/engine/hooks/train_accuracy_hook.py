@@ -7,7 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.registry import DATASETS, HOOKS
+from mmnetaug.registry import HOOKS
 
 
 @HOOKS.register_module()
@@ -31,11 +31,11 @@ class TrainAccuracyHook(Hook):
     @torch.no_grad()
     def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
         if self.loader is None:
-            config = runner.cfg.val_dataloader.to_dict()
-            dataset = DATASETS.build({**config['dataset'], 'split': runner.cfg.train_dataloader.dataset.split})
-            chosen = np.linspace(0, len(dataset) - 1, min(self.images, len(dataset)))
-            dataset.get_subset_(chosen.round().astype(int).tolist())
-            self.loader = runner.build_dataloader({**config, 'dataset': dataset})
+            trained = runner.train_dataloader.dataset
+            chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))
+            dataset = trained.get_subset(chosen.round().astype(int).tolist())
+            dataset.pipeline = runner.val_dataloader.dataset.pipeline
+            self.loader = runner.build_dataloader({**runner.cfg.val_dataloader.to_dict(), 'dataset': dataset})
             self.evaluator = runner.build_evaluator(runner.cfg.val_evaluator)
         for batch in self.loader:
             self.evaluator.process(data_batch=batch, data_samples=runner.model.val_step(batch))
