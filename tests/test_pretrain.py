@@ -93,7 +93,8 @@ def test_training_accuracy_is_that_of_validation_on_training_images(image_tree, 
     assert 'train_eval_top1' not in result['history'][0]
 
 
-def test_the_last_epoch_is_validated_once(image_tree, tmp_path):
+def test_the_last_epoch_is_validated_once(image_tree, tmp_path, monkeypatch):
+    monkeypatch.setattr('time.strftime', lambda *_: '20260101_000000')  # runs of the same second keep apart, too
     validations = []
 
     @HOOKS.register_module(force=True)
@@ -101,13 +102,14 @@ def test_the_last_epoch_is_validated_once(image_tree, tmp_path):
         def before_val(self, runner):
             validations.append(runner.epoch)
 
-    for epochs, resume, expected in [(3, False, [2, 3]), (3, True, [3])]:
+    for run, epochs, resume, expected in [('a', 3, False, [2, 3]), ('a', 3, True, [3]), ('b', 1, False, [1])]:
         name = 'baseline_mbv2_micro_cifar100'
-        config = pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=epochs, resume=resume))
+        config = pretrain_config(config_for(image_tree, tmp_path / run, name, epochs=epochs, resume=resume))
         config.custom_hooks.append(dict(type='mmnetaug.CountValidations'))
         validations.clear()
         result = pretrain(config)
         assert validations == expected, 'a finished run that is resumed is validated for its result'
+        assert [row['epoch'] for row in result['history']] == ([2, 3] if run == 'a' else [1])
         assert result['history'][-1]['top1'] == result['top1']
 
 
