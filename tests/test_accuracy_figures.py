@@ -136,6 +136,7 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
         ('fig1', {'train_options': ['mixup=0.2']}, r'the figure sets mixup itself'),
         ('fig1', {'train_options': ['distill.checkpoint=a.pth']}, r'the figure sets distill.checkpoint itself'),
         ('fig1', {'train_options': ['randomness.seed=7']}, r'the figure sets randomness.seed itself'),
+        ('fig1', {'train_options': ['val_dataloader.dataset.data_root=a']}, r'sets val_dataloader.dataset.data_root'),
         ('fig1', {'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
         ('fig1', {'networks': ['mbv2_tiny', LARGE], 'pretrain_data': None}, r'different data.*--pretrain-data'),
     ],

@@ -70,6 +70,16 @@ def test_any_width_multiplier_builds_and_wider_costs_more():
     assert macs == sorted(set(macs))
 
 
+def test_one_block_a_stage():
+    def block(width, middle, out):
+        return width * middle + 9 * middle + middle * out + 2 * (2 * middle + out)
+
+    stem = 27 * 8 + 2 * 8 + (9 * 8 + 8 * 8 + 2 * 2 * 8)
+    stages = 3 * block(8, 48, 8) + block(8, 48, 16) + block(16, 96, 16)
+    head = block(16, 96, 32) + 32 * 128 + 2 * 128 + 128 * 100 + 100
+    assert mmnetaug.count_params(mmnetaug.build_network('mobilenetv2_nano', 100)) == stem + stages + head
+
+
 @pytest.mark.parametrize('arch', ['mobilenetv9', 'mobilenetv2', 'mobilenetv2_w', 'resnet18_w0.5', 'mobilenetv2_w-1'])
 def test_unknown_architecture_lists_the_known_ones(arch):
     with pytest.raises(InputError, match=r'unknown architecture .*mcunet.*mobilenetv2_w0\.35'):

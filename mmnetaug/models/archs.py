@@ -88,17 +88,15 @@ def _by_expansion(width_in: int, table, scale) -> tuple[tuple[Block, ...], ...]:
     return tuple(stages)
 
 
-def _mobilenetv2(width: float, head_block: Optional[int] = None, last: Optional[int] = None, size: int = 160):
+def _mobilenetv2(
+    width: float, head_block: Optional[int] = None, last: Optional[int] = None, size: int = 160, depth: int = 4
+):
     def scale(channels):
         return round_to_8(channels * width)
 
     table = [
-        # channels, expansions, kernels, stride
-        (24, [6] * 2, [3] * 2, 2),
-        (32, [6] * 3, [3] * 3, 2),
-        (64, [6] * 4, [3] * 4, 2),
-        (96, [6] * 3, [3] * 3, 1),
-        (160, [6] * 3, [3] * 3, 2),
+        (channels, [6] * min(blocks, depth), [3] * min(blocks, depth), stride)
+        for channels, blocks, stride in [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2)]
     ]
     first = scale(16)
     return {
@@ -224,7 +222,8 @@ FAMILIES = {
 }
 NETWORKS = {
     'mobilenetv2_tiny': lambda: _mobilenetv2(0.35, head_block=112, last=448, size=144),
-    # Not of the paper: for experiments in which a network must under-fit a small data set.
+    # Not of the paper: for experiments in which a network must under-fit a small data set. Nano: one block a stage.
+    'mobilenetv2_nano': lambda: _mobilenetv2(0.1, last=128, size=32, depth=1),
     'mobilenetv2_micro': lambda: _mobilenetv2(0.1, last=128, size=32),
     'mcunet': _mcunet,
     'resnet50': _resnet50,

@@ -36,7 +36,10 @@ TITLES = {
 # Endings of the configs: a tiny and a large network.
 NETWORKS = ('mbv2_tiny', 'resnet50')
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
-OWN_OPTIONS = ('epochs', *SWITCHES, 'model.arch', 'model.netaug', 'randomness', 'train_eval_images', 'num_classes')
+OWN_OPTIONS = (
+    *('epochs', *SWITCHES, 'model.arch', 'model.netaug', 'randomness', 'train_eval_images', 'num_classes'),
+    *(f'{split}_dataloader.dataset.data_root' for split in ('train', 'val')),
+)
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
 
 
