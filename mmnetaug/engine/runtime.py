@@ -154,7 +154,7 @@ def training_runner(config: Config) -> Runner:
     _claim_work_dir(config)
     prepare_cpu(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
-    config.experiment_name = str(config.work_dir)
+    config.setdefault('experiment_name', str(config.work_dir))
     add_hook(config, type='mmnetaug.EpochSeedHook')
     if config.get('launcher', 'none') != 'none':
         # Each process updates normalisation statistics of its own; evaluation needs them to be the same.
