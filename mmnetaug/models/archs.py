@@ -94,6 +94,7 @@ def _mobilenetv2(
     def scale(channels):
         return round_to_8(channels * width)
 
+    # Expansions of 6 and kernels of 3; a stage has at most ``depth`` blocks.
     table = [
         (channels, [6] * min(blocks, depth), [3] * min(blocks, depth), stride)
         for channels, blocks, stride in [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2)]
