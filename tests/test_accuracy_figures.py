@@ -16,7 +16,7 @@ from mmnetaug.workflow.graph import run_plan
 from mmnetaug.workflow.pretraining import METHODS
 
 REPOSITORY = Path(__file__).parents[1]
-TINY, LARGE = 'mbv2_micro_cifar100', 'resnet50_cifar100'
+TINY, LARGE = 'mbv2_nano_cifar100', 'resnet50_cifar100'
 
 PRETRAIN = """
 import argparse, json
@@ -101,13 +101,13 @@ def test_commands_of_the_methods(root, image_tree, tmp_path):
     for method, command in commands.items():
         switches = [f'--{name}' for name in ('mixup', 'autoaugment', 'dropblock') if f' --{name}' in command]
         assert switches == ([f'--{method}'] if method in ('mixup', 'autoaugment', 'dropblock') else [])
-        assert ('netaug_mbv2_micro_cifar100.py' in command) == (method == 'netaug')
-        assert '--seed 3' in command and '--epochs 20' in command and '--resume' in command
+        assert ('netaug_mbv2_nano_cifar100.py' in command) == (method == 'netaug')
+        assert '--seed 3' in command and '--epochs 40' in command and '--resume' in command
 
 
 def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig3', image_tree), root, tmp_path / 'out')
-    assert sorted({point['epochs'] for point in plan.points}) == [20, 39, 77]  # one of warm-up, 19, 38 and 76
+    assert sorted({point['epochs'] for point in plan.points}) == [40, 79, 157]  # one of warm-up, 39, 78 and 156
 
 
 @pytest.mark.parametrize('figure', ['fig1', 'fig3', 'fig4'])
@@ -151,12 +151,12 @@ def test_results_that_cannot_be_used(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig4', image_tree), root, out)
     result = out / plan.points[1]['result']
     result.parent.mkdir(parents=True)
-    whole = {'version': 1, 'arch': 'a', 'epochs': 20, 'seed': 1, 'top1': 3.0, 'macs': 1, 'params': 1}
-    whole['history'] = [{'epoch': 20, 'top1': 3.0, 'train_eval_top1': 4.0}]
+    whole = {'version': 1, 'arch': 'a', 'epochs': 40, 'seed': 1, 'top1': 3.0, 'macs': 1, 'params': 1}
+    whole['history'] = [{'epoch': 40, 'top1': 3.0, 'train_eval_top1': 4.0}]
     for content, message in [
         ({**whole, 'history': []}, r'has no history of train_eval_top1.*Delete .*; then run the command'),
         ({**whole, 'history': [{'epoch': 1, 'top1': 3.0}]}, r'has no history of train_eval_top1'),
-        ({**whole, 'seed': 9}, r'is of 20 epochs with seed 9, not 20 with 1'),
+        ({**whole, 'seed': 9}, r'is of 40 epochs with seed 9, not 40 with 1'),
         ({'version': 0}, 'from another release'),
     ]:
         result.write_text(json.dumps(content))

@@ -78,7 +78,7 @@ def test_training_accuracy_is_that_of_validation_on_training_images(image_tree, 
     """A tree in which both splits hold the same images: the two accuracies are equal at every validation."""
     shutil.rmtree(image_tree / 'val')
     shutil.copytree(image_tree / 'train', image_tree / 'val')
-    name, options = 'baseline_mbv2_micro_cifar100', {'train_cfg.val_interval': 1, 'dropout': 0.5, 'mixup': 0.2}
+    name, options = 'baseline_mbv2_nano_cifar100', {'train_cfg.val_interval': 1, 'dropout': 0.5, 'mixup': 0.2}
     for images, work_dir in [(10000, tmp_path / 'all'), (12, tmp_path / 'some')]:
         config = config_for(image_tree, work_dir, name, epochs=3, train_eval_images=images, **options)
         result = pretrain(pretrain_config(config))
@@ -103,7 +103,7 @@ def test_the_last_epoch_is_validated_once(image_tree, tmp_path, monkeypatch):
             validations.append(runner.epoch)
 
     for run, epochs, resume, expected in [('a', 3, False, [2, 3]), ('a', 3, True, [3]), ('b', 1, False, [1])]:
-        name = 'baseline_mbv2_micro_cifar100'
+        name = 'baseline_mbv2_nano_cifar100'
         config = pretrain_config(config_for(image_tree, tmp_path / run, name, epochs=epochs, resume=resume))
         config.custom_hooks.append(dict(type='mmnetaug.CountValidations'))
         validations.clear()
@@ -164,7 +164,7 @@ def test_schedule_flag_multiplies_the_epochs_after_warm_up(image_tree, tmp_path)
     assert [lengthened(config, times) for times in (1, 2, 4)] == [155, 305, 605]
     config.epochs, config.warmup_epochs = 3, 5
     assert [lengthened(config, times) for times in (1, 2, 4)] == [3, 4, 6]
-    command = [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/baseline_mbv2_micro_cifar100.py']
+    command = [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/baseline_mbv2_nano_cifar100.py']
     command += ['--data-root', str(image_tree), '--work-dir', str(tmp_path / 'run'), '--batch-size', '8']
     options = ['--cfg-options', 'num_classes=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
     wrong = subprocess.run([*command, '--schedule', '2x', '--epochs', '3'], capture_output=True, text=True, cwd=ROOT)

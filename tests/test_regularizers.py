@@ -181,7 +181,7 @@ def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, t
                 raise InterruptedError
 
     for resume in (False, True):
-        config = config_for(image_tree, tmp_path / 'run', 'netaug_mbv2_micro_cifar100', dropblock=0.1, epochs=2)
+        config = config_for(image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', dropblock=0.1, epochs=2)
         config.resume = resume
         config = pretrain_config(config)
         config.custom_hooks.append({'type': 'mmnetaug.WatchRate'})
@@ -197,7 +197,7 @@ def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, t
 def test_a_resumed_run_draws_anew(image_tree, tmp_path, monkeypatch):
     shares, draw = [], torch.distributions.Beta.sample
     monkeypatch.setattr(torch.distributions.Beta, 'sample', lambda self: shares.append(draw(self)) or shares[-1])
-    name, options = 'baseline_mbv2_micro_cifar100', {'mixup': 0.2, 'train_eval_images': 0, 'epochs': 2}
+    name, options = 'baseline_mbv2_nano_cifar100', {'mixup': 0.2, 'train_eval_images': 0, 'epochs': 2}
     pretrain(pretrain_config(config_for(image_tree, tmp_path / 'whole', name, **options)))
     whole = shares.copy()
     assert len(whole) == len(set(map(float, whole))) == 12
@@ -347,7 +347,7 @@ def test_a_teacher_with_other_classes(image_tree, tmp_path):
 
 
 def test_a_teacher_from_a_run_of_ours(image_tree, tmp_path):
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'teacher', 'baseline_mbv2_micro_cifar100', epochs=1)))
+    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'teacher', 'baseline_mbv2_nano_cifar100', epochs=1)))
     options = {'distill.checkpoint': str(tmp_path / 'teacher/export.pth'), 'epochs': 1}
     result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', **options)))
     pretrain_config(config_for(image_tree, tmp_path, distill=None))

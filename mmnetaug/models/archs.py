@@ -223,9 +223,8 @@ FAMILIES = {
 }
 NETWORKS = {
     'mobilenetv2_tiny': lambda: _mobilenetv2(0.35, head_block=112, last=448, size=144),
-    # Not of the paper: for experiments in which a network must under-fit a small data set. Nano: one block a stage.
+    # Not of the paper: one block a stage, for experiments in which a network must under-fit a small data set.
     'mobilenetv2_nano': lambda: _mobilenetv2(0.1, last=128, size=32, depth=1),
-    'mobilenetv2_micro': lambda: _mobilenetv2(0.1, last=128, size=32),
     'mcunet': _mcunet,
     'resnet50': _resnet50,
 }
