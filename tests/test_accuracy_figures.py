@@ -51,7 +51,8 @@ def root(tmp_path):
 
 def settings(figure, images, **changes):
     networks = [TINY] if figure == 'fig3' else [TINY, LARGE]
-    return AccuracySettings(figure, **{'networks': networks, 'seeds': (0, 1), 'pretrain_data': str(images), **changes})
+    fixed = {'networks': networks, 'seeds': ((0, 1),), 'pretrain_data': str(images)}
+    return AccuracySettings(figure, **{**fixed, **changes})
 
 
 def test_the_three_figures_share_their_runs(root, image_tree, tmp_path, capfd):
@@ -94,8 +95,20 @@ def test_the_three_figures_share_their_runs(root, image_tree, tmp_path, capfd):
     assert 'gap 9.0 to 9.0' in report['headline']
 
 
+def test_a_network_may_have_seeds_of_its_own(root, image_tree, tmp_path):
+    out = tmp_path / 'out'
+    plan = plan_accuracy(settings('fig4', image_tree, epochs=[20], seeds=((0, 1, 2), (1,))), root, out)
+    runs = [(TINY, seed) for seed in (0, 1, 2)] * 2 + [(LARGE, 1)] * 2
+    assert sorted((point['network'], point['seed']) for point in plan.points) == sorted(runs)
+    run_plan(plan, out, jobs=4)
+    text = (out / 'fig4.md').read_text()
+    assert 'mean over 1 to 3 seeds' in text
+    counts = {row[0]: row[-1] for row in read_table(text, '| network | method | epochs | validation |')}
+    assert counts == {TINY: '3', LARGE: '1'}
+
+
 def test_commands_of_the_methods(root, image_tree, tmp_path):
-    plan = plan_accuracy(settings('fig1', image_tree, networks=[TINY], seeds=(3,)), root, tmp_path / 'out')
+    plan = plan_accuracy(settings('fig1', image_tree, networks=[TINY], seeds=((3,),)), root, tmp_path / 'out')
     commands = {point['method']: ' '.join(step.command) for point, step in zip(plan.points, plan.steps)}
     assert commands.keys() == METHODS.keys()
     for method, command in commands.items():
@@ -114,7 +127,7 @@ def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_p
 def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
     pytest.importorskip('snakemake')
     out, new = tmp_path / 'out', tmp_path / 'new'
-    run_plan(plan_accuracy(settings(figure, image_tree, epochs=[20], seeds=(0,)), root, out), out)
+    run_plan(plan_accuracy(settings(figure, image_tree, epochs=[20], seeds=((0,),)), root, out), out)
     report = redraw_accuracy(figure, out, new)
     assert json.loads((new / f'{figure}.json').read_text()) == json.loads((out / f'{figure}.json').read_text())
     assert report['comparisons'] and sorted(path.name for path in new.iterdir()) == [
@@ -127,10 +140,11 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
     [
         ('fig1', {'epochs': [0]}, r'--epochs 0: expected a number above 0'),
         ('fig3', {'epochs': [5, -1]}, r'--epochs -1: expected a number above 0'),
-        ('fig4', {'epochs': [1, 2, 3]}, r'--epochs 1 2 3 for 2 networks: expected one number for all, or one for each'),
+        ('fig4', {'epochs': [1, 2, 3]}, r'--epochs 1 and 2 and 3 for 2 networks: expected one for all'),
         ('fig1', {'methods': ['magic']}, r'no method magic: expected some of baseline, mixup'),
         ('fig1', {'networks': ['mine']}, r'no config at .*baseline_mine.py'),
-        ('fig1', {'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
+        ('fig1', {'seeds': ((-1,),)}, r'seeds -1: expected whole numbers'),
+        ('fig4', {'seeds': ((0,), (1,), (2,))}, r'--seeds \[0\] and \[1\] and \[2\] for 2 networks: expected'),
         ('fig1', {'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
         ('fig3', {'train_options': ['epochs=3']}, r'--cfg-options epochs=...: the figure sets epochs itself'),
         ('fig1', {'train_options': ['mixup=0.2']}, r'the figure sets mixup itself'),

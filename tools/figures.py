@@ -15,7 +15,7 @@ from mmnetaug.workflow.pretraining import METHODS
 
 # Figure -> what it shows, and options to start with.
 ACCURACY_FIGURES = {
-    'fig1': ('accuracy of regularisers and NetAug on a tiny and a large network', '--seeds 0 1 2 3 4 --jobs 2'),
+    'fig1': ('accuracy of regularisers and NetAug on a tiny and a large network', '--seeds 0 1 2 --seeds 0 --jobs 2'),
     'fig3': ('accuracy against the length of training, baseline and NetAug', '--epochs 75 150 300'),
     'fig4': ('training and validation accuracy over epochs, tiny and large, with and without NetAug', '--jobs 2'),
 }
@@ -60,11 +60,9 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             epilog=f'Example: python tools/figures.py {figure} {example} --dry-run. Figures 1, 3 and 4 with the same '
             '--out share the runs that they have in common.',
         )
-        endings = '(default: %(default)s, of configs/pretrain/baseline_*.py)'
         networks = NETWORKS[: 1 if figure == 'fig3' else 2]
-        parser.add_argument(
-            '--networks', nargs='+', default=networks, metavar='ENDING', help=f'what to train {endings}'
-        )
+        endings = f'what to train (default: {" ".join(networks)}, of configs/pretrain/baseline_*.py)'
+        parser.add_argument('--networks', nargs='+', default=networks, metavar='ENDING', help=endings)
         if figure == 'fig1':
             parser.add_argument(
                 '--methods', nargs='+', choices=list(METHODS), help='beside the baseline (default: all)'
@@ -72,7 +70,11 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
         lengths = '(default: 1, 2 and 4 times the config)' if figure == 'fig3' else 'for all networks or for each'
         parser.add_argument('--epochs', type=int, nargs='+', help=f'lengths of training, warm-up included {lengths}')
         parser.add_argument(
-            '--seeds', type=int, nargs='+', default=list(AccuracySettings.seeds), help='(default: 0 1 2)'
+            '--seeds',
+            type=int,
+            nargs='+',
+            action='append',
+            help='(default: 0 1 2); given once for all networks, or once for each',
         )
         parser.add_argument('--pretrain-data', help="class folders to train on (default: the config's)")
         parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the configs')
@@ -114,7 +116,7 @@ def accuracy(args: argparse.Namespace) -> None:
         args.networks,
         getattr(args, 'methods', None),
         args.epochs,
-        args.seeds,
+        args.seeds or AccuracySettings.seeds,
         args.pretrain_data,
         args.cfg_options,
     )

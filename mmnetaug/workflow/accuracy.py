@@ -53,7 +53,7 @@ class AccuracySettings:
         methods: keys of :data:`NAMES`, in figure 1 alone; the baseline is always among them.
         epochs: of training, warm-up included: in figure 3 one run for each; in the others one number for all
             networks, or one for each.
-        seeds: every method is trained once with each.
+        seeds: every method is trained once with each: one list for all networks, or one for each.
         pretrain_data: class folders, with any number of classes. None: the configs'.
         train_options: KEY=VALUE changes of the configs.
     """
@@ -62,7 +62,7 @@ class AccuracySettings:
     networks: Optional[Sequence[str]] = None
     methods: Optional[Sequence[str]] = None
     epochs: Optional[Sequence[int]] = None
-    seeds: Sequence[int] = (0, 1, 2)
+    seeds: Sequence[Sequence[int]] = ((0, 1, 2),)
     pretrain_data: Optional[str] = None
     train_options: Sequence[str] = ()
 
@@ -81,8 +81,8 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
             another version.
     """
     root, out, figure = Path(root).resolve(), Path(out).resolve(), settings.figure
-    seeds = report.check_seeds(settings.seeds)
     networks = list(dict.fromkeys(settings.networks or NETWORKS[: 1 if figure == 'fig3' else 2]))
+    seeds = _by_network('--seeds', [report.check_seeds(seeds) for seeds in settings.seeds], networks)
     wanted = settings.methods or (METHODS if figure == 'fig1' else ('baseline', 'netaug'))
     if unknown := [method for method in wanted if method not in METHODS]:
         raise InputError(f'no method {unknown[0]}: expected some of {", ".join(METHODS)}')
@@ -105,7 +105,7 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
     steps, points = [], []
     for (network, method), its in runs.items():
         lengths = _lengths(settings, networks, network, its.config)
-        for (epochs, seed), step in its.steps(lengths, seeds).items():
+        for (epochs, seed), step in its.steps(lengths, seeds[network]).items():
             steps.append(step)
             point = {'network': network, 'method': method, 'epochs': epochs, 'seed': seed}
             points.append({**point, 'result': step.makes[1]})
@@ -124,13 +124,14 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
     if settings.figure == 'fig3':
         return sorted(set(settings.epochs or [lengthened(config, times) for times in LENGTHS]))
-    given = settings.epochs or [config.epochs]
-    if len(given) not in (1, len(networks)):
-        raise InputError(
-            f'--epochs {" ".join(map(str, given))} for {len(networks)} networks: expected one number for all, or one '
-            'for each'
-        )
-    return [given[networks.index(network) % len(given)]]
+    return [_by_network('--epochs', settings.epochs or [config.epochs], networks)[network]]
+
+
+def _by_network(option: str, values: Sequence[Any], networks: Sequence[str]) -> dict[str, Any]:
+    if len(values) not in (1, len(networks)):
+        given = ' and '.join(str(value) for value in values)
+        raise InputError(f'{option} {given} for {len(networks)} networks: expected one for all, or one for each')
+    return {network: values[index % len(values)] for index, network in enumerate(networks)}
 
 
 def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
@@ -309,19 +310,21 @@ SERIES = {'fig1': _values, 'fig3': _by_length, 'fig4': _histories}
 
 
 def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
-    seeds = len({point['seed'] for point in points})
+    networks = dict.fromkeys(point['network'] for point in points)
     epochs = ', '.join(
         f'{network} {"/".join(str(n) for n in sorted({p["epochs"] for p in points if p["network"] == network}))}'
-        for network in dict.fromkeys(point['network'] for point in points)
+        for network in networks
     )
+    counts = [len({point['seed'] for point in points if point['network'] == network}) for network in networks]
     if figure == 'fig4':
-        bands = f'Lines: mean over {seeds} seeds; bands: their range. ' if seeds > 1 else 'One seed. '
+        several = f'Lines: mean over {report.count_seeds(counts)}; bands: their range. '
+        bands = several if max(counts) > 1 else 'One seed. '
         return (
             f'{bands}Training accuracy is measured as validation accuracy is: in evaluation mode, on the same training '
             f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
         )
     more = {'fig1': ' Dots: the seeds. Dashed: the baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
-    return f'{report.spread_note(seeds)}{more[figure]} Epochs: {epochs}.'
+    return f'{report.spread_note(counts)}{more[figure]} Epochs: {epochs}.'
 
 
 def _markdown(

@@ -319,7 +319,7 @@ def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> s
     seeds = len({point['seed'] for point in points})
     area = ' AP50 is the area under the curve (VOC since 2010).' if settings['layout'] == 'voc' else ''
     return (
-        f'{report.spread_note(seeds)}{area} At one image size all methods cost the same MACs; their markers are set '
+        f'{report.spread_note([seeds])}{area} At one image size all methods cost the same MACs; their markers are set '
         f'apart sideways to be seen. Epochs of fine-tuning: {settings["epochs"]}.'
     )
 

@@ -112,10 +112,16 @@ def write_report(
     return report
 
 
-def spread_note(seeds: int) -> str:
-    """What markers and bars show."""
-    if seeds > 1:
-        return f'Markers: mean over {seeds} seeds; bars: one sample standard deviation over seeds to each side.'
+def count_seeds(counts: Collection[int]) -> str:
+    """Such as '3 seeds', or '1 to 5 seeds' where the parts of a figure have different numbers of them."""
+    low, high = min(counts), max(counts)
+    return f'{high} seeds' if low == high else f'{low} to {high} seeds'
+
+
+def spread_note(counts: Collection[int]) -> str:
+    """What markers and bars show, for the numbers of seeds of the parts of a figure."""
+    if max(counts) > 1:
+        return f'Markers: mean over {count_seeds(counts)}; bars: one sample standard deviation over seeds to each side.'
     return 'One seed: how far seeds spread is not known.'
 
 
