@@ -118,7 +118,8 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
     noted = {**asdict(settings), 'networks': networks, 'methods': methods, 'seeds': seeds}
-    return Plan(figure, {**noted, 'data': data, 'command': command}, sources, points, steps)
+    given = settings.pretrain_data or its.config.train_dataloader.dataset.data_root
+    return Plan(figure, {**noted, 'data': given, 'command': command}, sources, points, steps)
 
 
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
@@ -242,7 +243,7 @@ def write_accuracy(
         lines = [size, *(comparison['text'] for comparison in its)]
         panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
-    title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
+    title, note = f'{TITLES[figure]}, {Path(settings["data"]).resolve().name}', _note(figure, points)
     if figure == 'fig1':
         plot_methods(panels, pictures, title, note, 'top-1 accuracy (%)')
     elif figure == 'fig3':
