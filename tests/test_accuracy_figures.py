@@ -201,6 +201,14 @@ def test_results_with_gaps(tmp_path):
         redraw_accuracy('fig1', tmp_path, tmp_path / 'new')
 
 
+def test_the_record_names_the_data_as_it_was_given(root, image_tree, tmp_path, monkeypatch):
+    monkeypatch.chdir(image_tree.parent)
+    out = tmp_path / 'out'
+    run_plan(plan_accuracy(settings('fig4', image_tree.name, seeds=((0,),), epochs=[2]), root, out), out)
+    assert json.loads((out / 'fig4.json').read_text())['settings']['data'] == image_tree.name
+    assert f', {image_tree.name}\n' in (out / 'fig4.md').read_text()
+
+
 def test_one_command(image_tree, tmp_path):
     """The real tools: two runs of one epoch, then figure 4."""
     pytest.importorskip('snakemake')

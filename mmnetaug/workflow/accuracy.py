@@ -243,7 +243,7 @@ def write_accuracy(
         lines = [size, *(comparison['text'] for comparison in its)]
         panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
-    title, note = f'{TITLES[figure]}, {Path(settings["data"]).resolve().name}', _note(figure, points)
+    title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
     if figure == 'fig1':
         plot_methods(panels, pictures, title, note, 'top-1 accuracy (%)')
     elif figure == 'fig3':
