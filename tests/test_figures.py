@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -124,6 +125,7 @@ def test_a_figure_of_other_data_is_not_drawn_over(tmp_path):
 
 TRAIN = """
 import argparse, json, os, sys, time
+from functools import partial
 from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument('config')
@@ -288,7 +290,10 @@ def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
     command = [sys.executable, str(root / 'tools/figures.py'), 'fig5', '--data', str(voc), '--head', 'ssdlite']
     command += ['--arch', 'mobilenetv2_w0.1', '--sizes', '96', '--epochs', '3', '--seeds', '0', '--out', str(out)]
     command += ['--pretrained', backbones, backbones]
-    process = subprocess.Popen(command, env={**os.environ, 'SLOW': '1'}, stderr=subprocess.PIPE, text=True)
+    # As from a terminal, also where the tests run in the background of a script and inherit that interrupts are ignored.
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    slow = {**os.environ, 'SLOW': '1'}
+    process = subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     deadline = time.monotonic() + 120
     while not (pids := list(out.glob('runs/*/pid'))):
         assert process.poll() is None and time.monotonic() < deadline
