@@ -290,7 +290,7 @@ def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
     command = [sys.executable, str(root / 'tools/figures.py'), 'fig5', '--data', str(voc), '--head', 'ssdlite']
     command += ['--arch', 'mobilenetv2_w0.1', '--sizes', '96', '--epochs', '3', '--seeds', '0', '--out', str(out)]
     command += ['--pretrained', backbones, backbones]
-    # As from a terminal, also where the tests run in the background of a script and inherit that interrupts are ignored.
+    # As from a terminal, also where the tests run in the background and inherit that interrupts are ignored.
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     slow = {**os.environ, 'SLOW': '1'}
     process = subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
