@@ -333,6 +333,15 @@ def test_values_out_of_range(image_tree, option):
         pretrain_config(config_for(image_tree, '', **option))
 
 
+def test_smallest_images(image_tree):
+    """At 16 pixels, the last of five halvings finds maps of one pixel: they stay that."""
+    config = pretrain_config(config_for(image_tree, '', input_size=16, **{'model.arch': 'mobilenetv2_nano'}))
+    item = ImageFolder(image_tree, 'train', config.train_dataloader.dataset.pipeline)[0]
+    assert item['inputs'].shape == (3, 16, 16)
+    logits = mmnetaug.build_network('mobilenetv2_nano', num_classes=3)(item['inputs'][None].float().repeat(2, 1, 1, 1))
+    assert logits.shape == (2, 3) and logits.isfinite().all()
+
+
 def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
     pipeline = pretrain_config(config_for(image_tree, '')).train_dataloader.dataset.pipeline
     names = sorted(path.name for path in (image_tree / 'train/dark').iterdir())
