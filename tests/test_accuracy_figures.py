@@ -16,7 +16,7 @@ from mmnetaug.workflow.graph import run_plan
 from mmnetaug.workflow.pretraining import METHODS
 
 REPOSITORY = Path(__file__).parents[1]
-TINY, LARGE = 'mbv2_nano_cifar100', 'resnet50_cifar100'
+TINY, LARGE = 'mbv2_nano_cifar100', 'resnet14_cifar100'
 
 PRETRAIN = """
 import argparse, json

@@ -1,5 +1,7 @@
 """The networks: published sizes, published outputs, wrong names."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -70,14 +72,28 @@ def test_any_width_multiplier_builds_and_wider_costs_more():
     assert macs == sorted(set(macs))
 
 
-def test_one_block_a_stage():
+def test_mobilenetv2_nano():
     def block(width, middle, out):
         return width * middle + 9 * middle + middle * out + 2 * (2 * middle + out)
 
-    stem = 27 * 8 + 2 * 8 + (9 * 8 + 8 * 8 + 2 * 2 * 8)
-    stages = 3 * block(8, 48, 8) + block(8, 48, 16) + block(16, 96, 16)
-    head = block(16, 96, 32) + 32 * 128 + 2 * 128 + 128 * 100 + 100
-    assert mmnetaug.count_params(mmnetaug.build_network('mobilenetv2_nano', 100)) == stem + stages + head
+    stem = 27 * 16 + 2 * 16 + (9 * 16 + 16 * 8 + 2 * (16 + 8))
+    stages = block(8, 24, 16) + block(16, 48, 32)
+    head = 32 * 64 + 2 * 64 + 64 * 100 + 100
+    network = mmnetaug.build_network('mobilenetv2_nano', 100)
+    assert mmnetaug.count_params(network) == stem + stages + head
+    # At 16 px, stem and first block give maps of 8x8, the expansions are made at 8x8 and 4x4.
+    macs = 64 * (27 * 16 + 9 * 16 + 16 * 8) + 64 * 8 * 24 + 16 * (9 * 24 + 24 * 16) + 16 * 16 * 48
+    macs += 4 * (9 * 48 + 48 * 32 + 32 * 64) + 64 * 100
+    assert mmnetaug.count_macs(network, (3, 16, 16)) == macs
+
+
+def test_resnet14_is_a_resnet50_with_one_bottleneck_a_stage():
+    """Its tensors are those of a ResNet50 of the same width, less those of further blocks."""
+    large = mmnetaug.build_network('resnet50_w0.25', 100).state_dict()
+    small = mmnetaug.build_network('resnet14_w0.25', 100).state_dict()
+    assert {name: tensor.shape for name, tensor in small.items()} == {
+        name: tensor.shape for name, tensor in large.items() if not re.match(r'stages\.\d\.[1-9]', name)
+    }
 
 
 @pytest.mark.parametrize('arch', ['mobilenetv9', 'mobilenetv2', 'mobilenetv2_w', 'resnet18_w0.5', 'mobilenetv2_w-1'])

@@ -19,17 +19,25 @@ class LoadImageOrSkip(LoadImage):
     """mmcv's ``LoadImageFromFile``, but a file that cannot be decoded gives None and a warning that names it.
 
     MMEngine's data sets then take another image.
+
+    Args:
+        cache: keep every decoded image in memory, one copy in each process of a data loader: for small images.
+        options: further arguments of mmcv's ``LoadImageFromFile``.
     """
 
-    def __init__(self, **options: Any):
+    def __init__(self, cache: bool = False, **options: Any):
         super().__init__(**options)
         self.broken: set[str] = set()
+        self.cached: Optional[dict[str, np.ndarray]] = {} if cache else None
 
     def transform(self, results: dict) -> Optional[dict]:
         """Add ``img``, (H, W, 3) uint8 BGR."""
         path = results['img_path']
+        if self.cached is not None and path in self.cached:
+            image = self.cached[path]
+            return {**results, 'img': image, 'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
         try:
-            return super().transform(results)
+            loaded = super().transform(results)
         except (cv2.error, AssertionError, AttributeError, OSError):
             # What an unreadable file raises depends on how far decoding came: mmcv then reads the shape of None.
             if path not in self.broken:
@@ -37,6 +45,10 @@ class LoadImageOrSkip(LoadImage):
                 count = f'{len(self.broken)} such so far in this process'
                 warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
             return None
+        if self.cached is not None:
+            loaded['img'].flags.writeable = False  # the next epoch needs it as it is
+            self.cached[path] = loaded['img']
+        return loaded
 
 
 @TRANSFORMS.register_module()

@@ -6,6 +6,7 @@ function that returns an :class:`Arch`, entered in ``FAMILIES`` (any multiplier)
 
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import Optional, Union
 
 from mmnetaug.errors import InputError
@@ -88,15 +89,12 @@ def _by_expansion(width_in: int, table, scale) -> tuple[tuple[Block, ...], ...]:
     return tuple(stages)
 
 
-def _mobilenetv2(
-    width: float, head_block: Optional[int] = None, last: Optional[int] = None, size: int = 160, depth: int = 4
-):
+def _mobilenetv2(width: float, head_block: Optional[int] = None, last: Optional[int] = None, size: int = 160):
     def scale(channels):
         return round_to_8(channels * width)
 
-    # Expansions of 6 and kernels of 3; a stage has at most ``depth`` blocks.
     table = [
-        (channels, [6] * min(blocks, depth), [3] * min(blocks, depth), stride)
+        (channels, [6] * blocks, [3] * blocks, stride)
         for channels, blocks, stride in [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2)]
     ]
     first = scale(16)
@@ -109,6 +107,16 @@ def _mobilenetv2(
             Conv(last or max(1280, scale(1280))),
             Pool('avg'),
         ),
+    }
+
+
+def _mobilenetv2_nano():
+    """Not of the paper: two inverted blocks, for experiments in which a network must under-fit a small data set."""
+    return {
+        'input_size': 16,
+        'stem': (Conv(16, 3, 2), Block(8)),
+        'stages': _by_expansion(8, [(16, [3], [3], 2), (32, [3], [3], 2)], int),
+        'head': (Conv(64), Pool('avg')),
     }
 
 
@@ -187,7 +195,7 @@ def _mobilenetv3(width: float):
     }
 
 
-def _resnet50(width: float = 1.0):
+def _resnet(width: float = 1.0, depths: tuple[int, ...] = (3, 4, 6, 3)):
     stages = tuple(
         tuple(
             Block(
@@ -203,7 +211,7 @@ def _resnet50(width: float = 1.0):
         )
         for mid, depth, stride in [
             (round_to_8(channels * width), depth, stride)
-            for channels, depth, stride in [(64, 3, 1), (128, 4, 2), (256, 6, 2), (512, 3, 2)]
+            for channels, depth, stride in zip((64, 128, 256, 512), depths, (1, 2, 2, 2))
         ]
     )
     return {
@@ -219,14 +227,14 @@ FAMILIES = {
     'mobilenetv2': _mobilenetv2,
     'mobilenetv3': _mobilenetv3,
     'proxylessnas': _proxylessnas,
-    'resnet50': _resnet50,
+    'resnet14': partial(_resnet, depths=(1, 1, 1, 1)),  # ResNet50 with one bottleneck a stage
+    'resnet50': _resnet,
 }
 NETWORKS = {
     'mobilenetv2_tiny': lambda: _mobilenetv2(0.35, head_block=112, last=448, size=144),
-    # Not of the paper: one block a stage, for experiments in which a network must under-fit a small data set.
-    'mobilenetv2_nano': lambda: _mobilenetv2(0.1, last=128, size=32, depth=1),
+    'mobilenetv2_nano': _mobilenetv2_nano,
     'mcunet': _mcunet,
-    'resnet50': _resnet50,
+    'resnet50': _resnet,
 }
 
 
