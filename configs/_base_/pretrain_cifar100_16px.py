@@ -1,4 +1,4 @@
-# CIFAR-100 at 16 px, for experiments that have to be repeated: decoded images stay in memory, and crops are milder still.
+# CIFAR-100 at 16 px, for experiments with many runs: decoded images stay in memory, and crops are milder still.
 _base_ = './pretrain_cifar100.py'
 input_size = 16
 train_dataloader = dict(

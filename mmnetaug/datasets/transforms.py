@@ -21,21 +21,21 @@ class LoadImageOrSkip(LoadImage):
     MMEngine's data sets then take another image.
 
     Args:
-        cache: keep every decoded image in memory, one copy in each process of a data loader: for small images.
+        cache: keep decoded images in memory, a copy in each process that loads data: for small images.
         options: further arguments of mmcv's ``LoadImageFromFile``.
     """
 
     def __init__(self, cache: bool = False, **options: Any):
         super().__init__(**options)
+        self.cache = cache
+        self.cached: dict[str, dict] = {}
         self.broken: set[str] = set()
-        self.cached: Optional[dict[str, np.ndarray]] = {} if cache else None
 
     def transform(self, results: dict) -> Optional[dict]:
-        """Add ``img``, (H, W, 3) uint8 BGR."""
+        """Add ``img``, (H, W, 3) uint8 BGR; one that is kept in memory is read-only."""
         path = results['img_path']
-        if self.cached is not None and path in self.cached:
-            image = self.cached[path]
-            return {**results, 'img': image, 'img_shape': image.shape[:2], 'ori_shape': image.shape[:2]}
+        if path in self.cached:
+            return {**results, **self.cached[path]}
         try:
             loaded = super().transform(results)
         except (cv2.error, AssertionError, AttributeError, OSError):
@@ -45,9 +45,9 @@ class LoadImageOrSkip(LoadImage):
                 count = f'{len(self.broken)} such so far in this process'
                 warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
             return None
-        if self.cached is not None:
-            loaded['img'].flags.writeable = False  # the next epoch needs it as it is
-            self.cached[path] = loaded['img']
+        if self.cache:
+            loaded['img'].flags.writeable = False
+            self.cached[path] = {key: loaded[key] for key in ('img', 'img_shape', 'ori_shape')}
         return loaded
 
 
