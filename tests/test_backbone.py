@@ -90,3 +90,11 @@ def test_frozen_stages_and_norm_eval():
 def test_wrong_arguments(wrong):
     with pytest.raises(InputError, match='expected'):
         mmnetaug.TinyNet(**{'arch': 'mobilenetv2_tiny', **wrong})
+
+
+@pytest.mark.parametrize('detector', ['SSDLite', 'YOLOv3'])
+def test_a_network_that_ends_too_early_for_a_detector(detector):
+    backbone = {'type': 'mmnetaug.TinyNet', 'arch': 'mobilenetv2_nano'}
+    message = r'mobilenetv2_nano has feature maps at strides 4, 8: a detector needs 8, 16 and 32, .*--arch'
+    with pytest.raises(InputError, match=message):
+        MODELS.build({'type': f'mmnetaug.{detector}', 'backbone': backbone, 'num_classes': 2})

@@ -9,8 +9,32 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmnetaug.checkpoint import load_weights
 from mmnetaug.errors import InputError
+from mmnetaug.models.archs import Arch, Pool
 from mmnetaug.models.network import build_network
 from mmnetaug.registry import MODELS
+
+
+def stride_indices(arch: Arch) -> tuple[int, int, int]:
+    """The last feature maps at strides 8, 16 and 32, as ``out_indices`` of a :class:`TinyNet`.
+
+    Raises:
+        InputError: the network has none at one of these strides.
+    """
+    stride = 1
+    for row in arch.stem:
+        stride *= 2 if isinstance(row, Pool) else row.stride
+    last = {}
+    head = [(arch.head[0],)] if hasattr(arch.head[0], 'out') else []
+    for index, stage in enumerate([*arch.stages, *head]):
+        for row in stage:
+            stride *= row.stride
+        last[stride] = index
+    if not {8, 16, 32} <= last.keys():
+        raise InputError(
+            f'{arch.name} has feature maps at strides {", ".join(map(str, last))}: a detector needs 8, 16 and 32, as '
+            'mobilenetv2_tiny has them (--arch mobilenetv2_tiny)'
+        )
+    return last[8], last[16], last[32]
 
 
 @MODELS.register_module()

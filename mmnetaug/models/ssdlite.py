@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mmnetaug.errors import InputError
 from mmnetaug.models.archs import get_arch, round_to_8
+from mmnetaug.models.backbone import stride_indices
 from mmnetaug.registry import MODELS
 
 MAX_LEVELS = 6
@@ -122,7 +123,7 @@ class SSDLite(SingleStageDetector):
         data_preprocessor, init_cfg: as in mmdet's detectors.
 
     Raises:
-        InputError: an impossible size.
+        InputError: an impossible size, or a network that does not reach stride 32.
     """
 
     def __init__(
@@ -136,8 +137,7 @@ class SSDLite(SingleStageDetector):
     ) -> None:
         super(SingleStageDetector, self).__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         arch = get_arch(backbone['arch'])
-        # the layer after the stages is a head block; ResNet, of four stages, has none
-        self.backbone = MODELS.build({**backbone, 'out_indices': (3 if len(arch.stages) == 4 else len(arch.stages),)})
+        self.backbone = MODELS.build({**backbone, 'out_indices': stride_indices(arch)[-1:]})
         self.train_cfg = TRAIN_CFG
         self.test_cfg = ConfigDict({**TEST_CFG, **(test_cfg or {})})
         anchors = anchor_generator(size)

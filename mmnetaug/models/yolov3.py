@@ -13,7 +13,8 @@ from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmnetaug.models.archs import Arch, Pool, get_arch
+from mmnetaug.models.archs import get_arch
+from mmnetaug.models.backbone import stride_indices
 from mmnetaug.models.ssdlite import check_size
 from mmnetaug.registry import MODELS
 
@@ -41,20 +42,6 @@ TEST_CFG = ConfigDict(
     nms={'type': 'nms', 'iou_threshold': 0.45},
     max_per_img=100,
 )
-
-
-def stride_indices(arch: Arch) -> tuple[int, int, int]:
-    """The last feature maps at strides 8, 16 and 32, as ``out_indices`` of a TinyNet."""
-    stride = 1
-    for row in arch.stem:
-        stride *= 2 if isinstance(row, Pool) else row.stride
-    last = {}
-    head = [(arch.head[0],)] if hasattr(arch.head[0], 'out') else []
-    for index, stage in enumerate([*arch.stages, *head]):
-        for row in stage:
-            stride *= row.stride
-        last[stride] = index
-    return last[8], last[16], last[32]
 
 
 class YOLOv3Head(YOLOV3Head):
@@ -118,7 +105,7 @@ class YOLOv3(YOLOV3):
         data_preprocessor, init_cfg: as in mmdet's detectors.
 
     Raises:
-        InputError: an impossible size.
+        InputError: an impossible size, or a network that does not reach stride 32.
     """
 
     def __init__(
