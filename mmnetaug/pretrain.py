@@ -14,6 +14,7 @@ from mmnetaug.engine.runtime import (
     SWITCHES,
     add_hook,
     bare_model,
+    check_whole,
     fill_in_run,
     train_and_validate,
     training_runner,
@@ -57,17 +58,21 @@ def pretrain_config(config: Config) -> Config:
             if 'size' in transform:
                 transform.size = config.input_size
     _add_regularizers(config, train.metainfo['classes'])
-    images = config.train_eval_images
-    if isinstance(images, bool) or not isinstance(images, int) or images < 0:
-        raise InputError(f'train_eval_images is {images!r}: expected a whole number, 0 for no training accuracy')
-    if images:
-        add_hook(config, type='mmnetaug.TrainAccuracyHook', images=images)
+    check_whole('train_eval_images', config.train_eval_images, 0)  # 0: training accuracy is not measured
+    if config.train_eval_images:
+        add_hook(config, type='mmnetaug.TrainAccuracyHook', images=config.train_eval_images)
     return config
 
 
 def lengthened(config: Config, times: int) -> int:
-    """Epochs of a run whose epochs after warm-up are ``times`` those of the config."""
-    warmup = max(0, min(config.warmup_epochs, config.epochs - 1))
+    """Epochs of a run whose epochs after warm-up are ``times`` those of the config.
+
+    Raises:
+        InputError: epochs of the config out of range.
+    """
+    check_whole('epochs', config.epochs, 1)
+    check_whole('warmup_epochs', config.warmup_epochs, 0)
+    warmup = min(config.warmup_epochs, config.epochs - 1)
     return warmup + times * (config.epochs - warmup)
 
 
@@ -80,13 +85,17 @@ def _add_regularizers(config: Config, classes: Sequence[str]) -> None:
         config.model[name] = float(value)
     if config.dropblock:
         add_hook(config, type='mmnetaug.DropBlockHook')
+    if not isinstance(config.autoaugment, bool):
+        raise InputError(f'autoaugment is {config.autoaugment!r}: expected True or False')
     if config.autoaugment:
         *transforms, pack = config.train_dataloader.dataset.pipeline
         transforms = [transform for transform in transforms if transform.type != 'mmnetaug.ColorJitter']
         config.train_dataloader.dataset.pipeline = [*transforms, autoaugment(), pack]
-    if config.distill and config.distill.checkpoint:
+    if not isinstance(config.distill, (dict, type(None))):
+        raise InputError(f'distill is {config.distill!r}: expected its values, such as distill.checkpoint=TEACHER.pth')
+    config.model.distill = config.distill if config.distill and config.distill.checkpoint else None
+    if config.model.distill:
         _check_teacher(config.distill, classes)
-        config.model.distill = config.distill
 
 
 def _check_teacher(distill: ConfigDict, classes: Sequence[str]) -> None:

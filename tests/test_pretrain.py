@@ -184,6 +184,25 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tr
         pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=3, resume=True)))
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [{'num_classes': 3}, {'model.arch': 'mobilenetv2_w0.1'}, {'model.netaug': {'width_mults': (1.0, 2.0)}}],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_a_run_is_not_resumed_as_another_network(changes, image_tree, tmp_path):
+    """MMEngine resumes whatever fits and leaves the rest random."""
+    name = 'baseline_mbv2_nano_cifar100'
+    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=1)))
+    exported = (tmp_path / 'run/export.pth').read_bytes()
+    if 'num_classes' in changes:
+        for split in ('train', 'val'):
+            shutil.copytree(image_tree / split / 'dark', image_tree / split / 'grey')
+    key = next(iter(changes)).split('.')[-1]
+    with pytest.raises(InputError, match=rf'started with {key} .*, not {key} .*its own settings'):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=1, resume=True, **changes)))
+    assert (tmp_path / 'run/export.pth').read_bytes() == exported
+
+
 def test_schedule_of_netaug(image_tree, tmp_path):
     """Widths are drawn and channels sorted in the first half of the epochs, expansions throughout."""
     steps, sorts = [], []
@@ -327,18 +346,28 @@ def test_one_class_is_not_enough(tmp_path):
         ImageFolder(tmp_path, 'train')
 
 
-@pytest.mark.parametrize('option', [{'epochs': 0}, {'epochs': -1}, {'input_size': 8}, {'model.arch': 'vgg'}])
+@pytest.mark.parametrize(
+    'option', [{'epochs': 0}, {'epochs': -1}, {'input_size': 8}, {'model.arch': 'vgg'}, {'randomness.seed': -1}]
+)
 def test_values_out_of_range(image_tree, option):
     with pytest.raises(InputError, match='expected'):
         pretrain_config(config_for(image_tree, '', **option))
 
 
+@pytest.mark.parametrize('option', [{'epochs': -3}, {'epochs': 'abc'}, {'warmup_epochs': 'x'}])
+def test_a_schedule_of_no_length(option):
+    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain', option)
+    ((name, value),) = option.items()
+    with pytest.raises(InputError, match=f'{name} is {value!r}: expected a whole number'):
+        lengthened(config, 2)
+
+
 def test_smallest_images(image_tree):
     """At 16 pixels, the last of five halvings finds maps of one pixel: they stay that."""
-    config = pretrain_config(config_for(image_tree, '', input_size=16, **{'model.arch': 'mobilenetv2_nano'}))
+    config = pretrain_config(config_for(image_tree, '', input_size=16, **{'model.arch': 'mobilenetv2_tiny'}))
     item = ImageFolder(image_tree, 'train', config.train_dataloader.dataset.pipeline)[0]
     assert item['inputs'].shape == (3, 16, 16)
-    logits = mmnetaug.build_network('mobilenetv2_nano', num_classes=3)(item['inputs'][None].float().repeat(2, 1, 1, 1))
+    logits = mmnetaug.build_network('mobilenetv2_tiny', num_classes=3)(item['inputs'][None].float().repeat(2, 1, 1, 1))
     assert logits.shape == (2, 3) and logits.isfinite().all()
 
 

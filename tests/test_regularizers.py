@@ -146,14 +146,12 @@ def test_dropblock_on_maps_smaller_than_the_block(side):
     assert y.mean().item() == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize('arch, places', [('resnet50', (27, 13)), ('mobilenetv2_tiny', (11, 11))])
+@pytest.mark.parametrize('arch, places', [('resnet50', (6 * 4, 3 * 4)), ('mobilenetv2_tiny', (11, 11))])
 def test_dropblock_lies_in_the_last_two_stages(arch, places):
-    """ResNet50: six and three bottlenecks with three convolutions and a shortcut each, and two projections."""
+    """ResNet50: six and three bottlenecks, each with three convolutions and a shortcut or its projection."""
     network = mmnetaug.build_network(arch, 3)
     state = network.state_dict().keys()
     add_dropblock(network, 0.1)
-    if arch == 'resnet50':
-        places = (6 * 4, 3 * 4)
     assert [len(dropblocks(stage)) for stage in network.stages[:-2]] == [0] * (len(network.stages) - 2)
     assert tuple(len(dropblocks(stage)) for stage in network.stages[-2:]) == places
     assert {layer.drop_prob for layer in dropblocks(network.stages[-2])} == {0.025}
@@ -285,7 +283,10 @@ SWITCHES = {
 @pytest.mark.parametrize('method', ['baseline', 'netaug'])
 @pytest.mark.parametrize('switches', SWITCHES.values(), ids=SWITCHES)
 def test_every_regulariser_is_off_in_evaluation(arch, method, switches, image_tree):
-    """In training two passes differ; in evaluation and in the estimate of statistics the switches change nothing."""
+    """In training two passes differ; in evaluation the switches change nothing, nor in the estimate of statistics.
+
+    The images of that estimate are those of training, AutoAugment's among them.
+    """
     config = pretrain_config(
         config_for(image_tree, '', f'{method}_mbv2_tiny_cifar100', **{'model.arch': arch}, **switches)
     )
@@ -318,6 +319,8 @@ def test_bad_switches_say_what_to_type(image_tree, tmp_path, teacher):
         ('dropblock', 1, 'from 0 to below 1'),
         ('dropout', 'much', 'from 0 to below 1'),
         ('dropout', True, 'from 0 to below 1'),
+        ('autoaugment', 'no', 'True or False'),
+        ('distill', 'foo.pth', 'distill.checkpoint='),
         ('train_eval_images', -5, 'a whole number'),
         ('train_eval_images', 'abc', 'a whole number'),
     ]:

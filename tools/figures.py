@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
         parser.add_argument('--networks', nargs='+', default=networks, metavar='ENDING', help=endings)
         if figure == 'fig1':
             parser.add_argument(
-                '--methods', nargs='+', choices=list(METHODS), help='beside the baseline (default: all)'
+                '--methods',
+                nargs='+',
+                choices=list(METHODS),
+                help='beside the baseline (default: all), with the default strengths of tools/pretrain_cls.py',
             )
         lengths = '(default: 1, 2 and 4 times the config)' if figure == 'fig3' else 'for all networks or for each'
         parser.add_argument('--epochs', type=int, nargs='+', help=f'lengths of training, warm-up included {lengths}')
@@ -96,7 +100,7 @@ def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
 
 def fig5(args: argparse.Namespace) -> None:
     if args.from_results:
-        show(args, redraw_fig5(args.from_results, args.out or args.from_results))
+        draw_again(args, redraw_fig5)
         return
     for option in ('data', 'head'):
         if getattr(args, option) is None:
@@ -109,7 +113,7 @@ def fig5(args: argparse.Namespace) -> None:
 
 def accuracy(args: argparse.Namespace) -> None:
     if args.from_results:
-        show(args, redraw_accuracy(args.figure, args.from_results, args.out or args.from_results))
+        draw_again(args, partial(redraw_accuracy, args.figure))
         return
     settings = AccuracySettings(
         args.figure,
@@ -123,9 +127,11 @@ def accuracy(args: argparse.Namespace) -> None:
     carry_out(args, lambda *where: plan_accuracy(settings, *where))
 
 
-def show(args: argparse.Namespace, report: dict[str, Any]) -> None:
+def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, Any]]) -> None:
+    if args.dry_run:
+        raise InputError('--from-results trains nothing, it only draws: leave out --dry-run')
     out = args.out or args.from_results
-    texts = '\n'.join(comparison['text'] for comparison in report['comparisons'])
+    texts = '\n'.join(comparison['text'] for comparison in redraw(args.from_results, out)['comparisons'])
     print(f'{texts}\n{out}/{args.figure}.png, .svg, .md and .json')
 
 

@@ -45,7 +45,7 @@ class LoadImageOrSkip(LoadImage):
                 count = f'{len(self.broken)} such so far in this process'
                 warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
             return None
-        if self.cache:
+        if self.cache and loaded:
             loaded['img'].flags.writeable = False
             self.cached[path] = {key: loaded[key] for key in ('img', 'img_shape', 'ori_shape')}
         return loaded

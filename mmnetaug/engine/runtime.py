@@ -102,6 +102,12 @@ def read_config(path: Union[str, Path], kind: str, options: Optional[dict[str, A
     return config
 
 
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
+
+
 def fill_in_run(config: Config) -> None:
     """Fill in the lengths of the schedule and the number of workers.
 
@@ -110,16 +116,14 @@ def fill_in_run(config: Config) -> None:
             ``param_scheduler`` a warm-up and a cosine or steps; with these, ``steps`` as shares of all epochs.
 
     Raises:
-        InputError: epochs or a batch size out of range.
+        InputError: epochs, a batch size or the seed out of range.
     """
-    for name, value, least in [
-        ('epochs', config.epochs, 1),
-        ('warmup_epochs', config.warmup_epochs, 0),
-        ('training batch size', config.train_dataloader.batch_size, 2),  # normalisation of 1x1 maps needs two
-        ('test batch size', config.val_dataloader.batch_size, 1),
-    ]:
-        if not isinstance(value, int) or value < least:
-            raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
+    check_whole('epochs', config.epochs, 1)
+    check_whole('warmup_epochs', config.warmup_epochs, 0)
+    check_whole('training batch size', config.train_dataloader.batch_size, 2)  # normalisation of 1x1 maps needs two
+    check_whole('test batch size', config.val_dataloader.batch_size, 1)
+    if config.randomness.get('seed') is not None:
+        check_whole('seed', config.randomness.seed, 0)
     config.warmup_epochs = min(config.warmup_epochs, config.epochs - 1)
     config.train_cfg.max_epochs = config.epochs
     warmup, main = config.param_scheduler
@@ -171,9 +175,12 @@ def training_runner(config: Config) -> Runner:
 
 def _claim_work_dir(config: Config) -> None:
     """Note in the work directory what a run must keep, and check it against a run that is there already."""
-    names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', *SWITCHES)
+    names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', 'num_classes', *SWITCHES)
     schedule = {name: config[name] for name in names if name in config}
+    if 'arch' in config.model:  # pretraining; a detector has the one above
+        schedule.update(arch=config.model.arch, netaug=config.model.get('netaug'))
     schedule['batch_size'] = config.train_dataloader.batch_size
+    schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
     note = work_dir / 'schedule.json'
     if (work_dir / 'last_checkpoint').is_file():

@@ -65,8 +65,9 @@ def build_network(arch: str, num_classes: int = 1000) -> Network:
     """Build a network by name, with fresh weights.
 
     Args:
-        arch: ``mobilenetv2_tiny``, ``mcunet``, ``resnet50``, or ``mobilenetv2_wX``, ``mobilenetv3_wX``,
-            ``proxylessnas_wX`` with a width multiplier X, such as ``mobilenetv2_w0.35``.
+        arch: ``mobilenetv2_tiny``, ``mobilenetv2_nano``, ``mcunet``, ``resnet50``, or ``mobilenetv2_wX``,
+            ``mobilenetv3_wX``, ``proxylessnas_wX``, ``resnet14_wX``, ``resnet50_wX`` with a width multiplier X, such as
+            ``mobilenetv2_w0.35``.
         num_classes: number of logits.
 
     Returns:

@@ -37,7 +37,8 @@ TITLES = {
 NETWORKS = ('mbv2_tiny', 'resnet50')
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
 OWN_OPTIONS = (
-    *('epochs', *SWITCHES, 'model.arch', 'model.netaug', 'randomness', 'train_eval_images', 'num_classes'),
+    *('epochs', *SWITCHES, *(f'model.{name}' for name in (*SWITCHES, 'arch', 'netaug'))),
+    *('randomness', 'train_eval_images', 'num_classes', 'custom_hooks'),
     *(f'{split}_dataloader.dataset.data_root' for split in ('train', 'val')),
 )
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
@@ -235,6 +236,12 @@ def write_accuracy(
     comparisons, panels = [], []
     for network in networks:
         own = [point for point in points if point['network'] == network]
+        if len({(point['arch'], point['macs'], point['params']) for point in own}) > 1:
+            raise InputError(
+                f'the runs of {network} are of different networks, as if a config or a network had changed between '
+                f'them: {", ".join(_networks(own))}. Delete the folders of those that are out of date, or give '
+                'another --out'
+            )
         methods = [method for method in METHODS if any(point['method'] == method for point in own)]
         its = [COMPARE[figure](own, method) for method in methods if _paired(own, method)]
         comparisons += [{'network': network, **comparison} for comparison in its]
@@ -252,6 +259,12 @@ def write_accuracy(
         plot_learning(panels, pictures, title, note)
     markdown = _markdown(figure, title, note, settings, points, comparisons)
     return report.write_report(figure, out, settings, comparisons, points, markdown)
+
+
+def _networks(points: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One run of each network among the points: its folder and its size."""
+    runs = {(p['arch'], p['macs'], p['params']): str(Path(p.get('result', '')).parent) for p in points}
+    return [f'{run} ({arch}, {macs} MACs, {params} parameters)' for (arch, macs, params), run in runs.items()]
 
 
 def _values(points: Sequence[Mapping[str, Any]], method: str, measure: str = 'accuracy') -> list[float]:
@@ -324,7 +337,8 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
             f'{bands}Training accuracy is measured as validation accuracy is: in evaluation mode, on the same training '
             f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
         )
-    more = {'fig1': ' Dots: the seeds. Dashed: the baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
+    dots = ' Dots: the seeds.' if max(counts) > 1 else ''
+    more = {'fig1': f'{dots} Dashed: the baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
     return f'{report.spread_note(counts)}{more[figure]} Epochs: {epochs}.'
 
 

@@ -1,5 +1,6 @@
 """Pretraining runs as steps of a graph."""
 
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -93,4 +94,6 @@ class Pretraining:
         try:
             pretrain_config(config)
         except InputError as error:
-            raise InputError(str(error).replace('--data-root', '--pretrain-data')) from error
+            # What a figure calls these options.
+            message = re.sub(r'--cfg-options num_classes=\d+', f'--pretrain-data {self.data}', str(error))
+            raise InputError(message.replace('--data-root', '--pretrain-data')) from error

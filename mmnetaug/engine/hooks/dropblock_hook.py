@@ -12,7 +12,7 @@ from mmnetaug.registry import HOOKS
 
 @HOOKS.register_module()
 class DropBlockHook(Hook):
-    """Raise the rate linearly from 0 at the first step to its full value at the last (arXiv 1810.12890, section 3).
+    """Raise the rate linearly over training, to its full value at the last step (arXiv 1810.12890, section 3).
 
     mmdet's layer counts its own calls, which are neither steps nor kept in a checkpoint: it is told the step.
     """
