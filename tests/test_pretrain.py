@@ -103,8 +103,8 @@ def test_the_last_epoch_is_validated_once(image_tree, tmp_path, monkeypatch):
             validations.append(runner.epoch)
 
     for run, epochs, resume, expected in [('a', 3, False, [2, 3]), ('a', 3, True, [3]), ('b', 1, False, [1])]:
-        name = 'baseline_mbv2_nano_cifar100'
-        config = pretrain_config(config_for(image_tree, tmp_path / run, name, epochs=epochs, resume=resume))
+        options = {'epochs': epochs, 'resume': resume, 'train_cfg.val_interval': 2}
+        config = pretrain_config(config_for(image_tree, tmp_path / run, 'baseline_mbv2_nano_cifar100', **options))
         config.custom_hooks.append(dict(type='mmnetaug.CountValidations'))
         validations.clear()
         result = pretrain(config)
