@@ -41,8 +41,7 @@ def pretrain_config(config: Config) -> Config:
         InputError: a value out of range, or data that is not there or does not fit.
     """
     fill_in_run(config)
-    if not isinstance(config.input_size, int) or config.input_size < 16:
-        raise InputError(f'input_size is {config.input_size!r}: expected a whole number of at least 16')
+    check_whole('input_size', config.input_size, 16)
     get_arch(config.model.arch)
     train, val = (ImageFolder(**_folder(config, split), lazy_init=True) for split in ('train', 'val'))
     if train.metainfo['classes'] != val.metainfo['classes']:
