@@ -236,10 +236,10 @@ def write_accuracy(
     comparisons, panels = [], []
     for network in networks:
         own = [point for point in points if point['network'] == network]
-        if len({(point['arch'], point['macs'], point['params']) for point in own}) > 1:
+        if len(different := _networks(own)) > 1:
             raise InputError(
                 f'the runs of {network} are of different networks, as if a config or a network had changed between '
-                f'them: {", ".join(_networks(own))}. Delete the folders of those that are out of date, or give '
+                f'them: {", ".join(different)}. Delete the folders of those that are out of date, or give '
                 'another --out'
             )
         methods = [method for method in METHODS if any(point['method'] == method for point in own)]
