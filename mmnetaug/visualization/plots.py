@@ -164,7 +164,8 @@ def plot_methods(
 
     Args:
         panels: side by side, each with ``series``: name of a method -> quality of each seed as a fraction, the first
-            of which is the reference, dashed; and ``lines``: sentences above it.
+            of which is the reference, dashed; ``labels``: name -> what stands beside its marker; and ``lines``:
+            sentences above it.
         paths, title, note: as in :func:`plot_tradeoff`.
         ylabel: what the quality is.
     """
@@ -172,9 +173,9 @@ def plot_methods(
 
 
 def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
-    reference, *_ = (100 * np.mean(values) for values in panel['series'].values())
-    axes.axhline(reference, color='black', linestyle='--', linewidth=1)
-    for index, values in enumerate(panel['series'].values()):
+    reference, *_ = panel['series'].values()
+    axes.axhline(100 * np.mean(reference), color='black', linestyle='--', linewidth=1)
+    for index, (name, values) in enumerate(panel['series'].items()):
         values = 100 * np.asarray(values)
         look = {**style(index), 'linestyle': 'none'}
         bar = values.std(ddof=1) if len(values) > 1 else None
@@ -182,9 +183,8 @@ def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
         if len(values) > 1:
             spots = index + 0.2 + 0.02 * np.arange(len(values))
             axes.plot(spots, values, **{**look, 'marker': '.'}, markersize=5)
-        if index:
-            text = f'{values.mean() - reference:+.2f}'
-            axes.annotate(text, (index, values.mean()), (-9, 0), textcoords='offset points', ha='right', va='center')
+        label, place = panel['labels'].get(name, ''), (index, values.mean())
+        axes.annotate(label, place, (-9, 0), textcoords='offset points', ha='right', va='center')
     axes.set_xticks(range(len(panel['series'])), panel['series'])
     axes.margins(0.12, 0.15)
     axes.set_xlim(-0.6, len(panel['series']) - 0.4)

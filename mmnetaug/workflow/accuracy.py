@@ -248,7 +248,8 @@ def write_accuracy(
         size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
         series = {NAMES[method]: SERIES[figure](own, method) for method in methods}
         lines = [size, *(comparison['text'] for comparison in its)]
-        panels.append({'measure': 'top-1 accuracy', 'series': series, 'lines': lines})
+        labels = {NAMES[row['method']]: f'{100 * row["difference"]["mean"]:+.2f}' for row in its if figure == 'fig1'}
+        panels.append({'measure': 'top-1 accuracy', 'series': series, 'labels': labels, 'lines': lines})
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
     title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
     if figure == 'fig1':
