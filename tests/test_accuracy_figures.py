@@ -120,12 +120,12 @@ def test_commands_of_the_methods(root, image_tree, tmp_path):
         switches = [f'--{name}' for name in ('mixup', 'autoaugment', 'dropblock') if f' --{name}' in command]
         assert switches == ([f'--{method}'] if method in ('mixup', 'autoaugment', 'dropblock') else [])
         assert ('netaug_mbv2_nano_cifar100.py' in command) == (method == 'netaug')
-        assert '--seed 3' in command and '--epochs 40' in command and '--resume' in command
+        assert '--seed 3' in command and '--epochs 80' in command and '--resume' in command
 
 
 def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig3', image_tree), root, tmp_path / 'out')
-    assert sorted({point['epochs'] for point in plan.points}) == [40, 79, 157]  # one of warm-up, 39, 78 and 156
+    assert sorted({point['epochs'] for point in plan.points}) == [80, 159, 317]  # one of warm-up, 79, 158 and 316
 
 
 @pytest.mark.parametrize('figure', ['fig1', 'fig3', 'fig4'])
