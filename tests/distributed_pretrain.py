@@ -1,14 +1,15 @@
-"""Run by torchrun in test_pretrain.py: a pretraining that notes each step's draw and a digest of the weights."""
+"""Run by torchrun in test_pretrain.py: a pretraining that notes draws, digests of weights, and who writes files."""
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
-from mmnetaug.engine.runtime import read_config
+from mmnetaug.engine import runtime
 from mmnetaug.errors import run_tool
 from mmnetaug.pretrain import pretrain, pretrain_config
 from mmnetaug.registry import HOOKS
@@ -32,7 +33,14 @@ class Record(Hook):
 
 def main():
     data_root, work_dir = sys.argv[1:]
-    config = read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py', 'pretrain')
+    write = runtime.write_json
+
+    def noted_write(path, content):
+        Path(work_dir, f'writer{os.environ["RANK"]}').touch()
+        write(path, content)
+
+    runtime.write_json = noted_write
+    config = runtime.read_config('configs/pretrain/netaug_mbv2_tiny_cifar100.py', 'pretrain')
     config.merge_from_dict(
         {
             'num_classes': 2,

@@ -172,12 +172,12 @@ def test_results_that_cannot_be_used(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig4', image_tree), root, out)
     result = out / plan.points[1]['result']
     result.parent.mkdir(parents=True)
-    whole = {'version': 1, 'arch': 'a', 'epochs': 40, 'seed': 1, 'top1': 3.0, 'macs': 1, 'params': 1}
-    whole['history'] = [{'epoch': 40, 'top1': 3.0, 'train_eval_top1': 4.0}]
+    whole = {'version': 1, 'arch': 'a', 'epochs': 80, 'seed': 1, 'top1': 3.0, 'macs': 1, 'params': 1}
+    whole['history'] = [{'epoch': 80, 'top1': 3.0, 'train_eval_top1': 4.0}]
     for content, message in [
         ({**whole, 'history': []}, r'has no history of train_eval_top1.*Delete .*; then run the command'),
         ({**whole, 'history': [{'epoch': 1, 'top1': 3.0}]}, r'has no history of train_eval_top1'),
-        ({**whole, 'seed': 9}, r'is of 40 epochs with seed 9, not 40 with 1'),
+        ({**whole, 'seed': 9}, r'is of 80 epochs with seed 9, not 80 with 1'),
         ({'version': 0}, 'from another release'),
     ]:
         result.write_text(json.dumps(content))

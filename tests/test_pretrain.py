@@ -238,6 +238,7 @@ def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
     environment = {**os.environ, 'OMP_NUM_THREADS': '1'}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert [path.name for path in tmp_path.glob('writer*')] == ['writer0']
     first, second = (json.loads((tmp_path / f'rank{rank}.json').read_text()) for rank in (0, 1))
     assert len(first) == 12  # 48 images, 2 processes of 4 images, 2 epochs
     for step in range(12):

@@ -38,6 +38,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
 
 
 RESULT_VERSION = 1  # of result.json; another one is read differently
+SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 # Values of the configs that change how a run is trained, beside its schedule.
 SWITCHES = ('mixup', 'autoaugment', 'dropblock', 'dropout', 'distill')
 # Folder of configs -> types of the models that its files are for.
@@ -155,7 +156,7 @@ def training_runner(config: Config) -> Runner:
     """
     if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
-    _claim_work_dir(config)
+    schedule = _check_work_dir(config)
     prepare_cpu(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
     config.setdefault('experiment_name', str(config.work_dir))
@@ -170,11 +171,13 @@ def training_runner(config: Config) -> Runner:
             f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
             'smaller --batch-size'
         )
+    if is_main_process():  # known from here on: the runner has set up the process group
+        write_json(Path(config.work_dir) / SCHEDULE, schedule)
     return runner
 
 
-def _claim_work_dir(config: Config) -> None:
-    """Note in the work directory what a run must keep, and check it against a run that is there already."""
+def _check_work_dir(config: Config) -> dict[str, Any]:
+    """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
     names = ('epochs', 'warmup_epochs', 'arch', 'size', 'input_size', 'num_classes', *SWITCHES)
     schedule = {name: config[name] for name in names if name in config}
     if 'arch' in config.model:  # pretraining; a detector has the one above
@@ -182,7 +185,7 @@ def _claim_work_dir(config: Config) -> None:
     schedule['batch_size'] = config.train_dataloader.batch_size
     schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
-    note = work_dir / 'schedule.json'
+    note = work_dir / SCHEDULE
     if (work_dir / 'last_checkpoint').is_file():
         if not config.get('resume'):
             raise InputError(
@@ -200,8 +203,7 @@ def _claim_work_dir(config: Config) -> None:
                 f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
                 '--work-dir'
             )
-    if is_main_process():
-        write_json(note, schedule)
+    return schedule
 
 
 class _LastMetrics(Hook):
