@@ -184,7 +184,8 @@ def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
             spots = index + 0.2 + 0.02 * np.arange(len(values))
             axes.plot(spots, values, **{**look, 'marker': '.'}, markersize=5)
         label, place = panel['labels'].get(name, ''), (index, values.mean())
-        axes.annotate(label, place, (-9, 0), textcoords='offset points', ha='right', va='center')
+        ground = {'facecolor': 'white', 'edgecolor': 'none', 'pad': 1}  # the dashed line may be at its height
+        axes.annotate(label, place, (-9, 0), textcoords='offset points', ha='right', va='center', bbox=ground)
     axes.set_xticks(range(len(panel['series'])), panel['series'])
     axes.margins(0.12, 0.15)
     axes.set_xlim(-0.6, len(panel['series']) - 0.4)

@@ -338,8 +338,8 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
             f'{bands}Training accuracy is measured as validation accuracy is: in evaluation mode, on the same training '
             f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
         )
-    dots = ' Dots: the seeds.' if max(counts) > 1 else ''
-    more = {'fig1': f'{dots} Dashed: the baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
+    dots = ' Dots: seeds.' if max(counts) > 1 else ''
+    more = {'fig1': f'{dots} Dashed: baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
     return f'{report.spread_note(counts)}{more[figure]} Epochs: {epochs}.'
 
 

@@ -1,0 +1,118 @@
+"""Bad input of pretraining: images, class folders, values and configs."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_pretrain import ROOT, config_for
+
+import mmnetaug
+from mmnetaug import InputError
+from mmnetaug.datasets import ImageFolder
+from mmnetaug.engine.runtime import read_config
+from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
+
+
+def test_missing_data_names_the_path_and_the_command(tmp_path):
+    with pytest.raises(InputError, match=r'no images at .*nowhere.*make_data\.py'):
+        pretrain_config(config_for(tmp_path / 'nowhere', ''))
+
+
+def test_empty_class_folder(image_tree):
+    (image_tree / 'train/empty').mkdir()
+    (image_tree / 'val/empty').mkdir()
+    with pytest.raises(InputError, match='empty has no images'):
+        ImageFolder(image_tree, 'train')
+
+
+def test_number_of_classes_that_disagrees(image_tree):
+    with pytest.raises(InputError, match='2 classes and num_classes is 100'):
+        pretrain_config(config_for(image_tree, '', num_classes=100))
+
+
+def test_classes_that_differ_between_splits(image_tree):
+    (image_tree / 'val/light').rename(image_tree / 'val/bright')
+    with pytest.raises(InputError, match='bright, light'):
+        pretrain_config(config_for(image_tree, ''))
+
+
+def test_one_class_is_not_enough(tmp_path):
+    (tmp_path / 'train/only').mkdir(parents=True)
+    with pytest.raises(InputError, match='at least 2'):
+        ImageFolder(tmp_path, 'train')
+
+
+@pytest.mark.parametrize(
+    'option', [{'epochs': 0}, {'epochs': -1}, {'input_size': 8}, {'model.arch': 'vgg'}, {'randomness.seed': -1}]
+)
+def test_values_out_of_range(image_tree, option):
+    with pytest.raises(InputError, match='expected'):
+        pretrain_config(config_for(image_tree, '', **option))
+
+
+@pytest.mark.parametrize('option', [{'epochs': -3}, {'epochs': 'abc'}, {'warmup_epochs': 'x'}])
+def test_a_schedule_of_no_length(option):
+    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain', option)
+    ((name, value),) = option.items()
+    with pytest.raises(InputError, match=f'{name} is {value!r}: expected a whole number'):
+        lengthened(config, 2)
+
+
+def test_smallest_images(image_tree):
+    """At 16 pixels, the last of five halvings finds maps of one pixel: they stay that."""
+    config = pretrain_config(config_for(image_tree, '', input_size=16, **{'model.arch': 'mobilenetv2_tiny'}))
+    item = ImageFolder(image_tree, 'train', config.train_dataloader.dataset.pipeline)[0]
+    assert item['inputs'].shape == (3, 16, 16)
+    logits = mmnetaug.build_network('mobilenetv2_tiny', num_classes=3)(item['inputs'][None].float().repeat(2, 1, 1, 1))
+    assert logits.shape == (2, 3) and logits.isfinite().all()
+
+
+def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
+    pipeline = pretrain_config(config_for(image_tree, '')).train_dataloader.dataset.pipeline
+    names = sorted(path.name for path in (image_tree / 'train/dark').iterdir())
+    (image_tree / 'train/dark' / names[0]).write_text('not an image')
+    whole = (image_tree / 'train/dark' / names[1]).read_bytes()
+    (image_tree / 'train/dark' / names[1]).write_bytes(whole[:20])
+    dataset = ImageFolder(image_tree, 'train', pipeline)
+    with pytest.warns(UserWarning, match=rf'{names[0]} is no readable image.*1 such') as caught:
+        item = dataset[0]
+    assert any('2 such so far' in str(warning.message) for warning in caught)
+    assert item['inputs'].shape == (3, 32, 32)
+    for path in image_tree.rglob('*.png'):
+        path.write_bytes(b'')
+    with pytest.raises(InputError, match='none of the 48 images'), pytest.warns(UserWarning):
+        dataset[0]
+
+
+def test_the_tool_prints_the_message_alone(tmp_path):
+    done = subprocess.run(
+        [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/netaug_mbv2.py', '--data-root', str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert 'error: no images at' in done.stderr and 'Traceback' not in done.stderr
+
+
+def test_wrong_config_file(tmp_path):
+    with pytest.raises(InputError, match='no config at'):
+        read_config(tmp_path / 'none.py', 'pretrain')
+    (tmp_path / 'broken.py').write_text('model = dict(')
+    with pytest.raises(InputError, match='is no config'):
+        read_config(tmp_path / 'broken.py', 'pretrain')
+    with pytest.raises(InputError, match=r'a config for mmnetaug\.SSDLite.*configs/pretrain'):
+        read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'pretrain')
+
+
+@pytest.mark.parametrize('batch_size, message', [(64, 'less than one batch of 64'), (1, 'at least 2')])
+def test_batches_that_cannot_be(image_tree, tmp_path, batch_size, message):
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'train_dataloader.batch_size': batch_size})))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
+def test_mixed_precision_without_a_gpu(image_tree, tmp_path):
+    with pytest.raises(InputError, match='leave out --amp'):
+        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'})))
