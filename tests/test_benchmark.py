@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import cv2
 import pytest
@@ -87,3 +88,16 @@ def test_pictures_are_drawn(tmp_path):
     runs = {'baseline': [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 22.0)]], 'NetAug': [[(1, 9.0), (2, 25.0)]]}
     picture = cv2.imread(str(plot_curves(runs, tmp_path / 'curves.png', 'top-1 (%)')))
     assert picture.std() > 5
+
+
+def test_a_difference_of_hundredths_of_a_point_does_not_look_large(tmp_path):
+    """The picture covers two points or more: of two, an eighth is a sixteenth; 50 points fill most of it."""
+    heights = []
+    for ap in (0.145, 0.14625), (0.2, 0.7):
+        rows = [{'name': name, 'macs': 1e7, 'AP50': value} for name, value in zip(('baseline', 'NetAug'), ap)]
+        svg = plot_ap_against_macs(rows, tmp_path / 'ap.svg').read_text()
+        height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', svg)[1])
+        markers = re.findall(r'<g clip-path.*?>\s*<use xlink:href="#\w+" x="[\d.]+" y="([\d.]+)"', svg)
+        assert len(markers) == 2
+        heights.append((float(markers[0]) - float(markers[1])) / height)
+    assert 0 < heights[0] < 1 / 16 and heights[1] > 0.5

@@ -59,6 +59,9 @@ def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path],
     axes.set_ylabel(f'{measure} (%)')
     axes.grid(alpha=0.3)
     axes.margins(0.15)
+    low, high = axes.get_ylim()
+    widen = max(0, 1 - (high - low) / 2)  # to two points at least: hundredths must not look large
+    axes.set_ylim(low - widen, high + widen)
     axes.legend(fontsize='small')
     return _save(figure, path)
 
