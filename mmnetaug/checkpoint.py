@@ -1,15 +1,21 @@
 """Checkpoints: our own, MMEngine's, and the published NetAug format."""
 
+import os
 import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import torch
+from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from mmnetaug.errors import InputError
+from mmnetaug.models.networks.network import Network, build_network
+from mmnetaug.registry import WEIGHT_INITIALIZERS
+
+EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two detector classes, which are no more
 
 # Module names of the published NetAug checkpoints -> ours, in this order.
 PUBLISHED_NAMES = [
@@ -26,7 +32,7 @@ PUBLISHED_NAMES = [
 PREFIXES = ('network.', 'backbone.')
 
 
-def read_checkpoint(path: Union[str, Path]) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint file, on the CPU. Only tensors and plain data are accepted, never code.
 
     Raises:
@@ -63,7 +69,7 @@ def read_checkpoint(path: Union[str, Path]) -> dict[str, Any]:
 
 
 def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under the names of :class:`~mmnetaug.models.network.Network`."""
+    """The tensors of a checkpoint under the names of :class:`~mmnetaug.models.networks.Network`."""
     state = checkpoint.get('state_dict', checkpoint)
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if any('.op_list.' in name for name in state):
@@ -77,11 +83,11 @@ def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     return state
 
 
-def load_weights(network: nn.Module, path: Union[str, Path], ignore: tuple[str, ...] = ()) -> dict[str, Any]:
+def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
     """Load a checkpoint into a network; every tensor must match.
 
     Args:
-        network: a :class:`~mmnetaug.models.network.Network`, or a module with some of its tensors.
+        network: a :class:`~mmnetaug.models.networks.Network`, or a module with some of its tensors.
         path: our own checkpoint (``export.pth`` or one of training), or one in the published NetAug format.
         ignore: tensors of the checkpoint whose names start so may be absent from ``network``.
 
@@ -115,3 +121,92 @@ def load_weights(network: nn.Module, path: Union[str, Path], ignore: tuple[str, 
         )
     network.load_state_dict({name: state[name] for name in own})
     return dict(checkpoint.get('meta', {}))
+
+
+def load_network(path: str | Path, num_classes: int, arch: str | None = None) -> Network:
+    """A trained network from its checkpoint.
+
+    Args:
+        path: as in :func:`~mmnetaug.checkpoint.load_weights`.
+        num_classes: how many logits it must give.
+        arch: its name; None where the checkpoint tells it, as our ``export.pth`` does.
+
+    Raises:
+        InputError: the file cannot be read or is of another network, or its architecture is not known.
+    """
+    arch = arch or read_checkpoint(path).get('meta', {}).get('arch')
+    if not arch:
+        raise InputError(
+            f'{path} does not say of which network it is: expected an export.pth of ours, or the name of the network '
+            'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
+        )
+    network = build_network(arch, num_classes)
+    load_weights(network, path)
+    return network
+
+
+@WEIGHT_INITIALIZERS.register_module(name='Pretrained')
+class StrictPretrained:
+    """Initialise a module from a checkpoint, every tensor of it, or raise :class:`InputError`.
+
+    MMEngine's own ``Pretrained`` loads what fits and trains the rest from scratch.
+
+    Args:
+        checkpoint: path, as in :func:`load_weights`.
+    """
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def __call__(self, module: nn.Module) -> None:
+        load_weights(module, self.checkpoint, ignore=('stages.', 'head.', 'classifier.'))
+        if hasattr(module, '_params_init_info'):  # what MMEngine's log says of each parameter
+            update_init_info(module, f'loaded from {self.checkpoint}')
+
+
+def write_export(path: str | Path, network: nn.Module, meta: Mapping[str, Any]) -> None:
+    """Write ``export.pth``, whole or not at all.
+
+    Args:
+        path: of the file.
+        network: what to export.
+        meta: plain data about it.
+    """
+    path = Path(path)
+    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    partial = path.with_name(f'{path.name}.partial')
+    torch.save({'state_dict': state, 'meta': {'version': EXPORT_VERSION, **meta}}, partial)
+    os.replace(partial, path)
+
+
+def checkpoint_meta(content: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a checkpoint says of itself: the meta of an export, or what ``ExportHook`` has put beside MMEngine's."""
+    return content.get('mmnetaug', content.get('meta', {}))
+
+
+def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What a checkpoint of a detector says of it, and its weights.
+
+    Args:
+        path: an ``export.pth``, or an ``epoch_N.pth`` of training.
+
+    Returns:
+        ``config`` (model and test part of a complete config, plain data), ``classes``, ``arch``, ``size``, ``seed``,
+        ``epochs``; and the state dict.
+
+    Raises:
+        InputError: the file cannot be read, or is no such checkpoint.
+    """
+    content = read_checkpoint(path)
+    meta = checkpoint_meta(content)
+    if 'config' not in meta or 'classes' not in meta:
+        if 'pipeline' in meta and 'model' in meta:
+            raise InputError(
+                f'{path} is a detector of an earlier release, which this one cannot build: train it again with '
+                'tools/train.py, or use the release that made it'
+            )
+        raise InputError(
+            f'{path} holds no detector: expected the export.pth or epoch_N.pth that tools/train.py wrote (to use its '
+            'weights with a config of your own: tools/test.py CONFIG CHECKPOINT)'
+        )
+    return dict(meta), dict(content['state_dict'])

@@ -1,21 +1,22 @@
 """Registries of this package, children of MMEngine's, so that configs may say ``type='mmnetaug.TinyNet'``."""
 
-from mmengine.registry import DATASETS as MMENGINE_DATASETS
-from mmengine.registry import HOOKS as MMENGINE_HOOKS
-from mmengine.registry import METRICS as MMENGINE_METRICS
-from mmengine.registry import MODELS as MMENGINE_MODELS
-from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
-from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
+from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
-MODELS = Registry('model', parent=MMENGINE_MODELS, scope='mmnetaug', locations=['mmnetaug.models'])
-DATASETS = Registry('dataset', parent=MMENGINE_DATASETS, scope='mmnetaug', locations=['mmnetaug.datasets'])
-TRANSFORMS = Registry('transform', parent=MMENGINE_TRANSFORMS, scope='mmnetaug', locations=['mmnetaug.datasets'])
-METRICS = Registry('metric', parent=MMENGINE_METRICS, scope='mmnetaug', locations=['mmnetaug.evaluation'])
-HOOKS = Registry('hook', parent=MMENGINE_HOOKS, scope='mmnetaug', locations=['mmnetaug.engine.hooks'])
-OPTIM_WRAPPER_CONSTRUCTORS = Registry(
-    'optimizer wrapper constructor',
-    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
-    scope='mmnetaug',
-    locations=['mmnetaug.engine.optim'],
-)
+
+def _child(name: str, *locations: str) -> Registry:
+    """Of MMEngine's registry ``name``; modules at ``locations`` register their parts when they are imported."""
+    parent = getattr(mmengine_registry, name)
+    return Registry(
+        parent.name, parent=parent, scope='mmnetaug', locations=[f'mmnetaug.{place}' for place in locations]
+    )
+
+
+MODELS = _child('MODELS', 'models')
+TASK_UTILS = _child('TASK_UTILS', 'models.task_modules')
+WEIGHT_INITIALIZERS = _child('WEIGHT_INITIALIZERS', 'checkpoint')
+DATASETS = _child('DATASETS', 'datasets')
+TRANSFORMS = _child('TRANSFORMS', 'datasets.transforms')
+METRICS = _child('METRICS', 'evaluation.metrics')
+HOOKS = _child('HOOKS', 'engine.hooks')
+OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine.optimizers')

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
+from mmnetaug.pretrain import pretrain, pretrain_config
 
 from mmnetaug.engine import runtime
 from mmnetaug.errors import run_tool
-from mmnetaug.pretrain import pretrain, pretrain_config
 from mmnetaug.registry import HOOKS
 
 

@@ -6,12 +6,12 @@ import re
 
 import cv2
 import pytest
+from mmnetaug.detection import build_detector, train_detector
+from mmnetaug.evaluation.benchmark import benchmark, markdown_table
 from test_detection_data import write_voc
 from test_train_det import config, read_other
 
 from mmnetaug import InputError
-from mmnetaug.detection import build_detector, train_detector
-from mmnetaug.evaluation.benchmark import benchmark, markdown_table
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.visualization import plot_ap_against_macs, plot_curves, read_history
 

@@ -3,14 +3,14 @@
 import json
 
 import cv2
+import mmnetaug.datasets.detection as detection_data
 import numpy as np
 import pytest
 from mmengine.dataset import Compose
+from mmnetaug.datasets.detection import find_detection_data
 
-import mmnetaug.datasets.detection as detection_data
 from mmnetaug import InputError
 from mmnetaug.datasets import COCODetection, VOCDetection
-from mmnetaug.datasets.detection import find_detection_data
 
 
 def write_image(path, width=64, height=48):

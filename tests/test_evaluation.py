@@ -1,18 +1,18 @@
 """Average precision: COCO's equals pycocotools called directly, VOC's equals one computed here after its devkit."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from mmdet.registry import METRICS
 from mmengine.config import ConfigDict
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
-
 from mmnetaug.detection import METRICS as METRIC_NAMES
 from mmnetaug.detection import _named, evaluators
 from mmnetaug.evaluation.benchmark import markdown_table
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 CATEGORIES = [{'id': 7, 'name': 'dog'}, {'id': 3, 'name': 'cat'}, {'id': 90, 'name': 'cow'}, {'id': 12, 'name': 'hen'}]
 SIDES = {'small': (4, 30), 'medium': (34, 90), 'large': (100, 200)}
@@ -250,7 +250,7 @@ def devkit_ap(images, label):
         return max((p for r, p in curve if r >= recall), default=0.0)
 
     steps = sorted({r for r, _ in curve} | {0.0})
-    area = sum((b - a) * highest(b) for a, b in zip(steps, steps[1:]))
+    area = sum((b - a) * highest(b) for a, b in pairwise(steps))
     # 3, 6 and 7 tenths are a last digit above 0.3, 0.6 and 0.7 in this as in mmdet's and the original Python code, so
     # that a recall of exactly 0.3 does not reach the fourth point
     return sum(highest(point * 0.1) for point in range(11)) / 11, area

@@ -8,6 +8,7 @@ import pytest
 import torch
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
+from mmnetaug.detection import train_detector
 from test_detection_data import write_voc
 from test_ssdlite import detector as ssdlite
 from test_ssdlite import sample
@@ -17,7 +18,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
 from mmnetaug.datasets import DetectionMixup, KeepWeights
-from mmnetaug.detection import train_detector
 from mmnetaug.engine.hooks import MixupSwitchHook
 from mmnetaug.registry import DATASETS
 

@@ -13,15 +13,15 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
+from mmnetaug.engine.runtime import read_config
+from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.hooks import estimate_norm_statistics
-from mmnetaug.engine.runtime import read_config
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
-from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization import read_history
 

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 import torch
+from mmnetaug.engine.runtime import read_config
+from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 from test_pretrain import ROOT, config_for
 
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.datasets import ImageFolder
-from mmnetaug.engine.runtime import read_config
-from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 
 
 def test_missing_data_names_the_path_and_the_command(tmp_path):

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 from mmcv.transforms import Compose
+from mmnetaug.datasets.autoaugment import IMAGENET_POLICY, autoaugment
+from mmnetaug.pretrain import pretrain, pretrain_config
 from test_pretrain import Killed, config_for
 
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.datasets import autoaugment as module
-from mmnetaug.datasets.autoaugment import IMAGENET_POLICY, autoaugment
 from mmnetaug.engine.hooks import estimate_norm_statistics
 from mmnetaug.models import Classifier
 from mmnetaug.models.regularizers import DropBlock, add_dropblock, distillation_loss, dropblocks, mixup
-from mmnetaug.pretrain import pretrain, pretrain_config
 
 NETAUG = {'width_mults': (1.0, 1.8), 'expand_ratios': (1.0, 1.6)}
 TEACHER = {'temperature': 4.0, 'weight': 0.5}

@@ -11,12 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
-
 from mmnetaug.datasets.cifar100 import SUPERCLASS
 from mmnetaug.datasets.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
 from mmnetaug.datasets.scenes import compose
 from mmnetaug.datasets.shapes import CLASSES, ShapeSource
+from pycocotools.coco import COCO
+
 from mmnetaug.errors import InputError
 
 SMALL = {'cls_images': (2, 1), 'cls_size': 48, 'det_images': (10, 5), 'det_size': 160, 'jobs': 2}

@@ -6,10 +6,10 @@ from mmdet.models.dense_heads import base_dense_head
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
+from mmnetaug.models.ssdlite import feature_sizes
 
 from mmnetaug import InputError, count_macs
 from mmnetaug.models import SSDLite
-from mmnetaug.models.ssdlite import feature_sizes
 
 
 def detector(arch='mobilenetv2_tiny', num_classes=3, size=96):

@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from test_detection_data import write_coco, write_image, write_voc
-
-from mmnetaug import InputError, build_network
 from mmnetaug.detection import detection_config, detector_meta, infer, pretrained_path, train_detector
 from mmnetaug.detection import test_detector as evaluate_detector
 from mmnetaug.engine.runtime import read_config, training_runner
+from test_detection_data import write_coco, write_image, write_voc
+
+from mmnetaug import InputError, build_network
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -194,8 +194,9 @@ def test_the_tool_ends_with_the_message_alone(tmp_path):
 
 def test_blood_cells(shared):
     """The real set in the shared folder: 292 + 72 photographs, two boxes without area."""
-    from mmnetaug.datasets import VOCDetection
     from mmnetaug.datasets.detection import find_detection_data
+
+    from mmnetaug.datasets import VOCDetection
 
     root = shared / 'data' / 'bccd'
     if not root.is_dir():

@@ -10,14 +10,14 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
+from mmnetaug.detection import detection_config, train_detector
+from mmnetaug.detection import test_detector as evaluate_detector
+from mmnetaug.engine.runtime import fill_in_run, read_config
 from test_ssdlite import learn_one_image, sample
 from test_train_det import config as ssdlite_config
 from torch import nn
 
 from mmnetaug import InputError, count_macs
-from mmnetaug.detection import detection_config, train_detector
-from mmnetaug.detection import test_detector as evaluate_detector
-from mmnetaug.engine.runtime import fill_in_run, read_config
 from mmnetaug.models import YOLOv3
 
 

@@ -3,28 +3,42 @@
 import argparse
 from pathlib import Path
 
-from mmnetaug.engine.runtime import read_config
+from mmnetaug.apis.benchmark import benchmark, markdown_table
+from mmnetaug.apis.config import import_custom, read_config
 from mmnetaug.errors import InputError, run_tool
-from mmnetaug.evaluation.benchmark import benchmark, markdown_table
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/benchmark.py configs/det/ssdlite_netaug_voc.py work_dirs/ssdlite_*/export.pth',
+        epilog='Example: python tools/benchmark.py work_dirs/ssdlite_*/export.pth --data-root data/VOCdevkit',
+        usage='%(prog)s [options] [CONFIG] CHECKPOINT ...',
     )
-    parser.add_argument('config', help='a file of configs/det, for its data set')
-    parser.add_argument('checkpoints', nargs='+', help='export.pth files that tools/train.py wrote')
+    parser.add_argument(
+        'files',
+        nargs='+',
+        metavar='CONFIG CHECKPOINT',
+        help='export.pth or epoch_N.pth files of tools/train.py; before them perhaps a file of configs/det, for its '
+        'data (default: those that each detector was tested on in training)',
+    )
     parser.add_argument('--names', nargs='+', help='of the detectors (default: the folders of the checkpoints)')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and picture')
+    parser.add_argument(
+        '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
+    )
     args = parser.parse_args()
 
-    names = args.names or [Path(checkpoint).resolve().parent.name for checkpoint in args.checkpoints]
-    if len(names) != len(args.checkpoints):
-        raise InputError(f'{len(names)} names for {len(args.checkpoints)} checkpoints: expected one for each')
-    config = read_config(args.config, 'det', {'data_root': args.data_root} if args.data_root else None)
-    rows = benchmark(config, args.checkpoints, names, args.out)
+    configs = [path for path in args.files if path.endswith('.py')]
+    checkpoints = [path for path in args.files if path not in configs]
+    if len(configs) > 1 or not checkpoints:
+        raise InputError(f'{" ".join(args.files)}: expected at most one config, and checkpoints')
+    names = args.names or [Path(checkpoint).resolve().parent.name for checkpoint in checkpoints]
+    if len(names) != len(checkpoints):
+        raise InputError(f'{len(names)} names for {len(checkpoints)} checkpoints: expected one for each')
+    import_custom(args.custom_imports)
+    config = read_config(configs[0], 'det') if configs else None
+    rows = benchmark(checkpoints, names, args.out, config, args.data_root)
     print(f'{markdown_table(rows)}\nTable, JSON, CSV and picture are in {args.out}')
 
 

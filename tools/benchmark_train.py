@@ -4,12 +4,14 @@ import argparse
 
 import torch
 
+from mmnetaug.apis.config import CONFIGS, read_config
+from mmnetaug.apis.overrides import size_options
 from mmnetaug.engine.cpu import keep_freed_memory
-from mmnetaug.engine.runtime import write_json
 from mmnetaug.errors import run_tool
 from mmnetaug.evaluation.speed import measure_inference, measure_training
-from mmnetaug.models.archs import get_arch
-from mmnetaug.models.ssdlite import SSDLite
+from mmnetaug.models.networks.archs import get_arch
+from mmnetaug.records import write_json
+from mmnetaug.registry import MODELS
 
 
 def main() -> None:
@@ -42,12 +44,10 @@ def main() -> None:
         )
         if args.inference:
             # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
-            detector = SSDLite(
-                {'type': 'mmnetaug.TinyNet', 'arch': arch},
-                num_classes=20,
-                size=args.inference,
-                data_preprocessor={'type': 'mmdet.DetDataPreprocessor'},
-            )
+            config = read_config(CONFIGS / 'det/ssdlite_baseline_voc.py', 'det')
+            config.merge_from_dict({'model.backbone.init_cfg': None, 'model.backbone.arch': arch})
+            config.merge_from_dict(size_options(config, args.inference))
+            detector = MODELS.build(config.model)
             inference = measure_inference(detector, args.inference)
             print(
                 f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '

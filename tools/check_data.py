@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from mmnetaug.datasets.check import check_detection_data, describe_check
+from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
 from mmnetaug.errors import run_tool
 
 

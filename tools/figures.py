@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.errors import InputError, run_tool
+from mmnetaug.records import read_record
 from mmnetaug.workflow.accuracy import NETWORKS, AccuracySettings, draw_accuracy, plan_accuracy, redraw_accuracy
-from mmnetaug.workflow.fig5 import HEADS, Settings, draw_fig5, plan_fig5, redraw_fig5
-from mmnetaug.workflow.graph import Plan, read_record, require_snakemake, run_plan
-from mmnetaug.workflow.pretraining import METHODS
+from mmnetaug.workflow.fig5 import Settings, draw_fig5, plan_fig5, redraw_fig5
+from mmnetaug.workflow.graph import Plan, require_snakemake, run_plan
+from mmnetaug.workflow.pretraining import methods
 
 # Figure -> what it shows, and options to start with.
 ACCURACY_FIGURES = {
@@ -30,14 +31,21 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
         epilog='Example: python tools/figures.py fig5 --data data/VOCdevkit --head ssdlite --jobs 2 --dry-run',
     )
     parser.add_argument('--data', help='folder in VOC or COCO layout')
-    parser.add_argument('--head', choices=list(HEADS), help='one SSDLite for each size, or one YOLOv3 tested at each')
+    parser.add_argument(
+        '--head',
+        help='beginning of files in configs/det: ssdlite (one for each size), yolov3 (one, tested at each size) ...',
+    )
     parser.add_argument('--arch', default=Settings.arch, help='of the backbone (default: %(default)s)')
     parser.add_argument('--sizes', type=int, nargs='+', help='sides of the images in pixels (default: by head)')
     parser.add_argument('--epochs', type=int, help="of fine-tuning (default: the recipe's)")
     parser.add_argument('--seeds', type=int, nargs='+', default=list(Settings.seeds), help='(default: 0 1 2)')
     parser.add_argument('--batch-size', type=int, help='of fine-tuning; the learning rate follows')
     parser.add_argument('--lr', type=float, help='of fine-tuning, for the batch size of the config')
-    parser.add_argument('--train-size', type=int, help="YOLOv3's nominal size (default: by the largest of --sizes)")
+    parser.add_argument(
+        '--train-size',
+        type=int,
+        help='nominal size of a detector that is trained on several (default: by the largest of --sizes)',
+    )
     parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the detection configs')
     parser.add_argument(
         '--pretrained',
@@ -68,8 +76,8 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             parser.add_argument(
                 '--methods',
                 nargs='+',
-                choices=list(METHODS),
-                help='beside the baseline (default: all), with the default strengths of tools/pretrain_cls.py',
+                choices=list(methods()),
+                help="beside the baseline (default: the paper's), with the default strengths of tools/pretrain_cls.py",
             )
         lengths = '(default: 1, 2 and 4 times the config)' if figure == 'fig3' else 'for all networks or for each'
         parser.add_argument('--epochs', type=int, nargs='+', help=f'lengths of training, warm-up included {lengths}')

@@ -2,17 +2,22 @@
 
 import argparse
 
-from mmnetaug.detection import infer
+from mmnetaug.apis.config import import_custom
+from mmnetaug.apis.inference import infer
 from mmnetaug.errors import run_tool
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('images', help='an image or a folder of images')
-    parser.add_argument('--checkpoint', required=True, help='the export.pth that tools/train.py wrote')
+    parser.add_argument('--checkpoint', required=True, help='an export.pth or epoch_N.pth of tools/train.py')
     parser.add_argument('--score-thr', type=float, default=0.3, help='least score of a box that is drawn')
     parser.add_argument('--out-dir', default='work_dirs/infer')
+    parser.add_argument(
+        '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
+    )
     args = parser.parse_args()
+    import_custom(args.custom_imports)
     pictures = infer(args.images, args.checkpoint, args.out_dir, args.score_thr)
     print(f'{len(pictures)} pictures with boxes in {pictures[0].parent}')
 

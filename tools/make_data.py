@@ -7,9 +7,9 @@ python tools/make_data.py scenes --source data/cifar100 --groups cifar100
 
 import argparse
 
-from mmnetaug.datasets.cifar100 import SUPERCLASS
-from mmnetaug.datasets.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
-from mmnetaug.datasets.scenes import CLUTTER, OBJECT_SCALE
+from mmnetaug.datasets.preparation.cifar100 import SUPERCLASS
+from mmnetaug.datasets.preparation.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
+from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE
 from mmnetaug.errors import run_tool
 
 

@@ -3,8 +3,9 @@
 import argparse
 from pathlib import Path
 
+from mmnetaug.engine.history import read_history
 from mmnetaug.errors import InputError, run_tool
-from mmnetaug.visualization import plot_curves, read_history
+from mmnetaug.visualization import plot_curves
 
 
 def main() -> None:

@@ -4,56 +4,62 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.engine.runtime import add_run_arguments, run_config
+from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, read_run_config
+from mmnetaug.apis.overrides import (
+    epochs_options,
+    hook_options,
+    image_folder_options,
+    lengthened,
+    regularizer_hook,
+    regularizers,
+)
+from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.errors import InputError, run_tool
-from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/pretrain_cls.py configs/pretrain/netaug_mbv2.py --data-root data/imagenet',
+        epilog='Example: python tools/pretrain_cls.py configs/pretrain/netaug_mbv2.py --data-root data/imagenet. Every '
+        'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )
     parser.add_argument('config', help='a file of configs/pretrain')
-    parser.add_argument('--data-root', help='folder with train/CLASS/*.jpg and val/CLASS/*.jpg')
+    parser.add_argument('--data-root', help='folder with train/CLASS/*.jpg and val/CLASS/*.jpg, any number of classes')
     add_run_arguments(parser)
     parser.add_argument(
         '--schedule',
         choices=['1x', '2x', '4x'],
         help="this many times the config's epochs after warm-up (not with --epochs)",
     )
-    for name, default, metavar, text in [
-        ('mixup', 0.2, 'ALPHA', 'mix images and labels, with lambda of Beta(ALPHA, ALPHA)'),
-        ('dropblock', 0.1, 'RATE', 'drop blocks of feature maps in the last two stages'),
-        ('dropout', 0.2, 'RATE', 'drop inputs of the classifier'),
-    ]:
-        text += f' (default: {default:g} where no value is given, 0 without the option)'
-        parser.add_argument(f'--{name}', type=float, nargs='?', const=default, metavar=metavar, help=text)
-    parser.add_argument('--autoaugment', action='store_true', help="AutoAugment's ImageNet policy, for colour jitter")
-    parser.add_argument(
-        '--teacher', metavar='CHECKPOINT', help='distil from this network, the export.pth of another run'
-    )
+    known = regularizers()
+    for name, (hook, text) in known.items():
+        flags = [f'--{name}', *(['--teacher'] if name == 'distill' else [])]
+        values = [value for key, value in hook.items() if key != 'type']
+        if values:
+            kind = type(values[0])
+            text += f' (default: {values[0]} where no value is given)'
+            # True stands for the option without a value
+            parser.add_argument(*flags, type=kind, nargs='?', const=True, metavar='VALUE', help=text, dest=name)
+        else:
+            parser.add_argument(*flags, action='store_true', default=None, help=text, dest=name)
     args = parser.parse_args()
 
-    options = {
-        'train_dataloader.dataset.data_root': args.data_root,
-        'val_dataloader.dataset.data_root': args.data_root,
-        'model.arch': args.arch,
-        'epochs': args.epochs,
-        'train_dataloader.batch_size': args.batch_size,
-        'randomness.seed': args.seed,
-        'mixup': args.mixup,
-        'dropblock': args.dropblock,
-        'dropout': args.dropout,
-        'autoaugment': args.autoaugment or None,
-        'distill.checkpoint': args.teacher,
-    }
-    config = run_config(args, 'pretrain', options)
+    config = read_run_config(args, 'pretrain')
+    if args.arch is not None:
+        config.merge_from_dict({'model.arch': args.arch})
+    if args.data_root is not None:
+        config.merge_from_dict(image_folder_options(config, args.data_root))
     if args.schedule:
         if args.epochs is not None:
             raise InputError(f'--epochs {args.epochs} and --schedule {args.schedule}: give one of the two')
-        config.epochs = lengthened(config, int(args.schedule[0]))
-    result = pretrain(pretrain_config(config))
+        config.merge_from_dict(epochs_options(config, lengthened(config, int(args.schedule[0]))))
+    for name in known:
+        value = getattr(args, name)
+        if value is not None:
+            hook = regularizer_hook(name, None if value is True else value)
+            config.merge_from_dict(hook_options(config, hook))
+    finish_run_config(config, args)
+    result = pretrain(config)
     if is_main_process():
         print(f'top-1 {result["top1"]:.2f}%, {result["macs"] / 1e6:.2f} M MACs: {config.work_dir}/export.pth')
 

@@ -4,26 +4,46 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.detection import summary, test_detector
-from mmnetaug.engine.runtime import RESULT_VERSION, add_run_arguments, run_config, write_json
-from mmnetaug.errors import run_tool
+from mmnetaug.apis.command_line import add_run_arguments, finish_run_config
+from mmnetaug.apis.config import import_custom, read_config
+from mmnetaug.apis.test import resize_test, set_test_data, test_config, test_detector
+from mmnetaug.apis.train import summary
+from mmnetaug.errors import InputError, run_tool
+from mmnetaug.records import RESULT_VERSION, write_json
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/test.py configs/det/ssdlite_netaug_voc.py work_dirs/run/export.pth',
+        epilog='Example: python tools/test.py work_dirs/run/export.pth --data-root data/VOCdevkit',
+        usage='%(prog)s [options] [CONFIG] CHECKPOINT',
     )
-    parser.add_argument('config', help="a file of configs/det; network, image size and classes are the checkpoint's")
-    parser.add_argument('checkpoint', help='the export.pth that tools/train.py wrote')
+    parser.add_argument(
+        'files',
+        nargs='+',
+        metavar='CONFIG CHECKPOINT',
+        help='an export.pth or epoch_N.pth of tools/train.py, which brings network, image size, classes and data; '
+        'before it perhaps a file of configs/det, for its data',
+    )
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
-    parser.add_argument('--size', type=int, help='another side of the images in pixels (YOLOv3 only)')
+    parser.add_argument('--size', type=int, help='another side of the images in pixels, where the detector bears it')
     parser.add_argument('--out', help='JSON file for the result')
     add_run_arguments(parser, training=False)
     args = parser.parse_args()
+    *configs, checkpoint = args.files
+    if len(configs) > 1 or checkpoint.endswith('.py'):
+        raise InputError(f'{" ".join(args.files)}: expected a checkpoint, or a config and a checkpoint')
 
-    config = run_config(args, 'det', {'data_root': args.data_root})
-    result = test_detector(config, args.checkpoint, args.size)
+    import_custom(args.custom_imports)
+    base = read_config(configs[0], 'det') if configs else None
+    config = test_config(checkpoint, base)
+    if args.data_root:
+        set_test_data(config, args.data_root)
+    if args.size is not None:
+        resize_test(config, args.size)
+    args.config = configs[0] if configs else 'test'
+    finish_run_config(config, args)
+    result = test_detector(config, checkpoint)
     print(summary(result))
     if args.out and is_main_process():
         write_json(args.out, {'version': RESULT_VERSION, **result})

@@ -1,4 +1,4 @@
-"""Train SSDLite or YOLOv3 on any folder in Pascal VOC or COCO layout."""
+"""Train a detector on any folder in Pascal VOC or COCO layout."""
 
 import argparse
 import shlex
@@ -6,17 +6,27 @@ import sys
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.detection import detection_config, summary, train_detector
-from mmnetaug.engine.runtime import add_run_arguments, run_config
+from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, read_run_config
+from mmnetaug.apis.overrides import (
+    arch_options,
+    dataset_key,
+    detection_data_options,
+    detection_mixup_options,
+    get_value,
+    pretrained_options,
+    size_options,
+)
+from mmnetaug.apis.train import summary, train_detector
 from mmnetaug.errors import run_tool
 
 
-def main() -> None:
+def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/train.py configs/det/ssdlite_netaug_voc.py --data-root data/VOCdevkit',
+        epilog='Example: python tools/train.py configs/det/ssdlite_netaug_voc.py --data-root data/VOCdevkit. Every '
+        'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )
-    parser.add_argument('config', help='a file of configs/det')
+    parser.add_argument('config', help='a file of configs/det, or one like them')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
     parser.add_argument('--pretrained', help="checkpoint of the backbone, 'netaug', 'baseline', or 'none'")
     parser.add_argument('--size', type=int, help='side of the images in pixels, a multiple of 32')
@@ -26,27 +36,31 @@ def main() -> None:
         action=argparse.BooleanOptionalAction,
         help='detection mixup, whatever the config says',
     )
-    parser.add_argument('--lr', type=float, help='learning rate for 16 images (YOLOv3: 64)')
+    parser.add_argument('--lr', type=float, help="learning rate for the config's auto_scale_lr.base_batch_size images")
     add_run_arguments(parser)
-    args = parser.parse_args()
+    return parser.parse_args()
 
-    options = {
-        'data_root': args.data_root,
-        'pretrained': args.pretrained,
-        'arch': args.arch,
-        'size': args.size,
-        'classes': args.classes,
-        'mixup': args.mixup,
-        'epochs': args.epochs,
-        'train_dataloader.batch_size': args.batch_size,
-        'optim_wrapper.optimizer.lr': args.lr,
-        'randomness.seed': args.seed,
-    }
-    config = run_config(args, 'det', options)
-    result = train_detector(detection_config(config), shlex.join(['python', *sys.argv]))
-    if not is_main_process():
-        return
-    print(f'{summary(result)}: {result["checkpoint"]}')
+
+def main() -> None:
+    args = parse_args()
+    config = read_run_config(args, 'det')
+    if args.arch is not None:
+        config.merge_from_dict(arch_options(config, args.arch))
+    if args.pretrained is not None:
+        config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
+    if args.size is not None:
+        config.merge_from_dict(size_options(config, args.size))
+    if args.data_root or args.classes:
+        data_root = args.data_root or get_value(config, dataset_key(config, 'train_dataloader')).data_root
+        config.merge_from_dict(detection_data_options(config, data_root, args.classes))
+    if args.mixup is not None:
+        config.merge_from_dict(detection_mixup_options(config, args.mixup))
+    if args.lr is not None:
+        config.merge_from_dict({'optim_wrapper.optimizer.lr': args.lr})
+    finish_run_config(config, args)
+    result = train_detector(config, shlex.join(['python', *sys.argv]))
+    if is_main_process():
+        print(f'{summary(result)}: {result["checkpoint"]}')
 
 
 if __name__ == '__main__':

@@ -1,3 +1,11 @@
 # SSDLite on MobileNetV2 w0.35 with baseline pretraining, on COCO.
-_base_ = ['../_base_/models/ssdlite.py', '../_base_/datasets/coco_det.py', '../_base_/schedules/det.py']
-pretrained = 'baseline'
+_base_ = [
+    '../_base_/models/ssdlite.py',
+    '../_base_/datasets/coco_detection.py',
+    '../_base_/schedules/adamw_120e.py',
+    '../_base_/default_runtime.py',
+]
+model = dict(
+    backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='work_dirs/baseline_mbv2/export.pth')),
+    bbox_head=dict(num_classes=80),
+)

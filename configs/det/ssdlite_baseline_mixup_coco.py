@@ -1,3 +1,2 @@
 # SSDLite on MobileNetV2 w0.35 with baseline pretraining, with detection mixup, on COCO.
-_base_ = './ssdlite_baseline_coco.py'
-mixup = True
+_base_ = ['./ssdlite_baseline_coco.py', '../_base_/detection_mixup.py']

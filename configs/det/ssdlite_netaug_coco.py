@@ -1,3 +1,3 @@
 # SSDLite on MobileNetV2 w0.35 pretrained with NetAug, on COCO.
 _base_ = './ssdlite_baseline_coco.py'
-pretrained = 'netaug'
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='work_dirs/netaug_mbv2/export.pth')))

@@ -1,3 +1,2 @@
 # YOLOv3 on MobileNetV2 w0.35 with baseline pretraining, with detection mixup, on Pascal VOC.
-_base_ = './yolov3_baseline_voc.py'
-mixup = True
+_base_ = ['./yolov3_baseline_voc.py', '../_base_/detection_mixup.py']

@@ -1,3 +1,3 @@
 # YOLOv3 on MobileNetV2 w0.35 pretrained with NetAug, on COCO.
 _base_ = './yolov3_baseline_coco.py'
-pretrained = 'netaug'
+model = dict(backbone=dict(init_cfg=dict(type='Pretrained', checkpoint='work_dirs/netaug_mbv2/export.pth')))

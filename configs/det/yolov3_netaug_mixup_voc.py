@@ -1,3 +1,2 @@
 # YOLOv3 on MobileNetV2 w0.35 pretrained with NetAug, with detection mixup, on Pascal VOC.
-_base_ = './yolov3_netaug_voc.py'
-mixup = True
+_base_ = ['./yolov3_netaug_voc.py', '../_base_/detection_mixup.py']

@@ -1,3 +1,2 @@
 # MobileNetV2-Tiny with AutoAugment's ImageNet policy.
-_base_ = './baseline_mbv2_tiny.py'
-autoaugment = True
+_base_ = ['./baseline_mbv2_tiny.py', '../_base_/regularizers/autoaugment.py']

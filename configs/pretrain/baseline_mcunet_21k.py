@@ -1,6 +1,6 @@
 # MCUNet on ImageNet-21K-P (winter 2021): 20 epochs after warm-up.
-_base_ = './baseline_mcunet.py'
-num_classes = 10450
-epochs = 25
-train_dataloader = dict(dataset=dict(data_root='data/imagenet21k_p'))
-val_dataloader = dict(dataset=dict(data_root='data/imagenet21k_p'))
+_base_ = ['./baseline_mcunet.py', '../_base_/datasets/imagenet21k_p.py']
+model = {{_base_.imagenet21k_p.model}}
+train_dataloader = {{_base_.imagenet21k_p.train_dataloader}}
+val_dataloader = {{_base_.imagenet21k_p.val_dataloader}}
+train_cfg = {{_base_.imagenet21k_p.train_cfg}}

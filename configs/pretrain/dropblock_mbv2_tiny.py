@@ -1,3 +1,2 @@
 # MobileNetV2-Tiny with DropBlock.
-_base_ = './baseline_mbv2_tiny.py'
-dropblock = 0.1
+_base_ = ['./baseline_mbv2_tiny.py', '../_base_/regularizers/dropblock.py']

@@ -1,3 +1,2 @@
 # ResNet50 with DropBlock.
-_base_ = './baseline_resnet50.py'
-dropblock = 0.1
+_base_ = ['./baseline_resnet50.py', '../_base_/regularizers/dropblock.py']

@@ -1,3 +1,2 @@
 # MobileNetV2-Tiny with dropout before the classifier.
-_base_ = './baseline_mbv2_tiny.py'
-dropout = 0.2
+_base_ = ['./baseline_mbv2_tiny.py', '../_base_/regularizers/dropout.py']

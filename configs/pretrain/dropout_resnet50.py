@@ -1,3 +1,2 @@
 # ResNet50 with dropout before the classifier.
-_base_ = './baseline_resnet50.py'
-dropout = 0.2
+_base_ = ['./baseline_resnet50.py', '../_base_/regularizers/dropout.py']

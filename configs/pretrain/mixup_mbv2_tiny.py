@@ -1,3 +1,2 @@
 # MobileNetV2-Tiny with mixup.
-_base_ = './baseline_mbv2_tiny.py'
-mixup = 0.2
+_base_ = ['./baseline_mbv2_tiny.py', '../_base_/regularizers/mixup.py']

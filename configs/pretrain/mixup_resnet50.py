@@ -1,3 +1,2 @@
 # ResNet50 with mixup.
-_base_ = './baseline_resnet50.py'
-mixup = 0.2
+_base_ = ['./baseline_resnet50.py', '../_base_/regularizers/mixup.py']

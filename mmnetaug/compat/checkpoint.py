@@ -8,8 +8,8 @@ of is declared harmless.
 Delete when the oldest MMEngine in use resumes by itself without ``weights_only=False``.
 """
 
+from collections.abc import Callable
 from pickle import UnpicklingError
-from typing import Callable
 
 import numpy as np
 import torch

@@ -10,10 +10,10 @@ Delete when mmdet imports beside an mmcv that has no compiled operators.
 
 import importlib
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Callable
 
 import cv2
 import numpy as np

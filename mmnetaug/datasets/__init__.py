@@ -1,26 +1,8 @@
-"""Data sets, transforms and generators."""
+"""Data sets, transforms, and what prepares data."""
 
-from mmnetaug.datasets.detection import COCODetection, VOCDetection
+from mmnetaug.datasets import transforms
+from mmnetaug.datasets.coco import COCODetection
 from mmnetaug.datasets.image_folder import ImageFolder
-from mmnetaug.datasets.mixup import DetectionMixup, KeepWeights, PackWeightedDetInputs
-from mmnetaug.datasets.transforms import (
-    ColorJitter,
-    LoadImageOrSkip,
-    PackClassification,
-    RandomResizedCrop,
-    ResizeCenterCrop,
-)
+from mmnetaug.datasets.voc import VOCDetection
 
-__all__ = [
-    'COCODetection',
-    'ColorJitter',
-    'DetectionMixup',
-    'ImageFolder',
-    'KeepWeights',
-    'LoadImageOrSkip',
-    'PackClassification',
-    'PackWeightedDetInputs',
-    'RandomResizedCrop',
-    'ResizeCenterCrop',
-    'VOCDetection',
-]
+__all__ = ['COCODetection', 'ImageFolder', 'VOCDetection', 'transforms']

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 from mmengine.dataset import BaseDataset
 
@@ -10,6 +10,24 @@ from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm'}
+
+
+def class_folders(folder: Path) -> tuple[str, ...]:
+    """Names of the classes, in alphabetical order.
+
+    Raises:
+        InputError: no folder, or fewer than two classes.
+    """
+    expected = f'Expected one folder a class: {folder}/CLASS/*.jpg'
+    if not folder.is_dir():
+        raise InputError(
+            f'no images at {folder}. {expected}. Give the right place with --data-root DIR, or make a '
+            'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
+        )
+    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    if len(classes) < 2:
+        raise InputError(f'{len(classes)} class folders in {folder}: at least 2 are needed. {expected}')
+    return classes
 
 
 @DATASETS.register_module()
@@ -34,29 +52,17 @@ class ImageFolder(BaseDataset):
         data_root: str,
         split: str,
         pipeline: Sequence[dict] = (),
-        num_classes: Optional[int] = None,
+        num_classes: int | None = None,
         **options: Any,
     ):
         self.folder = Path(data_root) / split
-        classes = self._find_classes(num_classes)
-        super().__init__(data_root=data_root, metainfo={'classes': classes}, pipeline=list(pipeline), **options)
-
-    def _find_classes(self, num_classes: Optional[int]) -> tuple[str, ...]:
-        expected = f'Expected one folder a class: {self.folder}/CLASS/*.jpg'
-        if not self.folder.is_dir():
-            raise InputError(
-                f'no images at {self.folder}. {expected}. Give the right place with --data-root DIR, or make a '
-                'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
-            )
-        classes = tuple(sorted(path.name for path in self.folder.iterdir() if path.is_dir()))
-        if len(classes) < 2:
-            raise InputError(f'{len(classes)} class folders in {self.folder}: at least 2 are needed. {expected}')
+        classes = class_folders(self.folder)
         if num_classes not in (None, len(classes)):
             raise InputError(
                 f'{self.folder} has {len(classes)} classes and num_classes is {num_classes}. Complete the data, or '
-                f'train for what is there: --cfg-options num_classes={len(classes)}'
+                f'train for what is there: --data-root {data_root}'
             )
-        return classes
+        super().__init__(data_root=data_root, metainfo={'classes': classes}, pipeline=list(pipeline), **options)
 
     def load_data_list(self) -> list[dict]:
         """One dict an image with ``img_path`` and ``gt_label`` (index of the class)."""

@@ -1,6 +1,7 @@
 """Training without a GPU."""
 
 import ctypes
+import os
 import sys
 
 import torch
@@ -26,8 +27,8 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, -1)
 
 
-def prepare_cpu(config: Config) -> None:
-    """Where there is no GPU, make training fast and several processes possible; otherwise do nothing.
+def prepare_distributed(config: Config) -> None:
+    """Make several processes possible where there is no GPU; otherwise do nothing.
 
     MMEngine 0.10 starts a process group only by selecting a GPU first and wraps the model for one; deletable
     when its ``init_dist`` and ``wrap_model`` work on a CPU.
@@ -35,9 +36,13 @@ def prepare_cpu(config: Config) -> None:
     Args:
         config: of a runner about to be built; its ``model_wrapper_cfg`` is set.
     """
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() or config.get('launcher', 'none') == 'none':
         return
-    keep_freed_memory()
-    if config.get('launcher', 'none') == 'pytorch' and not dist.is_initialized():
+    if config.launcher == 'pytorch' and not dist.is_initialized():
         dist.init_process_group('gloo')
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1

@@ -16,8 +16,8 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from mmnetaug.errors import InputError
-from mmnetaug.models.netaug import NetAug
-from mmnetaug.models.network import build_network
+from mmnetaug.models.networks.netaug import NetAug
+from mmnetaug.models.networks.network import build_network
 
 
 def machine(device: str) -> dict[str, Any]:

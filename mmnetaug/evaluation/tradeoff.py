@@ -5,7 +5,8 @@ Quality is AP or accuracy, cost is MACs or epochs.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -31,7 +32,7 @@ class Saving(NamedTuple):
     range: tuple[float, float]
 
 
-def cost_saved(reference: Curve, other: Curve) -> Optional[Saving]:
+def cost_saved(reference: Curve, other: Curve) -> Saving | None:
     """The share of the reference's cost that ``other`` saves at equal quality.
 
     The cost of a level of quality is the least at which a curve reaches it: points in the order of their costs, joined
@@ -60,7 +61,7 @@ def cost_saved(reference: Curve, other: Curve) -> Optional[Saving]:
 
     # Between the qualities of points both costs are straight in it, so that the middle of each piece is its mean.
     levels = sorted({low, high, *(quality for curve in curves for _, quality in curve if low < quality < high)})
-    pieces = [(b - a, log_ratio((a + b) / 2)) for a, b in zip(levels, levels[1:])]
+    pieces = [(b - a, log_ratio((a + b) / 2)) for a, b in pairwise(levels)]
     mean = sum(width * value for width, value in pieces) / (high - low) if pieces else log_ratio(low)
     return Saving(*(1 - math.exp(value) for value in (mean, log_ratio(low), log_ratio(high))), (low, high))
 
@@ -127,7 +128,7 @@ def compare(
         ``saving`` of each seed that both methods have; ``differences``, as in :func:`paired_differences`.
     """
 
-    def saved(rows: Sequence[Mapping[str, Any]]) -> Optional[Saving]:
+    def saved(rows: Sequence[Mapping[str, Any]]) -> Saving | None:
         return cost_saved(*(mean_curve(rows, name, measure, cost, by) for name in (reference, method)))
 
     found = saved(points)

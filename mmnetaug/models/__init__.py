@@ -1,10 +1,24 @@
 """Networks, NetAug, and the models around them."""
 
-from mmnetaug.models.backbone import TinyNet
-from mmnetaug.models.classifier import Classifier
-from mmnetaug.models.netaug import NetAug
-from mmnetaug.models.network import Network, build_network
-from mmnetaug.models.ssdlite import SSDLite
-from mmnetaug.models.yolov3 import YOLOv3
+from mmnetaug.models.backbones import TinyNet
+from mmnetaug.models.classifiers import Classifier
+from mmnetaug.models.dense_heads import SSDLiteHead, YOLOv3Head
+from mmnetaug.models.detectors import SingleStageDetector
+from mmnetaug.models.necks import SSDLiteNeck, YOLOv3Neck
+from mmnetaug.models.networks import NetAug, Network, build_network
+from mmnetaug.models.task_modules import SSDLiteAnchorGenerator, YOLOv3AnchorGenerator
 
-__all__ = ['Classifier', 'NetAug', 'Network', 'SSDLite', 'TinyNet', 'YOLOv3', 'build_network']
+__all__ = [
+    'Classifier',
+    'NetAug',
+    'Network',
+    'SSDLiteAnchorGenerator',
+    'SSDLiteHead',
+    'SSDLiteNeck',
+    'SingleStageDetector',
+    'TinyNet',
+    'YOLOv3AnchorGenerator',
+    'YOLOv3Head',
+    'YOLOv3Neck',
+    'build_network',
+]

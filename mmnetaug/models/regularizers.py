@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from mmdet.models.layers import DropBlock as _DropBlock
 from torch import Tensor, nn
 
-from mmnetaug.models.layers import ConvNormAct, TableBlock
-from mmnetaug.models.network import Network
+from mmnetaug.models.networks.layers import ConvNormAct, InvertedResidual
+from mmnetaug.models.networks.network import Network
 
 
 def mixup(inputs: Tensor, targets: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,7 @@ def add_dropblock(network: Network, drop_prob: float, block_size: int = 7) -> No
         for block in stage.modules():
             if isinstance(block, ConvNormAct):
                 block.add_module('dropblock', DropBlock(rate, block_size))
-            elif isinstance(block, TableBlock) and block.row.shortcut == 'identity':
+            elif isinstance(block, InvertedResidual) and block.row.shortcut == 'identity':
                 block.shortcut = DropBlock(rate, block_size)
 
 

@@ -6,7 +6,6 @@ from mmnetaug.visualization.plots import (
     plot_learning,
     plot_methods,
     plot_tradeoff,
-    read_history,
 )
 
-__all__ = ['plot_ap_against_macs', 'plot_curves', 'plot_learning', 'plot_methods', 'plot_tradeoff', 'read_history']
+__all__ = ['plot_ap_against_macs', 'plot_curves', 'plot_learning', 'plot_methods', 'plot_tradeoff']

@@ -1,12 +1,11 @@
 """Pictures of results. Readable in black and white: series differ in marker and line, not in colour alone."""
 
-import json
 import os
 import textwrap
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -30,7 +29,7 @@ def style(index: int) -> dict[str, Any]:
     }
 
 
-def _save(figure: plt.Figure, *paths: Union[str, Path]) -> Path:
+def _save(figure: plt.Figure, *paths: str | Path) -> Path:
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f'{path.name}.partial')
@@ -40,7 +39,7 @@ def _save(figure: plt.Figure, *paths: Union[str, Path]) -> Path:
     return Path(paths[0])
 
 
-def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path], measure: str = 'AP50') -> Path:
+def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: str | Path, measure: str = 'AP50') -> Path:
     """Detection quality against cost, one point a detector.
 
     Args:
@@ -69,7 +68,7 @@ def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: Union[str, Path],
 def _draw_panels(
     panels: Sequence[dict[str, Any]],
     draw: Callable[[plt.Axes, dict[str, Any]], None],
-    paths: Sequence[Union[str, Path]],
+    paths: Sequence[str | Path],
     title: str,
     note: str,
 ) -> None:
@@ -89,7 +88,7 @@ def _draw_panels(
 
 def plot_tradeoff(
     panels: Sequence[dict[str, Any]],
-    paths: Sequence[Union[str, Path]],
+    paths: Sequence[str | Path],
     title: str = '',
     note: str = '',
     xlabel: str = '',
@@ -158,7 +157,7 @@ def _short(number: float) -> str:
 
 def plot_methods(
     panels: Sequence[dict[str, Any]],
-    paths: Sequence[Union[str, Path]],
+    paths: Sequence[str | Path],
     title: str = '',
     note: str = '',
     ylabel: str = '',
@@ -198,7 +197,7 @@ def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
 
 
 def plot_learning(
-    panels: Sequence[dict[str, Any]], paths: Sequence[Union[str, Path]], title: str = '', note: str = ''
+    panels: Sequence[dict[str, Any]], paths: Sequence[str | Path], title: str = '', note: str = ''
 ) -> None:
     """Accuracy on training and on validation images over epochs, and the gap between the two at the end.
 
@@ -245,32 +244,13 @@ def _every(epochs: Sequence[int]) -> int:
     return max(1, len(epochs) // 10)
 
 
-def read_history(work_dir: Union[str, Path], key: str) -> list[tuple[int, float]]:
-    """(epoch, value) of a quantity that MMEngine logged in a run, resumed parts included.
-
-    Args:
-        work_dir: of the run.
-        key: name in the log: ``top1`` (at evaluations) or ``loss``, ``train_top1`` (mean over an epoch's records).
-    """
-    values: dict[int, list[float]] = {}
-    for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        records = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
-        fresh: dict[int, list[float]] = {}
-        for record in records:
-            if key in record:
-                # An evaluation is logged with the number of finished epochs as its step.
-                fresh.setdefault(record.get('epoch', record['step']), []).append(record[key])
-        values.update(fresh)
-    return [(epoch, float(np.mean(values[epoch]))) for epoch in sorted(values)]
-
-
 def plot_curves(
-    runs: dict[str, Sequence[Sequence[tuple[int, float]]]], path: Union[str, Path], ylabel: str, title: str = ''
+    runs: dict[str, Sequence[Sequence[tuple[int, float]]]], path: str | Path, ylabel: str, title: str = ''
 ) -> Path:
     """Learning curves: the mean over seeds and, as a band, their range.
 
     Args:
-        runs: series name -> for each seed (epoch, value) pairs, as :func:`read_history` gives.
+        runs: series name -> for each seed (epoch, value) pairs, as :func:`~mmnetaug.engine.history.read_history` gives.
         path: the picture, PNG or SVG by its suffix.
         ylabel: what the values are, with the unit.
         title: above the picture.

@@ -7,27 +7,22 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
 import numpy as np
 from mmengine.config import Config
 
-from mmnetaug.engine.runtime import SWITCHES
+from mmnetaug.apis.overrides import lengthened
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
-from mmnetaug.pretrain import lengthened
+from mmnetaug.records import read_record
 from mmnetaug.visualization import plot_learning, plot_methods, plot_tradeoff
 from mmnetaug.workflow import report
-from mmnetaug.workflow.graph import Plan, Step, check_data, read_record
-from mmnetaug.workflow.pretraining import METHODS, Pretraining
+from mmnetaug.workflow.graph import Plan, Step, check_data
+from mmnetaug.workflow.pretraining import PAPER, Pretraining, methods
 
-NAMES = {
-    'baseline': 'baseline',
-    'mixup': 'mixup',
-    'autoaugment': 'AutoAugment',
-    'dropblock': 'DropBlock',
-    'netaug': 'NetAug',
-}
+# How figures call methods, where not by their own names.
+NAMES = {'autoaugment': 'AutoAugment', 'dropblock': 'DropBlock', 'netaug': 'NetAug'}
 TITLES = {
     'fig1': 'Regularisation and NetAug',
     'fig3': 'Accuracy against the length of training',
@@ -37,9 +32,9 @@ TITLES = {
 NETWORKS = ('mbv2_tiny', 'resnet50')
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
 OWN_OPTIONS = (
-    *('epochs', *SWITCHES, *(f'model.{name}' for name in (*SWITCHES, 'arch', 'netaug'))),
-    *('randomness', 'train_eval_images', 'num_classes', 'custom_hooks'),
-    *(f'{split}_dataloader.dataset.data_root' for split in ('train', 'val')),
+    *('train_cfg.max_epochs', 'param_scheduler', 'randomness', 'custom_hooks'),
+    *('model.arch', 'model.netaug', 'model.num_classes', 'default_hooks.netaug', 'default_hooks.train_accuracy'),
+    *(f'{split}_dataloader.dataset.{key}' for split in ('train', 'val') for key in ('data_root', 'num_classes')),
 )
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
 
@@ -51,7 +46,7 @@ class AccuracySettings:
     Attributes:
         figure: 'fig1', 'fig3' or 'fig4'.
         networks: endings of the pretraining configs, such as 'mbv2_tiny' for ``baseline_mbv2_tiny.py``.
-        methods: keys of :data:`NAMES`, in figure 1 alone; the baseline is always among them.
+        methods: of :func:`~mmnetaug.workflow.pretraining.methods`, in figure 1 alone; always with the baseline.
         epochs: of training, warm-up included: in figure 3 one run for each; in the others one number for all
             networks, or one for each.
         seeds: every method is trained once with each: one list for all networks, or one for each.
@@ -60,15 +55,15 @@ class AccuracySettings:
     """
 
     figure: str
-    networks: Optional[Sequence[str]] = None
-    methods: Optional[Sequence[str]] = None
-    epochs: Optional[Sequence[int]] = None
+    networks: Sequence[str] | None = None
+    methods: Sequence[str] | None = None
+    epochs: Sequence[int] | None = None
     seeds: Sequence[Sequence[int]] = ((0, 1, 2),)
-    pretrain_data: Optional[str] = None
+    pretrain_data: str | None = None
     train_options: Sequence[str] = ()
 
 
-def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union[str, Path], command: str = '') -> Plan:
+def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path, command: str = '') -> Plan:
     """The runs behind a figure. Everything that can be checked is checked here, before the first of them.
 
     Args:
@@ -84,10 +79,11 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
     root, out, figure = Path(root).resolve(), Path(out).resolve(), settings.figure
     networks = list(dict.fromkeys(settings.networks or NETWORKS[: 1 if figure == 'fig3' else 2]))
     seeds = _by_network('--seeds', [report.check_seeds(seeds) for seeds in settings.seeds], networks)
-    wanted = settings.methods or (METHODS if figure == 'fig1' else ('baseline', 'netaug'))
-    if unknown := [method for method in wanted if method not in METHODS]:
-        raise InputError(f'no method {unknown[0]}: expected some of {", ".join(METHODS)}')
-    methods = [method for method in METHODS if method in wanted or method == 'baseline']
+    known = methods()
+    wanted = settings.methods or (*(PAPER if figure == 'fig1' else ()), 'netaug')
+    if unknown := [method for method in wanted if method not in known]:
+        raise InputError(f'no method {unknown[0]}: expected some of {", ".join(known)}')
+    wanted = [method for method in known if method in wanted or method == 'baseline']
     for epochs in settings.epochs or ():
         report.check_positive(epochs=epochs)
     report.check_options(settings.train_options, OWN_OPTIONS)
@@ -95,7 +91,7 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
     runs = {
         (network, method): Pretraining(root, out, method, network, None, settings.pretrain_data, settings.train_options)
         for network in networks
-        for method in methods
+        for method in wanted
     }
     data, *others = sorted({its.data for its in runs.values()})
     if others:
@@ -118,7 +114,7 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
-    noted = {**asdict(settings), 'networks': networks, 'methods': methods, 'seeds': seeds}
+    noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
     given = settings.pretrain_data or its.config.train_dataloader.dataset.data_root
     return Plan(figure, {**noted, 'data': given, 'command': command}, sources, points, steps)
 
@@ -126,7 +122,7 @@ def plan_accuracy(settings: AccuracySettings, root: Union[str, Path], out: Union
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
     if settings.figure == 'fig3':
         return sorted(set(settings.epochs or [lengthened(config, times) for times in LENGTHS]))
-    return [_by_network('--epochs', settings.epochs or [config.epochs], networks)[network]]
+    return [_by_network('--epochs', settings.epochs or [config.train_cfg.max_epochs], networks)[network]]
 
 
 def _by_network(option: str, values: Sequence[Any], networks: Sequence[str]) -> dict[str, Any]:
@@ -185,7 +181,7 @@ def draw_accuracy(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
     return write_accuracy(plan['figure'], plan['settings'], points, out)
 
 
-def redraw_accuracy(figure: str, folder: Union[str, Path], out: Union[str, Path]) -> dict[str, Any]:
+def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[str, Any]:
     """Draw a figure again from the JSON that an earlier command left: no training, no Snakemake.
 
     Args:
@@ -200,7 +196,7 @@ def redraw_accuracy(figure: str, folder: Union[str, Path], out: Union[str, Path]
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
     numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy']
-    found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=METHODS)
+    found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=methods())
     settings, points = found['settings'], found['points']
     for point in points:
         if point.get('network') not in settings['networks'] or not (point.get('history') and point.get('arch')):
@@ -211,7 +207,7 @@ def redraw_accuracy(figure: str, folder: Union[str, Path], out: Union[str, Path]
 
 
 def write_accuracy(
-    figure: str, settings: Mapping[str, Any], points: Sequence[dict[str, Any]], out: Union[str, Path]
+    figure: str, settings: Mapping[str, Any], points: Sequence[dict[str, Any]], out: str | Path
 ) -> dict[str, Any]:
     """Draw a figure as PNG and SVG, and write its Markdown and JSON.
 
@@ -226,7 +222,7 @@ def write_accuracy(
         What the JSON holds: ``version``, ``figure``, ``settings``, ``headline``, ``comparisons`` (each with
         ``network``, ``method`` and ``text``) and ``points``.
     """
-    out, order = Path(out), list(METHODS)
+    out, order = Path(out), list(methods())
     out.mkdir(parents=True, exist_ok=True)
     networks = [name for name in settings['networks'] if any(point['network'] == name for point in points)]
     points = sorted(
@@ -242,13 +238,13 @@ def write_accuracy(
                 f'them: {", ".join(different)}. Delete the folders of those that are out of date, or give '
                 'another --out'
             )
-        methods = [method for method in METHODS if any(point['method'] == method for point in own)]
-        its = [COMPARE[figure](own, method) for method in methods if _paired(own, method)]
+        its_methods = [method for method in order if any(point['method'] == method for point in own)]
+        its = [COMPARE[figure](own, method) for method in its_methods if _paired(own, method)]
         comparisons += [{'network': network, **comparison} for comparison in its]
         size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
-        series = {NAMES[method]: SERIES[figure](own, method) for method in methods}
+        series = {_name(method): SERIES[figure](own, method) for method in its_methods}
         lines = [size, *(comparison['text'] for comparison in its)]
-        labels = {NAMES[row['method']]: f'{100 * row["difference"]["mean"]:+.2f}' for row in its if figure == 'fig1'}
+        labels = {_name(row['method']): f'{100 * row["difference"]["mean"]:+.2f}' for row in its if figure == 'fig1'}
         panels.append({'measure': 'top-1 accuracy', 'series': series, 'labels': labels, 'lines': lines})
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
     title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
@@ -260,6 +256,10 @@ def write_accuracy(
         plot_learning(panels, pictures, title, note)
     markdown = _markdown(figure, title, note, settings, points, comparisons)
     return report.write_report(figure, out, settings, comparisons, points, markdown)
+
+
+def _name(method: str) -> str:
+    return NAMES.get(method, method)
 
 
 def _networks(points: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -302,19 +302,22 @@ def _difference_text(found: Mapping[str, Any]) -> str:
 
 def _compare_methods(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
     found = _difference(points, method, 'accuracy')
-    return {'method': method, 'difference': found, 'text': f'{NAMES[method]}: {_difference_text(found)}'}
+    return {'method': method, 'difference': found, 'text': f'{_name(method)}: {_difference_text(found)}'}
 
 
 def _compare_lengths(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
     found = compare(points, method, 'baseline', 'accuracy', cost='epochs', by='epochs')
-    return {**found, 'text': headline(found, NAMES, 'accuracy', 'epochs')}
+    return {
+        **found,
+        'text': headline(found, {name: _name(name) for name in ('baseline', method)}, 'accuracy', 'epochs'),
+    }
 
 
 def _compare_learning(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
     found = {measure: _difference(points, method, measure) for measure in ('train_accuracy', 'accuracy', 'gap')}
     gaps = [100 * np.mean(_values(points, name, 'gap')) for name in ('baseline', method)]
     text = (
-        f'{NAMES[method]}: {_difference_text(found["train_accuracy"])} in training, '
+        f'{_name(method)}: {_difference_text(found["train_accuracy"])} in training, '
         f'{_difference_text(found["accuracy"])} in validation; gap {gaps[0]:.1f} to {gaps[1]:.1f}'
     )
     return {'method': method, 'differences': found, 'text': text}
@@ -362,7 +365,7 @@ def _markdown(
     for point in points:
         groups.setdefault((point['network'], point['method'], point['epochs']), []).append(point)
     rows = [
-        [network, NAMES[method], epochs]
+        [network, _name(method), epochs]
         + [report.mean_and_spread([p[measure] for p in own]) for measure in ('accuracy', 'train_accuracy', 'gap')]
         + [len(own)]
         for (network, method, epochs), own in groups.items()
@@ -377,11 +380,11 @@ def _markdown(
                 for row in paired_differences(own, method, 'baseline', 'accuracy', by='epochs'):
                     mean = f'{100 * row["mean"]:+.2f}'
                     interval = report.interval_text(row['interval'])
-                    rows.append([network, NAMES[method], row['epochs'], mean, interval, row['seeds']])
+                    rows.append([network, _name(method), row['epochs'], mean, interval, row['seeds']])
     lines += report.table(['network', 'method', 'epochs', 'difference', '95% interval', 'seeds'], rows)
     lines += ['', 'Every run.', '']
     rows = [
-        [point['network'], NAMES[point['method']], point['epochs'], point['seed']]
+        [point['network'], _name(point['method']), point['epochs'], point['seed']]
         + [f'{100 * point[measure]:.2f}' for measure in ('accuracy', 'train_accuracy')]
         for point in points
     ]

@@ -4,46 +4,51 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any
 
-from mmnetaug.datasets.detection import find_detection_data
-from mmnetaug.detection import PRETRAIN_CONFIGS
-from mmnetaug.engine.runtime import read_config
+from mmnetaug.apis.config import merge_cfg_options, read_config
+from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, image_size, multi_scale_range
+from mmnetaug.apis.train import head_name
+from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
-from mmnetaug.models.archs import get_arch
-from mmnetaug.models.backbone import TinyNet
-from mmnetaug.models.ssdlite import check_size
+from mmnetaug.models.backbones import TinyNet
+from mmnetaug.models.networks.archs import get_arch
+from mmnetaug.models.task_modules.prior_generators import check_size
+from mmnetaug.records import read_record
 from mmnetaug.visualization import plot_tradeoff
 from mmnetaug.workflow import report
-from mmnetaug.workflow.graph import Plan, Step, check_data, digest, read_record
+from mmnetaug.workflow.graph import Plan, Step, check_data, digest
 from mmnetaug.workflow.pretraining import Pretraining
 
 # Method, as in configs/det/HEAD_METHOD_LAYOUT.py -> its name in the figure, in the order of drawing.
 METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug': 'NetAug'}
 # (method, reference) pairs that the figure makes a statement on.
 COMPARISONS = (('netaug', 'baseline'), ('baseline_mixup', 'baseline'))
-HEADS = {'ssdlite': 'SSDLite', 'yolov3': 'YOLOv3'}
-SIZES = {'ssdlite': (192, 256, 320), 'yolov3': (320, 416, 512, 608)}
 # Layout of the data -> what the panels show: key of a result, and how the figure calls it.
 MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
 # Values of the configs that have options of their own or tell the methods apart.
-OWN_OPTIONS = ('arch', 'size', 'epochs', 'data_root', 'pretrained', 'mixup', 'randomness')
+OWN_OPTIONS = (
+    *('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness'),
+    *(f'{split}_dataloader.dataset.data_root' for split in ('train', 'val', 'test')),
+)
 AGAIN = report.AGAIN.format(figure='fig5')
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user asks for. None takes the config's value, or for ``sizes`` those of :data:`SIZES`.
+    """What the user asks for. None takes what follows from the config.
 
     Attributes:
         data: folder in VOC or COCO layout.
-        head: 'ssdlite' (one model trained for each size) or 'yolov3' (one model tested at each size).
+        head: beginning of the files in ``configs/det``, such as 'ssdlite' or 'yolov3'. Where the config trains on
+            batches of several sizes, one model is tested at each of ``sizes``; else one is trained for each.
         arch: of the backbone.
-        sizes: sides of the test images in pixels.
+        sizes: sides of the test images in pixels. None: the config's range in steps of 96, or its size and those 64 and
+            128 pixels below.
         epochs, batch_size, lr: of fine-tuning, as in ``tools/train.py``.
         seeds: every method is trained once with each.
-        train_size: YOLOv3's nominal size, which its range of training sizes is relative to. None: the smallest whose
+        train_size: the nominal size, which a range of training sizes is relative to. None: the smallest whose
             range reaches the largest of ``sizes``.
         train_options: KEY=VALUE changes of the detection configs (``--cfg-options``).
         pretrained: backbones of baseline and NetAug, paths in which ``{seed}`` stands for the seed. None: pretrain.
@@ -55,20 +60,20 @@ class Settings:
     data: str
     head: str
     arch: str = 'mobilenetv2_w0.35'
-    sizes: Optional[Sequence[int]] = None
-    epochs: Optional[int] = None
+    sizes: Sequence[int] | None = None
+    epochs: int | None = None
     seeds: Sequence[int] = (0, 1, 2)
-    batch_size: Optional[int] = None
-    lr: Optional[float] = None
-    train_size: Optional[int] = None
+    batch_size: int | None = None
+    lr: float | None = None
+    train_size: int | None = None
     train_options: Sequence[str] = ()
-    pretrained: Optional[Sequence[str]] = None
-    pretrain_config: Optional[str] = None
-    pretrain_data: Optional[str] = None
-    pretrain_epochs: Optional[int] = None
+    pretrained: Sequence[str] | None = None
+    pretrain_config: str | None = None
+    pretrain_data: str | None = None
+    pretrain_epochs: int | None = None
 
 
-def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path], command: str = '') -> Plan:
+def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: str = '') -> Plan:
     """The runs behind the figure. Everything that can be checked is checked here, before the first of them.
 
     Names of runs tell what determines them, so that runs with other settings stand beside each other in one folder
@@ -85,16 +90,10 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
             ``out``; results there that are damaged or of another version.
     """
     root, out = Path(root).resolve(), Path(out).resolve()
-    sizes = sorted(set(settings.sizes or SIZES[settings.head]))
     seeds = report.check_seeds(settings.seeds)
     arch = get_arch(settings.arch).name
-    for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
-        check_size(size)
     numbers = ('epochs', 'pretrain_epochs', 'batch_size', 'lr')
     report.check_positive(**{name: getattr(settings, name) for name in numbers})
-
-    if settings.train_size and settings.head != 'yolov3':
-        raise InputError('--train-size is for YOLOv3: one SSDLite is trained for each of --sizes, so leave it out')
     if settings.pretrained and (settings.pretrain_config or settings.pretrain_data or settings.pretrain_epochs):
         raise InputError('--pretrained takes trained backbones: give either it or --pretrain-config, -data and -epochs')
 
@@ -103,17 +102,26 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
         layout = find_detection_data(data)['layout']
     except InputError as error:
         raise InputError(str(error).replace('--data-root', '--data')) from error
-    configs = {method: root / f'configs/det/{settings.head}_{method}_{layout}.py' for method in METHODS}
-    config = {method: read_config(path, 'det') for method, path in configs.items()}['baseline']
-    options = report.check_options(settings.train_options, OWN_OPTIONS)
-    config.merge_from_dict(options)
-    epochs = settings.epochs or config.epochs
+    configs = _configs(root, settings.head, layout)
+    config = read_config(configs['baseline'], 'det')
+    report.check_options(settings.train_options, OWN_OPTIONS)
+    merge_cfg_options(config, settings.train_options)
+    epochs = settings.epochs or config.train_cfg.max_epochs
+    own_size, several = image_size(config), multi_scale_range(config)
+    default_sizes = range(several[0], several[1] + 1, 96) if several else (own_size - 128, own_size - 64, own_size)
+    sizes = sorted(set(settings.sizes or default_sizes))
+    for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
+        check_size(size)
     train_sizes = {size: size for size in sizes}
-    if settings.head == 'yolov3':
-        largest = (config.get('multi_scale') or (1, 1))[1]
+    if several:
+        largest = several[1] / own_size
         reaching = (size for size in range(96, sizes[-1] + 1, 32) if 32 * round(size * largest / 32) >= sizes[-1])
-        train_size = settings.train_size or next(reaching)
-        train_sizes = dict.fromkeys(sizes, train_size)
+        train_sizes = dict.fromkeys(sizes, settings.train_size or next(reaching))
+    elif settings.train_size:
+        raise InputError(
+            f'--train-size is for detectors trained on batches of several sizes: one {head_name(config.model)} is '
+            'trained for each of --sizes, so leave it out'
+        )
 
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
@@ -144,7 +152,7 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
                 train += [] if settings.lr is None else ['--lr', settings.lr]
                 train += changes
                 steps[export] = _step([export, result], train, [backbone])
-                if settings.head == 'yolov3':
+                if several:
                     result = f'runs/{run}/test_{size}.json'
                     test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
@@ -158,9 +166,22 @@ def plan_fig5(settings: Settings, root: Union[str, Path], out: Union[str, Path],
         if (out / point['result']).exists():
             _read_point(out, point, layout)
     noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': epochs}
-    if settings.head == 'yolov3':
+    noted['head_name'] = head_name(config.model)
+    if several:
         noted['train_size'] = train_sizes[sizes[-1]]
     return Plan('fig5', {**noted, 'layout': layout, 'command': command}, sources, points, list(steps.values()))
+
+
+def _configs(root: Path, head: str, layout: str) -> dict[str, Path]:
+    """Method -> its config, of the methods that the head has configs for."""
+    paths = {method: root / f'configs/det/{head}_{method}_{layout}.py' for method in METHODS}
+    if not paths['baseline'].is_file():
+        heads = sorted(
+            path.name.split('_baseline_')[0] for path in (root / 'configs/det').glob(f'*_baseline_{layout}.py')
+        )
+        known = [name for name in heads if '_' not in name]
+        raise InputError(f'--head {head}: no {paths["baseline"]}; expected one of {", ".join(known)}')
+    return {method: path for method, path in paths.items() if path.is_file()}
 
 
 def _step(makes: list[str], command: list, needs: list[str]) -> Step:
@@ -245,7 +266,7 @@ def draw_fig5(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
     return write_fig5(plan['settings'], points, out)
 
 
-def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, Any]:
+def redraw_fig5(folder: str | Path, out: str | Path) -> dict[str, Any]:
     """Draw the figure again from the ``fig5.json`` that an earlier command left: no training, no Snakemake.
 
     Args:
@@ -261,7 +282,7 @@ def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, An
     found = report.read_report(
         'fig5',
         folder,
-        ('head', 'arch', 'data', 'epochs', 'layout'),
+        ('head_name', 'arch', 'data', 'epochs', 'layout'),
         lambda settings: ['size', 'seed', 'macs', *MEASURES[settings['layout']]],
         method=METHODS,
     )
@@ -269,11 +290,11 @@ def redraw_fig5(folder: Union[str, Path], out: Union[str, Path]) -> dict[str, An
     return write_fig5(found['settings'], found['points'], out)
 
 
-def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: Union[str, Path]) -> dict[str, Any]:
+def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: str | Path) -> dict[str, Any]:
     """Draw ``fig5.png`` and ``fig5.svg``, and write ``fig5.md`` and ``fig5.json``.
 
     Args:
-        settings: with ``head``, ``arch``, ``data``, ``epochs`` and ``layout``; goes to the JSON as it is.
+        settings: with ``head_name``, ``arch``, ``data``, ``epochs`` and ``layout``; goes to the JSON as it is.
         points: each with ``method``, ``size``, ``seed``, ``macs`` and AP as fractions.
         out: the folder.
 
@@ -312,7 +333,7 @@ def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: 
 
 
 def _title(settings: Mapping[str, Any]) -> str:
-    return f'{HEADS[settings["head"]]} on {settings["arch"]}, {Path(settings["data"]).name}'
+    return f'{settings["head_name"]} on {settings["arch"]}, {Path(settings["data"]).name}'
 
 
 def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
-from mmnetaug.engine.runtime import RESULT_VERSION, usable_cores, write_json
+from mmnetaug.engine.cpu import usable_cores
 from mmnetaug.errors import InputError
+from mmnetaug.records import RESULT_VERSION, write_json
 
 SNAKEFILE = Path(__file__).with_name('Snakefile')
 
@@ -67,34 +68,7 @@ def digest(content: Any) -> str:
     return hashlib.sha256(content).hexdigest()[:8]
 
 
-def read_record(path: Union[str, Path], remedy: str) -> dict[str, Any]:
-    """A JSON file that one of our tools wrote.
-
-    Args:
-        path: of the file.
-        remedy: what to type where it is missing or cannot be used.
-
-    Raises:
-        InputError: no such file, one that is half-written or something else, or one of another version.
-    """
-    try:
-        record = json.loads(Path(path).read_text())
-    except OSError as error:
-        raise InputError(f'no result at {path} ({error.strerror}): {remedy}') from error
-    except ValueError as error:
-        raise InputError(
-            f'{path} is half-written or damaged ({error}): expected a whole JSON file. Delete it; then {remedy}'
-        ) from error
-    version = record.get('version') if isinstance(record, dict) else None
-    if version != RESULT_VERSION:
-        found = 'without a version' if version is None else f'of version {version}'
-        raise InputError(
-            f'{path} is {found}, from another release: expected version {RESULT_VERSION}. Delete it; then {remedy}'
-        )
-    return record
-
-
-def check_data(out: Union[str, Path], data: dict[str, str]) -> dict[str, str]:
+def check_data(out: str | Path, data: dict[str, str]) -> dict[str, str]:
     """Compare the data of a plan with that of the runs in a folder, whose names do not tell it.
 
     Args:
@@ -130,9 +104,7 @@ def require_snakemake() -> None:
         )
 
 
-def run_plan(
-    plan: Plan, out: Union[str, Path], jobs: int = 1, dry_run: bool = False, options: Sequence[str] = ()
-) -> None:
+def run_plan(plan: Plan, out: str | Path, jobs: int = 1, dry_run: bool = False, options: Sequence[str] = ()) -> None:
     """Carry out the steps whose results are missing.
 
     Args:

@@ -1,27 +1,34 @@
 """Pretraining runs as steps of a graph."""
 
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional
 
 from mmengine.config import Config
 
-from mmnetaug.engine.runtime import parse_cfg_options, read_config
+from mmnetaug.apis.config import merge_cfg_options, read_config
+from mmnetaug.apis.overrides import dataset_key, get_value, image_folder_options, regularizers
+from mmnetaug.datasets import ImageFolder
 from mmnetaug.errors import InputError
-from mmnetaug.models.archs import get_arch
-from mmnetaug.pretrain import pretrain_config
+from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.workflow.graph import Step, digest
 
-# Method -> (beginning of its files in configs/pretrain, options of tools/pretrain_cls.py).
-METHODS = {
-    'baseline': ('baseline', []),
-    'mixup': ('baseline', ['--mixup']),
-    'autoaugment': ('baseline', ['--autoaugment']),
-    'dropblock': ('baseline', ['--dropblock']),
-    'netaug': ('netaug', []),
-}
+
+def methods() -> dict[str, tuple[str, list[str]]]:
+    """Method -> (beginning of its files in configs/pretrain, options of tools/pretrain_cls.py), in figures' order.
+
+    The regularisers are those of ``configs/_base_/regularizers`` that need no file of another run.
+    """
+    alone = [name for name, (hook, _) in regularizers().items() if 'checkpoint' not in hook]
+    order = [*(name for name in PAPER if name in alone), *(name for name in alone if name not in PAPER)]
+    return {
+        'baseline': ('baseline', []),
+        **{name: ('baseline', [f'--{name}']) for name in order},
+        'netaug': ('netaug', []),
+    }
+
+
+PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
 
 
 class Pretraining:
@@ -30,7 +37,7 @@ class Pretraining:
     Args:
         root: folder with ``configs`` and ``tools``.
         out: folder of the figure.
-        method: a key of :data:`METHODS`.
+        method: a key of :func:`methods`.
         ending: of the config, as in ``configs/pretrain/baseline_ENDING.py``.
         arch: another network than the config's.
         data: class folders, with any number of classes; None: the config's.
@@ -51,19 +58,21 @@ class Pretraining:
         out: Path,
         method: str,
         ending: str,
-        arch: Optional[str] = None,
-        data: Optional[str] = None,
+        arch: str | None = None,
+        data: str | None = None,
         train_options: Sequence[str] = (),
     ):
-        kind, self.options = METHODS[method]
+        kind, self.options = methods()[method]
         self.root, self.out, self.method, self.ending = root, out, method, ending
         self.path = root / f'configs/pretrain/{kind}_{ending}.py'
-        self.config: Config = read_config(self.path, 'pretrain', {'model.arch': arch} if arch else {})
-        self.config.merge_from_dict(parse_cfg_options(train_options))
+        self.config: Config = read_config(self.path, 'pretrain')
+        if arch:
+            self.config.model.arch = arch
+        merge_cfg_options(self.config, train_options)
         self.arch = get_arch(self.config.model.arch).name
-        self.data = str(Path(data or self.config.train_dataloader.dataset.data_root).resolve())
-        # One's own folders have any number of classes.
-        self.changes = [*(['num_classes=None'] if data else []), *train_options]
+        self.own_data = data is None
+        self.data = str(Path(data or self._dataset('train').data_root).resolve())
+        self.changes = list(train_options)
         self.tag = f'_x{digest(sorted(train_options))}' if train_options else ''
 
     def steps(self, lengths: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Step]:
@@ -86,14 +95,16 @@ class Pretraining:
         command += ['--cfg-options', *self.changes] if self.changes else []
         return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
 
+    def _dataset(self, split: str) -> dict:
+        return get_value(self.config, dataset_key(self.config, f'{split}_dataloader'))
+
     def _check(self) -> None:
-        config = self.config.copy()
-        config.merge_from_dict({f'{split}_dataloader.dataset.data_root': self.data for split in ('train', 'val')})
-        if 'num_classes=None' in self.changes:
-            config.num_classes = None
         try:
-            pretrain_config(config)
+            image_folder_options(self.config, self.data)
+            if self.own_data:  # whose number of classes the config knows
+                for split in ('train', 'val'):
+                    dataset = self._dataset(split)
+                    ImageFolder(self.data, dataset.split, num_classes=dataset.num_classes, lazy_init=True)
         except InputError as error:
-            # What a figure calls these options.
-            message = re.sub(r'--cfg-options num_classes=\d+', f'--pretrain-data {self.data}', str(error))
-            raise InputError(message.replace('--data-root', '--pretrain-data')) from error
+            # What a figure calls this option.
+            raise InputError(str(error).replace('--data-root', '--pretrain-data')) from error

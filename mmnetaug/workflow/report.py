@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
-from mmnetaug.engine.runtime import RESULT_VERSION, parse_cfg_options, write_json
+from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
-from mmnetaug.workflow.graph import read_record
+from mmnetaug.records import RESULT_VERSION, read_record, write_json
 
 AGAIN = 'run the command of the figure again (python tools/figures.py {figure} ...)'
 
@@ -60,7 +60,7 @@ def check_figure(figure: str, out: Path, data: Path) -> None:
 
 def read_report(
     figure: str,
-    folder: Union[str, Path],
+    folder: str | Path,
     settings: Sequence[str],
     numbers: Callable[[dict], Sequence[str]],
     **allowed: Collection[str],
@@ -131,7 +131,7 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return f'{100 * np.mean(values):.2f}{spread}'
 
 
-def interval_text(interval: Union[Sequence[float], None]) -> str:
+def interval_text(interval: Sequence[float] | None) -> str:
     """Of fractions, in points."""
     return 'unknown' if interval is None else ' to '.join(f'{100 * end:+.2f}' for end in interval)
 

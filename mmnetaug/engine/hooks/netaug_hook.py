@@ -9,8 +9,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.engine.runtime import bare_model, derived_seed
-from mmnetaug.models.classifier import Classifier
+from mmnetaug.engine.runner import bare_model, derived_seed
+from mmnetaug.models.classifiers import Classifier
 from mmnetaug.registry import HOOKS
 
 

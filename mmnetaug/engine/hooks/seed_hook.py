@@ -8,7 +8,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.engine.runtime import derived_seed
+from mmnetaug.engine.runner import derived_seed
 from mmnetaug.registry import HOOKS
 
 

@@ -1,7 +1,5 @@
 """Accuracies beside those of the validation set."""
 
-from typing import Optional
-
 import numpy as np
 import torch
 from mmengine.hooks import Hook
@@ -26,10 +24,10 @@ class TrainAccuracyHook(Hook):
 
     def __init__(self, images: int = 10000):
         self.images = images
-        self.loader: Optional[torch.utils.data.DataLoader] = None
+        self.loader: torch.utils.data.DataLoader | None = None
 
     @torch.no_grad()
-    def after_val_epoch(self, runner: Runner, metrics: Optional[dict[str, float]] = None) -> None:
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if self.loader is None:
             trained = runner.train_dataloader.dataset
             chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))

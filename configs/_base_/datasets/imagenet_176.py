@@ -1,0 +1,22 @@
+# ImageNet-1K at 176 px.
+_base_ = './imagenet_160.py'
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mmnetaug.LoadImageOrSkip'),
+            dict(type='mmnetaug.RandomResizedCrop', size=176),
+            dict(type='RandomFlip', prob=0.5),
+            dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+            dict(type='mmnetaug.PackClassification'),
+        ]
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='mmnetaug.LoadImageOrSkip'),
+            dict(type='mmnetaug.ResizeCenterCrop', size=176),
+            dict(type='mmnetaug.PackClassification'),
+        ]
+    )
+)

@@ -1,0 +1,17 @@
+# What all pretraining runs with.
+default_scope = 'mmengine'
+custom_imports = dict(imports=['mmnetaug'])
+
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=50),
+    checkpoint=dict(type='CheckpointHook', interval=1, max_keep_ckpts=1),
+    epoch_seed=dict(type='mmnetaug.EpochSeedHook'),
+    sync_buffers=dict(type='SyncBuffersHook'),
+    memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
+    # training accuracy, measured at each validation as validation accuracy is
+    train_accuracy=dict(type='mmnetaug.TrainAccuracyHook', images=10000),
+)
+log_processor = dict(window_size=50)
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+randomness = dict(seed=0)
+val_cfg = dict(type='ValLoop')

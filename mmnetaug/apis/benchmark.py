@@ -1,0 +1,86 @@
+"""Several detectors side by side: quality, cost and latency."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmnetaug.apis.overrides import dataset_key, get_value
+from mmnetaug.apis.test import build_detector, set_test_data, test_config, test_detector
+from mmnetaug.checkpoint import read_detector
+from mmnetaug.evaluation.speed import machine, measure_inference
+from mmnetaug.records import write_json
+from mmnetaug.visualization import plot_ap_against_macs
+
+# Column -> how a value is written in the table.
+COLUMNS = {
+    'AP': '{:.3f}',
+    'AP50': '{:.3f}',
+    'AP75': '{:.3f}',
+    'AP_small': '{:.3f}',
+    'AP_medium': '{:.3f}',
+    'AP_large': '{:.3f}',
+    'AP50_area': '{:.3f}',
+    'AP50_11point': '{:.3f}',
+    'macs': '{:.3e}',
+    'head_share': '{:.1%}',
+    'params': '{:.3e}',
+    'latency_ms': '{:.1f}',
+    'nms_share': '{:.1%}',
+}
+
+
+def benchmark(
+    checkpoints: Sequence[str | Path],
+    names: Sequence[str],
+    out_dir: str | Path,
+    config: Config | None = None,
+    data_root: str | None = None,
+) -> list[dict[str, Any]]:
+    """Evaluate detectors on one data set and put them in a table and a picture.
+
+    Args:
+        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``.
+        names: of the detectors, for table and picture.
+        out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there.
+        config: complete, for its data set; None: each checkpoint's own.
+        data_root: another folder in VOC or COCO layout.
+
+    Returns:
+        One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.
+    """
+    out_dir = Path(out_dir)
+    for checkpoint in checkpoints:
+        read_detector(checkpoint)  # a wrong one fails before any work
+    rows = []
+    for name, checkpoint in zip(names, checkpoints):
+        run = test_config(checkpoint, config)
+        if data_root:
+            set_test_data(run, data_root)
+        run.work_dir = str(out_dir / 'logs')
+        scores = test_detector(run, checkpoint)
+        speed = measure_inference(build_detector(checkpoint), scores['size'])
+        rows.append({'name': name, 'arch': scores['arch'], 'size': scores['size'], **scores, **speed})
+    used = get_value(run, dataset_key(run, 'test_dataloader')).get('data_root')
+    report = {'machine': machine('cpu'), 'data_root': used, 'detectors': rows}
+    write_json(out_dir / 'benchmark.json', report)
+    with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    (out_dir / 'benchmark.md').write_text(markdown_table(rows))
+    measure = next(column for column in COLUMNS if column.startswith('AP50') and column in rows[0])
+    plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)
+    return rows
+
+
+def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
+    """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure."""
+    columns = [column for column in COLUMNS if column in rows[0]]
+    lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
+    for row in rows:
+        values = ['-' if row[column] is None else COLUMNS[column].format(row[column]) for column in columns]
+        lines.append([row['name'], row['arch'], str(row['size']), *values])
+    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)

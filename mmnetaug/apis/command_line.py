@@ -1,0 +1,58 @@
+"""From the command line to a complete config: what the tools on MMEngine's runner have in common."""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
+from mmnetaug.apis.overrides import common_options, epochs_options, worker_options
+
+
+def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
+    """The options of all tools on MMEngine's runner, for :func:`read_run_config` and :func:`finish_run_config`."""
+    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/CONFIG)')
+    if training:
+        parser.add_argument('--arch', help='another network, such as mobilenetv2_w0.5')
+        parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
+        parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
+        parser.add_argument('--seed', type=int)
+        parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
+        parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
+    parser.add_argument('--workers', type=int, help='processes that load data (default: as in the config)')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='change any value of the config, such as optim_wrapper.optimizer.weight_decay=1e-4; comes last',
+    )
+    parser.add_argument(
+        '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
+    )
+    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def read_run_config(args: argparse.Namespace, kind: str) -> Config:
+    """The config that ``args`` names, with the modules that it needs; ``kind`` as in
+    :func:`~mmnetaug.apis.config.read_config`."""
+    import_custom(args.custom_imports)
+    config = read_config(args.config, kind)
+    if args.custom_imports:  # noted, so that the config of the run is complete
+        config.custom_imports.imports = [*config.custom_imports.imports, *args.custom_imports]
+    return config
+
+
+def finish_run_config(config: Config, args: argparse.Namespace) -> None:
+    """Merge the options of :func:`add_run_arguments` into a config, and last of all ``--cfg-options``."""
+    if hasattr(args, 'epochs'):
+        config.merge_from_dict(common_options(args))
+        if args.epochs is not None:
+            config.merge_from_dict(epochs_options(config, args.epochs))
+    if args.workers is not None:
+        config.merge_from_dict(worker_options(config, args.workers))
+    merge_cfg_options(config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    config.launcher = args.launcher
+    config.resume = getattr(args, 'resume', False)

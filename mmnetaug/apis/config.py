@@ -1,0 +1,137 @@
+"""Config files: read, and changed by dotted keys that are there."""
+
+import argparse
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmnetaug.errors import InputError
+
+CONFIGS = Path(__file__).parents[2] / 'configs'
+RUNNER_ARGUMENTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+
+
+def read_config(path: str | Path, kind: str) -> Config:
+    """A complete config from its file.
+
+    Args:
+        path: of the file.
+        kind: what it is for: 'pretrain' or 'det', the folder of its kind in ``configs``.
+
+    Raises:
+        InputError: no such file, one that is no config, or one for another kind of model.
+    """
+    folder = f'configs/{kind}'
+    if not Path(path).is_file():
+        raise InputError(f'no config at {path}: expected a file of {folder}')
+    try:
+        config = Config.fromfile(str(path))
+    except (SyntaxError, OSError, KeyError, AttributeError, NameError, TypeError, ImportError) as error:
+        raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
+    model = config.get('model') or {}
+    if not all(key in model for key in NEEDED[kind]):
+        needed = ' and '.join(f'model.{key}' for key in NEEDED[kind])
+        raise InputError(
+            f'{path} is a config for {model.get("type")}, without {needed}: expected a file of {folder}, or one like '
+            'them'
+        )
+    return config
+
+
+# Kind of config -> what tells it.
+NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
+
+
+def import_custom(modules: Sequence[str]) -> None:
+    """Import modules that register parts of a user's own (``--custom-imports``).
+
+    Raises:
+        InputError: no such module.
+    """
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f'--custom-imports {name}: {error}. Expected a Python module that can be imported from here '
+                '(PYTHONPATH=. for one of this folder)'
+            ) from error
+
+
+def parse_cfg_options(options: Sequence[str]) -> dict[str, Any]:
+    """KEY=VALUE texts as MMEngine's ``DictAction`` understands them.
+
+    Raises:
+        InputError: a text without a key or without ``=``.
+    """
+    for option in options:
+        if not option.partition('=')[0] or '=' not in option:
+            raise InputError(f'--cfg-options {option}: expected KEY=VALUE, such as train_cfg.max_epochs=10')
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--cfg-options', nargs='*', action=DictAction)
+    return parser.parse_args(['--cfg-options', *options]).cfg_options
+
+
+def merge_cfg_options(config: Config, options: Sequence[str]) -> None:
+    """Merge KEY=VALUE texts into a config.
+
+    A loader that gets ``num_workers=0`` also gets ``persistent_workers=False``, without which PyTorch refuses it.
+
+    Raises:
+        InputError: a text that is none, or a key that is not there: one below something that does not exist, or one
+            that looks like a misspelt one.
+    """
+    parsed = parse_cfg_options(options)
+    for key in parsed:
+        _check_key(config, key)
+    for key, value in list(parsed.items()):
+        if key.endswith('_dataloader.num_workers') and value == 0:
+            parsed.setdefault(key.replace('num_workers', 'persistent_workers'), False)
+    config.merge_from_dict(parsed)
+
+
+def _check_key(config: Config, key: str) -> None:
+    place, path = config._cfg_dict, []
+    for part in key.split('.'):
+        if isinstance(place, (list, tuple)):
+            if not part.isdigit() or int(part) >= len(place):
+                last = len(place) - 1
+                raise InputError(f'--cfg-options {key}: {".".join(path)} is a list, expected a number from 0 to {last}')
+            place = place[int(part)]
+        elif isinstance(place, Mapping):
+            if part not in place:
+                _refuse_unknown(config, key, path, part, place)
+                return
+            place = place[part]
+        else:
+            raise InputError(f'--cfg-options {key}: {".".join(path)} is {place!r}, which has nothing below it')
+        path.append(part)
+
+
+def _refuse_unknown(config: Config, key: str, path: list[str], part: str, place: Mapping) -> None:
+    """Raise unless ``part`` may be a new key of ``place``: an argument of a part of the config, or of the runner."""
+    is_last = len(path) + 1 == len(key.split('.'))
+    close = difflib.get_close_matches(part, list(place), n=1, cutoff=0.75)
+    below = [name for name in _keys(config._cfg_dict) if name.split('.')[-1] == part][:3]
+    allowed = part in RUNNER_ARGUMENTS if not path else (is_last and not close)
+    if not allowed:
+        nearest = [*(['.'.join([*path, *close])] if close else []), *below] or [
+            '.'.join([*path, name]) for name in place
+        ]
+        missing, known = '.'.join([*path, part]), ' or '.join(nearest[:3])
+        raise InputError(f'--cfg-options {key}: the config has no {missing}; did you mean {known}?')
+
+
+def _keys(place: Any, prefix: str = '') -> list[str]:
+    """Dotted names of all values below ``place``."""
+    if isinstance(place, Mapping):
+        return [name for key, below in place.items() for name in (f'{prefix}{key}', *_keys(below, f'{prefix}{key}.'))]
+    if isinstance(place, (list, tuple)):
+        return [name for index, below in enumerate(place) for name in _keys(below, f'{prefix}{index}.')]
+    return []

@@ -1,0 +1,363 @@
+"""What the options of our tools do to a complete config.
+
+Each function returns what it changes, as ``Config.merge_from_dict`` takes it (dotted key -> value), and changes nothing
+itself: the same can be written as ``--cfg-options`` or in a config of one's own.
+"""
+
+import argparse
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from mmnetaug.apis.config import CONFIGS
+from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.errors import InputError
+from mmnetaug.models.networks.archs import get_arch
+from mmnetaug.models.task_modules.prior_generators import check_size
+
+Overrides = dict[str, Any]
+
+DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
+# Architecture -> ending of its files in configs/pretrain.
+PRETRAIN_CONFIGS = {
+    'mobilenetv2_tiny': 'mbv2_tiny',
+    'mobilenetv2_w0.35': 'mbv2',
+    'mobilenetv3_w0.35': 'mbv3',
+    'proxylessnas_w0.35': 'proxyless',
+    'mcunet': 'mcunet',
+}
+# Arguments of transforms that are sizes of images in pixels.
+SIZES = ('scale', 'size', 'img_scale', 'crop_size', 'random_size_range')
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
+
+
+def dataset_key(config: Config, loader: str) -> str:
+    """Dotted key of the data set that reads files, inside any wrappers such as ``RepeatDataset``."""
+    key, dataset = f'{loader}.dataset', config[loader].dataset
+    while 'dataset' in dataset:
+        key, dataset = f'{key}.dataset', dataset.dataset
+    return key
+
+
+def get_value(config: Config, key: str) -> Any:
+    """The value at a dotted key."""
+    value = config
+    for part in key.split('.'):
+        value = value[int(part)] if part.isdigit() else value[part]
+    return value
+
+
+# --- any training ---
+
+
+def common_options(args: argparse.Namespace) -> Overrides:
+    """``--batch-size``, ``--seed`` and ``--amp``.
+
+    Raises:
+        InputError: a value out of range.
+    """
+    options: Overrides = {}
+    if args.batch_size is not None:
+        check_whole('training batch size', args.batch_size, 2)  # normalisation of 1x1 maps needs two
+        options['train_dataloader.batch_size'] = args.batch_size
+    if args.seed is not None:
+        check_whole('seed', args.seed, 0)
+        options['randomness.seed'] = args.seed
+    if args.amp:
+        options['optim_wrapper.type'] = 'AmpOptimWrapper'
+    return options
+
+
+def worker_options(config: Config, workers: int) -> Overrides:
+    """``--workers``: processes that load data for each loader; 0 loads in the process that trains."""
+    check_whole('workers', workers, 0)
+    loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
+    return {
+        f'{loader}.{key}': value
+        for loader in loaders
+        for key, value in [('num_workers', workers), ('persistent_workers', workers > 0)]
+    }
+
+
+def epochs_options(config: Config, epochs: int) -> Overrides:
+    """``--epochs``: another length of training. A warm-up keeps its length, at most all epochs but one; all else of the
+    schedule keeps its place in what remains: milestones and where a phase begins or ends move in proportion.
+
+    Args:
+        config: complete.
+        epochs: warm-up included.
+    """
+    check_whole('epochs', epochs, 1)
+    before = config.train_cfg.max_epochs
+    warmup = warmup_epochs(config)
+    shorter = min(warmup, epochs - 1)
+
+    def moved(epoch: int) -> int:
+        return shorter if epoch == warmup else round(epoch * epochs / before)
+
+    schedulers = []
+    for scheduler in config.param_scheduler:
+        scheduler = scheduler.to_dict()
+        if scheduler.get('by_epoch', True):
+            for key in {'begin', 'end'} & scheduler.keys():
+                scheduler[key] = moved(scheduler[key])
+            scheduler.pop('T_max', None)  # which MMEngine takes from begin and end
+            if 'milestones' in scheduler:
+                scheduler['milestones'] = [moved(epoch) for epoch in scheduler['milestones']]
+        if scheduler.get('end') != 0:  # a warm-up of no length
+            schedulers.append(scheduler)
+    return {'train_cfg.max_epochs': epochs, 'param_scheduler': schedulers}
+
+
+def warmup_epochs(config: Config) -> int:
+    """Length of the linear warm-up in epochs, 0 where there is none or where it is counted in steps."""
+    first = config.param_scheduler[0]
+    return first.end if first.type == 'LinearLR' and first.get('by_epoch', True) else 0
+
+
+def lengthened(config: Config, times: int) -> int:
+    """Epochs of a run whose epochs after warm-up are ``times`` those of the config (``--schedule 2x``)."""
+    warmup = warmup_epochs(config)
+    return warmup + times * (config.train_cfg.max_epochs - warmup)
+
+
+def hook_options(config: Config, *hooks: Mapping[str, Any], without: Sequence[str] = ()) -> Overrides:
+    """More of ``custom_hooks``; each replaces one of its type, and those of the types ``without`` go."""
+    types = {hook['type'] for hook in hooks} | set(without)
+    kept = [hook for hook in config.get('custom_hooks', []) if hook['type'] not in types]
+    return {'custom_hooks': [*kept, *hooks]}
+
+
+# --- pretraining ---
+
+
+def regularizers() -> dict[str, tuple[dict[str, Any], str]]:
+    """Name -> (configuration of its hook, what it does) of each file in ``configs/_base_/regularizers``."""
+    found = {}
+    for path in sorted((CONFIGS / '_base_' / 'regularizers').glob('*.py')):
+        (hook,) = Config.fromfile(str(path)).custom_hooks
+        found[path.stem] = (hook.to_dict(), path.read_text().splitlines()[0].lstrip('# '))
+    return found
+
+
+def regularizer_hook(name: str, value: Any = None) -> dict[str, Any]:
+    """The hook of a regulariser, whose first argument is ``value`` unless that is None."""
+    hook, _ = regularizers()[name]
+    arguments = [key for key in hook if key != 'type']
+    return hook if value is None else {**hook, arguments[0]: value}
+
+
+def image_folder_options(config: Config, data_root: str) -> Overrides:
+    """``--data-root`` of pretraining: class folders elsewhere, with as many classes as there are.
+
+    Raises:
+        InputError: no such folders, or different classes to train and to validate on.
+    """
+    train, val = (
+        class_folders(Path(data_root) / get_value(config, f'{dataset_key(config, f"{split}_dataloader")}.split'))
+        for split in ('train', 'val')
+    )
+    if train != val:
+        different = sorted(set(train) ^ set(val))
+        raise InputError(
+            f'the classes to train and to validate on in {data_root} differ, first {", ".join(different[:5])}: '
+            'expected the same class folders in both'
+        )
+    options: Overrides = {'model.num_classes': len(train)}
+    for loader in ('train_dataloader', 'val_dataloader'):
+        key = dataset_key(config, loader)
+        options.update({f'{key}.data_root': data_root, f'{key}.num_classes': len(train)})
+    return options
+
+
+# --- detection ---
+
+
+def detection_data_options(
+    config: Config, data_root: str | Path, classes: Sequence[str] | None = None, train: bool = True
+) -> Overrides:
+    """``--data-root`` and ``--classes`` of detection: another data set, in VOC or COCO layout.
+
+    Args:
+        config: complete; without training part where not ``train``.
+        data_root, classes: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+        train: whether there is a training part.
+
+    Raises:
+        InputError: the data set cannot be used; see there.
+    """
+    data = find_detection_data(data_root, list(classes) if classes else None)
+    loaders = {'test_dataloader': 'test', **({'train_dataloader': 'train', 'val_dataloader': 'test'} if train else {})}
+    options: Overrides = {'model.bbox_head.num_classes': len(data['classes'])}
+    for loader, split in loaders.items():
+        key = dataset_key(config, loader)
+        options[f'{key}.type'] = DATASETS[data['layout']]
+        options[f'{key}.metainfo'] = {'classes': data['classes']}
+        options.update({f'{key}.{name}': value for name, value in data[split].items()})
+    for evaluator in ('test_evaluator', *(['val_evaluator'] if train else [])):
+        options[evaluator] = evaluators(data)
+    return options
+
+
+def evaluators(data: dict) -> list[dict]:
+    """The measures for a data set of :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+
+    VOC layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve (since
+    VOC2010). COCO layout: pycocotools' average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and by size.
+    """
+    if data['layout'] == 'coco':
+        ann_file = Path(data['test']['data_root']) / data['test']['ann_file']
+        return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': str(ann_file)}]
+    return [
+        {'type': 'mmdet.VOCMetric', 'eval_mode': mode, 'prefix': prefix}
+        for mode, prefix in [('11points', 'voc_11point'), ('area', 'voc_area')]
+    ]
+
+
+def image_size(config: Config, loader: str = 'test_dataloader') -> int:
+    """Side of the images in pixels that the config tests on, by the first size in its pipeline.
+
+    Raises:
+        InputError: its pipeline resizes to no size, or not to squares.
+    """
+    pipeline = get_value(config, dataset_key(config, loader)).pipeline
+    for transform in pipeline:
+        for key in SIZES:
+            if key in transform:
+                size = transform[key]
+                sides = [size] if isinstance(size, int) else list(size)
+                if len(set(sides)) == 1:
+                    return sides[0]
+    raise InputError(
+        f'the pipeline of {loader} resizes to no square size: expected a transform with one, such as '
+        "dict(type='Resize', scale=(320, 320), keep_ratio=False)"
+    )
+
+
+def multi_scale_range(config: Config) -> tuple[int, int] | None:
+    """Smallest and largest side in pixels that batches are resized to in training, None where they keep theirs."""
+    for augment in config.model.get('data_preprocessor', {}).get('batch_augments') or []:
+        if 'random_size_range' in augment:
+            return tuple(augment.random_size_range)
+    return None
+
+
+def size_options(config: Config, size: int, model: bool = True) -> Overrides:
+    """``--size``: sides of images in pixels. Every size in the pipelines is scaled, rounded to multiples of 32.
+
+    Args:
+        config: complete.
+        size: side of the images that are tested on.
+        model: scale what the model knows of sizes as well (anchors, sizes of batches), as for training.
+    """
+    check_size(size)
+    before = image_size(config)
+
+    def scaled(value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return type(value)(scaled(side) for side in value)
+        return size if value == before else max(96, 32 * round(value * size / before / 32))
+
+    options: Overrides = {}
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if config.get(loader):
+            key = f'{dataset_key(config, loader)}.pipeline'
+            options.update(
+                {name: scaled(value) for name, value in _walk(get_value(config, key), key) if _is_size(name)}
+            )
+    if model:
+        augments = config.model.data_preprocessor.get('batch_augments') or []
+        key = 'model.data_preprocessor.batch_augments'
+        options.update({name: scaled(value) for name, value in _walk(augments, key) if _is_size(name)})
+        options.update({name: size for name, _ in _walk(config.model, 'model') if name.endswith('.size')})
+    return options
+
+
+def _is_size(name: str) -> bool:
+    return name.rpartition('.')[2] in SIZES
+
+
+def _walk(place: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """(dotted name, value) of all that is no dict and no list of dicts below ``place``."""
+    if isinstance(place, Mapping):
+        for key, below in place.items():
+            yield from _walk(below, f'{name}.{key}')
+    elif isinstance(place, (list, tuple)) and any(isinstance(below, Mapping) for below in place):
+        for index, below in enumerate(place):
+            yield from _walk(below, f'{name}.{index}')
+    else:
+        yield name, place
+
+
+def arch_options(config: Config, arch: str) -> Overrides:
+    """``--arch`` of detection: another backbone. It starts from what the same pretraining makes of that network, where
+    the config starts from an export of ``tools/pretrain_cls.py``."""
+    options: Overrides = {'model.backbone.arch': get_arch(arch).name}
+    init = config.model.backbone.get('init_cfg') or {}
+    made = PRETRAINED.fullmatch(init.get('checkpoint', ''))
+    if made:
+        options['model.backbone.init_cfg.checkpoint'] = pretrained_export(made[1], arch)
+    return options
+
+
+PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
+
+
+def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
+    """``--pretrained``: what the backbone starts from.
+
+    Args:
+        config: complete.
+        pretrained: 'netaug' or 'baseline' for what ``tools/pretrain_cls.py`` makes of that config for ``arch``, a
+            path, or 'none' for random weights.
+        arch: the architecture.
+    """
+    if pretrained in ('none', 'None'):
+        return {'model.backbone.init_cfg': None}
+    path = pretrained_export(pretrained, arch) if pretrained in ('netaug', 'baseline') else pretrained
+    return {'model.backbone.init_cfg': {'type': 'Pretrained', 'checkpoint': path}}
+
+
+def pretrained_export(kind: str, arch: str) -> str:
+    """Where the export of a pretraining config lies.
+
+    Raises:
+        InputError: no such config for this architecture.
+    """
+    if arch not in PRETRAIN_CONFIGS:
+        raise InputError(
+            f'no file of configs/pretrain is for {arch}: expected one of {", ".join(PRETRAIN_CONFIGS)}, {OR_ELSE}'
+        )
+    return f'work_dirs/{kind}_{PRETRAIN_CONFIGS[arch]}/export.pth'
+
+
+OR_ELSE = 'or give --pretrained PATH, or --pretrained none to train from random weights'
+
+
+def check_pretrained(config: Config) -> None:
+    """Raise :class:`InputError` where the checkpoint of the backbone is not there, with what makes it."""
+    path = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
+    if path is None or Path(path).is_file():
+        return
+    made = PRETRAINED.fullmatch(path)
+    if made:
+        raise InputError(
+            f'no pretrained checkpoint at {path}: make it with\n'
+            f'    python tools/pretrain_cls.py configs/pretrain/{made[1]}_{made[2]}.py --data-root FOLDER\n{OR_ELSE}'
+        )
+    raise InputError(f'no pretrained checkpoint at {path}: check the path, {OR_ELSE}')
+
+
+def detection_mixup_options(config: Config, mixup: bool) -> Overrides:
+    """``--mixup`` and ``--no-mixup``: with or without the hook of ``configs/_base_/detection_mixup.py``."""
+    (hook,) = Config.fromfile(str(CONFIGS / '_base_' / 'detection_mixup.py')).custom_hooks
+    return hook_options(config, hook.to_dict()) if mixup else hook_options(config, without=[hook.type])

@@ -1,0 +1,84 @@
+"""Pretraining on images of one folder a class: from a complete config to ``export.pth``."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+
+from mmnetaug.apis.overrides import image_size
+from mmnetaug.checkpoint import write_export
+from mmnetaug.engine.history import read_history
+from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
+from mmnetaug.errors import InputError
+from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.models.networks import NetAug
+from mmnetaug.models.networks.archs import get_arch
+from mmnetaug.records import RESULT_VERSION, write_json
+
+# Entries of a config that a result keeps.
+RECIPE = ('model', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks')
+
+
+def pretrain(config: Config) -> dict[str, Any]:
+    """Train, evaluate, and write ``export.pth`` and ``result.json`` to the work directory.
+
+    Args:
+        config: complete, with ``work_dir``.
+
+    Returns:
+        What ``result.json`` holds: accuracies in percent, those of each validation in ``history``, MACs, parameters,
+        the recipe.
+
+    Raises:
+        InputError: a value out of range, data that is not there or does not fit, or see
+            :func:`~mmnetaug.engine.runner.training_runner`.
+    """
+    get_arch(config.model.arch)
+    size = image_size(config, 'val_dataloader')
+    if size < 16:
+        raise InputError(f'image size {size}: expected at least 16 pixels')
+    runner = training_runner(config)
+    classes, validated = (
+        list(loader.dataset.metainfo['classes']) for loader in (runner.train_dataloader, runner.val_dataloader)
+    )
+    if classes != validated:
+        raise InputError(f'the classes to train on are {classes[:5]} ... and those to validate on {validated[:5]} ...')
+    start = time.time()
+    accuracy = train_and_validate(runner)
+    seconds = time.time() - start
+    network = bare_model(runner).network
+    tiny = network.export() if isinstance(network, NetAug) else network
+    entries = config.to_dict()
+    result = {
+        'arch': tiny.arch.name,
+        'netaug': entries['model'].get('netaug'),
+        **accuracy,
+        'macs': count_macs(tiny, (3, size, size)),
+        'params': count_params(tiny),
+        'input_size': size,
+        'num_classes': len(classes),
+        'classes': classes,
+        'epochs': runner.max_epochs,
+        'seed': runner.seed,
+        'history': _history(config.work_dir),
+        'recipe': {key: entries[key] for key in RECIPE if key in entries},
+        'train_images': len(runner.train_dataloader.dataset),
+        'batch_size': config.train_dataloader.batch_size,
+        'train_seconds': round(seconds, 1),
+    }
+    result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
+    if is_main_process():
+        write_export(Path(config.work_dir) / 'export.pth', tiny, result)
+        write_json(Path(config.work_dir) / 'result.json', result)
+    return result
+
+
+def _history(work_dir: str) -> list[dict[str, float]]:
+    curves = {name: dict(read_history(work_dir, name)) for name in ('top1', 'train_eval_top1')}
+    return [
+        {'epoch': epoch, **{name: curve[epoch] for name, curve in curves.items() if epoch in curve}}
+        for epoch in sorted(curves['top1'])
+    ]

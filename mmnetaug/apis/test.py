@@ -1,0 +1,128 @@
+"""Trained detectors: what they are, and their AP."""
+
+from pathlib import Path
+from typing import Any
+
+from mmdet.models.detectors import SingleStageDetector
+from mmdet.registry import MODELS
+from mmengine.config import Config, ConfigDict
+from torch import Tensor, nn
+
+from mmnetaug.apis.overrides import detection_data_options, image_size, size_options
+from mmnetaug.apis.train import describe_detector, head_name, measures
+from mmnetaug.checkpoint import checkpoint_meta, read_checkpoint, read_detector
+from mmnetaug.engine.cpu import prepare_distributed
+from mmnetaug.engine.runner import bare_model, build_runner
+from mmnetaug.errors import InputError
+
+# Entries of a complete config that a test needs.
+TEST = (
+    'default_scope', 'custom_imports', 'model', 'test_dataloader', 'test_evaluator', 'test_cfg', 'env_cfg',
+    'log_processor', 'log_level', 'work_dir', 'launcher', 'randomness',
+)  # fmt: skip
+
+
+def test_config(checkpoint: str | Path, config: Config | None = None) -> Config:
+    """A config to test a checkpoint with: network, classes and transforms are the checkpoint's.
+
+    Args:
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``; with a config also any other checkpoint
+            of that config's detector.
+        config: complete; its data set and evaluator are used. None: the checkpoint's own.
+
+    Raises:
+        InputError: the checkpoint cannot be read; without a config also if it does not say what it is.
+    """
+    if config is None:
+        return Config(read_detector(checkpoint)[0]['config'])
+    config = Config({key: value for key, value in config.to_dict().items() if key in TEST})
+    meta = checkpoint_meta(read_checkpoint(checkpoint))
+    if 'config' in meta:
+        own = Config(meta['config'])
+        config.model = own.model
+        _dataset(config).pipeline = _dataset(own).pipeline
+        _dataset(config).metainfo = {'classes': meta['classes']}
+    elif config.model.backbone.get('init_cfg'):
+        config.model.backbone.init_cfg = None  # all weights come from the checkpoint
+    return config
+
+
+def _dataset(config: Config) -> ConfigDict:
+    dataset = config.test_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    return dataset
+
+
+def set_test_data(config: Config, data_root: str) -> None:
+    """Have a config of :func:`test_config` test on another folder, in VOC or COCO layout.
+
+    Raises:
+        InputError: the data set cannot be used, or has other classes.
+    """
+    classes = list(_dataset(config).get('metainfo', {}).get('classes', []))
+    number = config.model.bbox_head.num_classes
+    config.merge_from_dict(detection_data_options(config, data_root, classes, train=False))
+    found = list(_dataset(config).metainfo.classes)
+    if (classes and found != classes) or len(found) != number:
+        raise InputError(
+            f'the detector was trained on {number} classes ({", ".join(classes) or "not named"}) in this order, '
+            f'{data_root} has {", ".join(found)}: expected the same order'
+        )
+
+
+def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
+    """Evaluate a detector.
+
+    Args:
+        config: of :func:`test_config`, with ``work_dir``.
+        checkpoint: path of the checkpoint.
+
+    Returns:
+        AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs and parameters, and ``head``, ``arch``, ``size`` and
+        ``seed``.
+
+    Raises:
+        InputError: weights that do not fit, images of a size that the detector has no anchors for, or data that cannot
+            be used.
+    """
+    content = read_checkpoint(checkpoint)
+    prepare_distributed(config)
+    config.setdefault('experiment_name', str(config.work_dir))
+    runner = build_runner(config)
+    detector = bare_model(runner)
+    load_detector(detector, content['state_dict'], checkpoint)
+    size = image_size(config)
+    return {
+        'head': head_name(config.model),
+        'arch': config.model.backbone.get('arch'),
+        'size': size,
+        'seed': checkpoint_meta(content).get('seed'),
+        **measures(runner.test()),
+        **describe_detector(detector, size),
+    }
+
+
+def build_detector(checkpoint: str | Path) -> SingleStageDetector:
+    """The detector in a checkpoint of ``tools/train.py``, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: no detector in the checkpoint, or tensors that do not fit.
+    """
+    meta, state = read_detector(checkpoint)
+    detector = MODELS.build(ConfigDict(meta['config']['model']))
+    load_detector(detector, state, checkpoint)
+    return detector.eval()
+
+
+def load_detector(detector: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
+    """Load all weights, or raise :class:`InputError`."""
+    try:
+        detector.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f'{path} does not fit its network: {error}') from error
+
+
+def resize_test(config: Config, size: int) -> None:
+    """Have a config of :func:`test_config` test at another side of the images, in pixels; the model stays."""
+    config.merge_from_dict(size_options(config, size, model=False))

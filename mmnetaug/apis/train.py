@@ -1,0 +1,108 @@
+"""Detectors: from a complete config to a checkpoint and its AP."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from torch import nn
+
+from mmnetaug.apis.overrides import check_pretrained, dataset_key, get_value, image_size
+from mmnetaug.checkpoint import write_export
+from mmnetaug.engine.hooks.export_hook import detector_meta
+from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
+from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.records import RESULT_VERSION, write_json
+
+# Key in MMEngine's logs -> name of the measure in results, where it is another.
+NAMES = {'voc_11point/mAP': 'AP50_11point', 'voc_area/mAP': 'AP50_area'}
+COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
+
+
+def train_detector(config: Config, command: str = '') -> dict[str, Any]:
+    """Train and evaluate; checkpoints, logs and ``result.json`` go to ``config.work_dir``.
+
+    Args:
+        config: complete, with ``work_dir``.
+        command: what to type to do the same again, for the record.
+
+    Returns:
+        What ``result.json`` holds: ``AP50_11point`` and ``AP50_area`` (VOC layout) or ``AP``, ``AP50``, ``AP75``,
+        ``AP_small``, ``AP_medium`` and ``AP_large`` (COCO; None for a size that no object has), fractions; MACs,
+        parameters, the recipe, and where the checkpoint is.
+
+    Raises:
+        InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
+            directory that holds another run.
+    """
+    check_pretrained(config)
+    size = image_size(config)
+    runner = training_runner(config)
+    detector = bare_model(runner)
+    cost = describe_detector(detector, size)
+    meta = {**detector_meta(runner), 'size': size}
+    head, arch = head_name(config.model), meta['arch']
+    runner.logger.info(
+        f'{head} on {arch} at {size} px: {cost["macs"] / 1e6:.1f} M MACs, of them {cost["head_share"]:.1%} outside the '
+        f'backbone; {cost["params"] / 1e6:.3f} M parameters; {len(meta["classes"])} classes: '
+        f'{", ".join(meta["classes"])}'
+    )
+    metrics = train_and_validate(runner)
+    hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks', [])]
+    result = {
+        'head': head,
+        'arch': arch,
+        'size': size,
+        'classes': meta['classes'],
+        'pretrained': (config.model.backbone.get('init_cfg') or {}).get('checkpoint'),
+        **measures(metrics),
+        **cost,
+        'train_images': len(runner.train_dataloader.dataset),
+        'test_images': len(runner.val_dataloader.dataset),
+        'epochs': runner.max_epochs,
+        'batch_size': config.train_dataloader.batch_size,
+        'mixup': 'DetectionMixupHook' in hooks,
+        'seed': runner.seed,
+        'data_root': get_value(config, dataset_key(config, 'test_dataloader')).get('data_root'),
+        'command': command,
+        'checkpoint': str(Path(config.work_dir) / 'export.pth'),
+        'config': meta['config'],
+    }
+    result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
+    if is_main_process():
+        write_export(result['checkpoint'], detector, {**meta, **cost})
+        write_json(Path(config.work_dir) / 'result.json', result)
+    return result
+
+
+def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
+    """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone) and ``params``."""
+    shape = (3, size, size)
+    macs = count_macs(detector, shape)
+    return {
+        'macs': macs,
+        'head_share': 1 - count_macs(detector.backbone, shape) / macs,
+        'params': count_params(detector),
+    }
+
+
+def head_name(model: dict[str, Any]) -> str:
+    """What kind of detector a configuration is for, by its head: SSDLite, YOLOv3, GFL ..."""
+    return model['bbox_head']['type'].rpartition('.')[2].removesuffix('Head')
+
+
+def measures(metrics: dict[str, float]) -> dict[str, float | None]:
+    """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
+    without small objects."""
+    found = {NAMES.get(key, key.removeprefix('coco/')): float(value) for key, value in metrics.items()}
+    if any(key.startswith('coco/') for key in metrics):
+        return {name: found.get(name) for name in COCO_MEASURES}
+    return {name: value for name, value in found.items() if name.startswith('AP') and '/' not in name}
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Measured AP (fractions) and MACs of a result of a detector, in one line."""
+    measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
+    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
+    return f'{scores}, {result["macs"] / 1e6:.1f} M MACs'

@@ -1,0 +1,1 @@
+"""What makes data sets, and what checks them before training."""

@@ -1,0 +1,164 @@
+"""What is missing or malformed in a detection data set, before hours are spent on it."""
+
+import contextlib
+import hashlib
+import io
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm.contrib.concurrent import thread_map
+
+from mmnetaug.datasets.coco import COCODetection
+from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.datasets.findings import Findings, image_size
+from mmnetaug.datasets.voc import VOCDetection
+from mmnetaug.errors import InputError
+
+DATASETS = {'voc': VOCDetection, 'coco': COCODetection}
+
+
+def check_detection_data(root: str | Path, classes: Sequence[str] | None = None, size: int = 320) -> dict:
+    """Read all annotations and decode all images of a data set, as training and testing would, and count.
+
+    Args:
+        root, classes: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+        size: side in pixels that images are resized to.
+
+    Returns:
+        ``root``, ``layout``, ``classes``, ``size``; ``train`` and ``test``: ``source`` (image sets or annotation
+        file), ``images`` and, of them, ``images_without_boxes``, ``boxes`` and, of them, ``ignored`` (difficult or
+        crowd), ``objects`` (class -> number of boxes that are not ignored), ``below_1px`` and ``below_8px`` (how many
+        of these have a shorter side) and ``median_px`` (of the shorter sides, in pixels after resizing);
+        ``shared_images``, files of the test set with the content of one of the training set; and ``findings``,
+        place -> :class:`~mmnetaug.datasets.findings.Findings`, empty if all is well.
+
+    Raises:
+        InputError: the data set cannot be used; see ``find_detection_data`` and its data sets.
+    """
+    if size < 1:
+        raise InputError(f'image size {size}: expected a number of pixels, such as 320')
+    with _quiet():
+        found = find_detection_data(root, classes)
+        data = {
+            split: DATASETS[found['layout']](
+                **found[split],
+                metainfo={'classes': found['classes']},
+                pipeline=[],
+                test_mode=split == 'test',
+                decode=False,  # below, with a progress bar
+                serialize_data=False,
+            )
+            for split in ('train', 'test')
+        }
+    report = {'root': str(root), 'layout': found['layout'], 'classes': found['classes'], 'size': size}
+    findings, digests = dict(found['findings']), {}
+    for split, dataset in data.items():
+        digests[split] = _digests(dataset, split)
+        report[split] = {'source': dataset.ann_file, **_statistics(dataset, size)}
+        place = findings.setdefault(dataset.ann_file, Findings())
+        for reason, names in dataset.findings.names.items():
+            place.names[reason] += names
+    trained_on = set(digests['train'].values())
+    report['shared_images'] = [Path(path).name for path, digest in digests['test'].items() if digest in trained_on]
+    for name in report['shared_images']:
+        findings[data['test'].ann_file].add('images to test on that are trained on too', name)
+    report['findings'] = {place: found for place, found in findings.items() if found.names}
+    return report
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the warnings of data sets, which the report has all, and without pycocotools' progress."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _digests(dataset: VOCDetection | COCODetection, split: str) -> dict[str, str]:
+    """Path -> digest of each image; one that cannot be decoded becomes a finding and leaves the data set."""
+    paths = [info['img_path'] for info in dataset.data_list]
+    digests = thread_map(
+        _digest, paths, max_workers=os.cpu_count(), desc=f'{split}: decoding', unit='image', mininterval=0.5
+    )
+    broken = {path for path, digest in zip(paths, digests) if digest is None}
+    for path in sorted(broken):
+        dataset.findings.add('images that cannot be decoded to their end', Path(path).name)
+    dataset.data_list = [info for info in dataset.data_list if info['img_path'] not in broken]
+    if not dataset.data_list:
+        raise InputError(f'{dataset.ann_file}: none of its {len(paths)} images can be decoded')
+    return {path: digest for path, digest in zip(paths, digests) if digest}
+
+
+def _digest(path: str) -> str | None:
+    if image_size(Path(path), decode=True) is None:
+        return None
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _statistics(dataset: VOCDetection | COCODetection, size: int) -> dict[str, Any]:
+    """What ``check_detection_data`` says of ``train`` and ``test``; tiny boxes and absent classes become findings."""
+    classes = dataset.metainfo['classes']
+    number, sides, boxes = Counter(), [], 0
+    for info in dataset.data_list:
+        boxes += len(info['instances'])
+        for instance in info['instances']:
+            if instance['ignore_flag']:
+                continue
+            x1, y1, x2, y2 = instance['bbox']
+            number[classes[instance['bbox_label']]] += 1
+            sides.append(min((x2 - x1) * size / info['width'], (y2 - y1) * size / info['height']))
+            if sides[-1] < 1:
+                name = Path(info['img_path']).name
+                dataset.findings.add(f'boxes smaller than a pixel when images are resized to {size}', name)
+    for name in classes:
+        if not number[name]:
+            dataset.findings.add('classes without an object', name)
+    return {
+        'images': len(dataset.data_list),
+        'images_without_boxes': sum(not info['instances'] for info in dataset.data_list),
+        'boxes': boxes,
+        'ignored': boxes - len(sides),
+        'objects': {name: number[name] for name in classes},
+        'below_1px': int(np.sum(np.array(sides) < 1)),
+        'below_8px': int(np.sum(np.array(sides) < 8)),
+        'median_px': round(float(np.median(sides)), 1) if sides else None,
+    }
+
+
+def describe_check(report: dict[str, Any]) -> str:
+    """The report of :func:`check_detection_data` as text."""
+    train, test, size = report['train'], report['test'], report['size']
+    names = {
+        'images': 'images',
+        'images_without_boxes': '  without boxes (not trained on)',
+        'boxes': 'boxes',
+        'ignored': '  difficult or crowd (ignored)',
+        'below_1px': f'  below 1 pixel at {size}x{size}',
+        'below_8px': f'  below 8 pixels at {size}x{size}',
+        'median_px': '  median shorter side (pixels)',
+    }
+    rows = [(names[key], train[key], test[key]) for key in names]
+    rows += [(f'objects: {name}', train['objects'][name], test['objects'][name]) for name in report['classes']]
+    width = max(len(name) for name, *_ in rows)
+    lines = [
+        f'{report["root"]}: {report["layout"].upper()} layout, {len(report["classes"])} classes',
+        f'train: {train["source"]}',
+        f'test:  {test["source"]}',
+        '',
+        f'{"":{width}} {"train":>9} {"test":>9}',
+        *(f'{name:{width}} {a!s:>9} {b!s:>9}' for name, a, b in rows),
+        '',
+        f'images in both: {len(report["shared_images"])}',
+    ]
+    for place, findings in report['findings'].items():
+        lines += ['', f'{place}:', *(f'  {line}' for line in findings.lines())]
+    return '\n'.join([*lines, '', 'findings: see above' if report['findings'] else 'nothing missing or malformed'])

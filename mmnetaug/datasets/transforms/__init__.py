@@ -1,0 +1,23 @@
+"""Transforms that mmcv and mmdet do not have."""
+
+from mmnetaug.datasets.transforms.autoaugment import autoaugment
+from mmnetaug.datasets.transforms.classification import (
+    ColorJitter,
+    LoadImageOrSkip,
+    PackClassification,
+    RandomResizedCrop,
+    ResizeCenterCrop,
+)
+from mmnetaug.datasets.transforms.detection_mixup import DetectionMixup, KeepWeights, add_detection_mixup
+
+__all__ = [
+    'ColorJitter',
+    'DetectionMixup',
+    'KeepWeights',
+    'LoadImageOrSkip',
+    'PackClassification',
+    'RandomResizedCrop',
+    'ResizeCenterCrop',
+    'add_detection_mixup',
+    'autoaugment',
+]

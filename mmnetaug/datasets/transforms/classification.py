@@ -1,0 +1,142 @@
+"""Transforms for classification that mmcv and mmdet do not have."""
+
+import math
+import random
+import warnings
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform, CenterCrop, Resize
+from mmcv.transforms import LoadImageFromFile as LoadImage
+
+from mmnetaug.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImageOrSkip(LoadImage):
+    """mmcv's ``LoadImageFromFile``, but a file that cannot be decoded gives None and a warning that names it.
+
+    MMEngine's data sets then take another image.
+
+    Args:
+        cache: keep decoded images in memory, a copy in each process that loads data: for small images.
+        options: further arguments of mmcv's ``LoadImageFromFile``.
+    """
+
+    def __init__(self, cache: bool = False, **options: Any):
+        super().__init__(**options)
+        self.cache = cache
+        self.cached: dict[str, dict] = {}
+        self.broken: set[str] = set()
+
+    def transform(self, results: dict) -> dict | None:
+        """Add ``img``, (H, W, 3) uint8 BGR; one that is kept in memory is read-only."""
+        path = results['img_path']
+        if path in self.cached:
+            return {**results, **self.cached[path]}
+        try:
+            loaded = super().transform(results)
+        except (cv2.error, AssertionError, AttributeError, OSError):
+            # What an unreadable file raises depends on how far decoding came: mmcv then reads the shape of None.
+            if path not in self.broken:
+                self.broken.add(path)
+                count = f'{len(self.broken)} such so far in this process'
+                warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
+            return None
+        if self.cache and loaded:
+            loaded['img'].flags.writeable = False
+            self.cached[path] = {key: loaded[key] for key in ('img', 'img_shape', 'ori_shape')}
+        return loaded
+
+
+@TRANSFORMS.register_module()
+class RandomResizedCrop(BaseTransform):
+    """Crop a random part and resize it (Szegedy et al. 2015).
+
+    Args:
+        size: side of the result in pixels.
+        scale: range of the part's area, as a share of the image's.
+        ratio: range of the part's width over its height, drawn uniformly in the logarithm.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    ):
+        self.size, self.scale, self.ratio = size, scale, ratio
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, 3) ``img`` -> (size, size, 3)."""
+        image = results['img']
+        height, width = image.shape[:2]
+        for _ in range(10):
+            area = random.uniform(*self.scale) * height * width
+            ratio = math.exp(random.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+            w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+            if 0 < w <= width and 0 < h <= height:
+                break
+        else:
+            w = h = min(height, width)
+        top, left = random.randint(0, height - h), random.randint(0, width - w)
+        part = image[top : top + h, left : left + w]
+        # Area averaging is the anti-aliased choice where the part shrinks.
+        method = cv2.INTER_AREA if min(h, w) > self.size else cv2.INTER_LINEAR
+        results['img'] = cv2.resize(part, (self.size, self.size), interpolation=method)
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ColorJitter(BaseTransform):
+    """Scale brightness and saturation, each by a factor drawn uniformly from [1 - x, 1 + x].
+
+    Args:
+        brightness: x of the brightness.
+        saturation: x of the saturation; factor 0 would give a grey image.
+    """
+
+    def __init__(self, brightness: float = 32 / 255, saturation: float = 0.5):
+        self.brightness, self.saturation = brightness, saturation
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, 3) uint8 BGR ``img`` of the same shape and type."""
+        image = results['img']
+        light = random.uniform(1 - self.brightness, 1 + self.brightness)
+        colour = random.uniform(1 - self.saturation, 1 + self.saturation)
+        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        results['img'] = cv2.addWeighted(image, light * colour, grey, light * (1 - colour), 0)
+        return results
+
+
+@TRANSFORMS.register_module()
+class ResizeCenterCrop(BaseTransform):
+    """Resize the short side to ceil(size / 0.875) and crop the centre; an image of exactly ``size`` stays as it is.
+
+    Args:
+        size: side of the result in pixels.
+    """
+
+    def __init__(self, size: int):
+        self.size = size
+        self.resize = Resize(scale=(10**6, math.ceil(size / 0.875)), keep_ratio=True)
+        self.crop = CenterCrop(size)
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, 3) ``img`` -> (size, size, 3)."""
+        if results['img'].shape[:2] == (self.size, self.size):
+            return results
+        return self.crop(self.resize(results))
+
+
+@TRANSFORMS.register_module()
+class PackClassification(BaseTransform):
+    """The last transform: ``inputs`` (3, H, W) uint8 tensor and ``data_samples``, the label."""
+
+    def transform(self, results: dict) -> dict:
+        """Replace everything by these two."""
+        image = np.ascontiguousarray(results['img'].transpose(2, 0, 1))
+        return {'inputs': torch.from_numpy(image), 'data_samples': results['gt_label']}

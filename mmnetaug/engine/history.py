@@ -1,0 +1,25 @@
+"""What MMEngine logged of a run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+
+def read_history(work_dir: str | Path, key: str) -> list[tuple[int, float]]:
+    """(epoch, value) of a quantity that MMEngine logged in a run, resumed parts included.
+
+    Args:
+        work_dir: of the run.
+        key: name in the log: ``top1`` (at evaluations) or ``loss``, ``train_top1`` (mean over an epoch's records).
+    """
+    values: dict[int, list[float]] = {}
+    for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
+        records = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
+        fresh: dict[int, list[float]] = {}
+        for record in records:
+            if key in record:
+                # An evaluation is logged with the number of finished epochs as its step.
+                fresh.setdefault(record.get('epoch', record['step']), []).append(record[key])
+        values.update(fresh)
+    return [(epoch, float(np.mean(values[epoch]))) for epoch in sorted(values)]

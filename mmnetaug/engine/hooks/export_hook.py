@@ -1,0 +1,43 @@
+"""Checkpoints of training that say what they are."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmnetaug.engine.runner import bare_model
+from mmnetaug.registry import HOOKS
+
+# Parts of a complete config that a detector's checkpoint keeps, to be tested without the file.
+KEPT = ('default_scope', 'model', 'test_dataloader', 'test_evaluator', 'test_cfg')
+
+
+def detector_meta(runner: Runner) -> dict[str, Any]:
+    """What a checkpoint of the runner's detector says of it: plain data, see
+    :func:`~mmnetaug.checkpoint.read_detector`."""
+    config = {key: value for key, value in runner.cfg.to_dict().items() if key in KEPT}
+    config['model'] = _without(config['model'], 'init_cfg')
+    dataset = runner.train_dataloader.dataset if hasattr(runner, 'train_dataloader') else None
+    classes = list(dataset.metainfo['classes'])
+    return {
+        'config': config,
+        'classes': classes,
+        'arch': getattr(bare_model(runner).backbone, 'arch', None),
+        'seed': runner.seed,
+        'epochs': runner.max_epochs,
+        'dataset_meta': {'classes': classes},  # where mmdet looks for it
+    }
+
+
+def _without(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(below, key) for name, below in value.items() if name != key}
+    return value
+
+
+@HOOKS.register_module()
+class ExportHook(Hook):
+    """Put into each ``epoch_N.pth`` what an export says of a detector, so that it can be tested as one."""
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint['mmnetaug'] = detector_meta(runner)

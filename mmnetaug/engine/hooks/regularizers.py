@@ -1,0 +1,157 @@
+"""Regularisers of pretraining, each switched on by a hook: what helps large networks and mostly hurts tiny ones.
+
+A hook has one base config, ``configs/_base_/regularizers/NAME.py``, from which ``tools/pretrain_cls.py`` has its
+option ``--NAME``; nothing else knows it. The first argument of a hook is the value that the option may be given.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.hooks import Hook
+from mmengine.registry import TRANSFORMS
+from mmengine.runner import Runner
+from torch import Tensor
+
+from mmnetaug.checkpoint import load_network, read_checkpoint
+from mmnetaug.datasets.transforms import ColorJitter, autoaugment
+from mmnetaug.engine.runner import bare_model
+from mmnetaug.errors import InputError
+from mmnetaug.models.regularizers import add_dropblock, distillation_loss, dropblocks, mixup
+from mmnetaug.registry import HOOKS
+
+
+def check_strength(name: str, value: float, below: float = 1) -> None:
+    """Raise :class:`InputError` unless ``value`` is a number from 0 to ``below``, which itself is excluded."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < below:
+        expected = 'of at least 0 (0.2, say)' if below == math.inf else 'from 0 to below 1 (0.1, say)'
+        raise InputError(f'{name} is {value!r}: expected a number {expected}, where 0 switches it off')
+
+
+@HOOKS.register_module()
+class MixupHook(Hook):
+    """Mix images and labels of a batch (arXiv 1710.09412).
+
+    Args:
+        alpha: of :func:`~mmnetaug.models.regularizers.mixup`; 0 for none.
+    """
+
+    def __init__(self, alpha: float) -> None:
+        check_strength('mixup', alpha, math.inf)
+        self.alpha = alpha
+
+    def before_train(self, runner: Runner) -> None:
+        model = bare_model(runner)
+        if self.alpha:
+            model.augments.append(partial(self._mix, num_classes=model.network.num_classes))
+
+    def _mix(self, inputs: Tensor, labels: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+        return mixup(inputs, F.one_hot(labels, num_classes).float(), self.alpha)
+
+
+@HOOKS.register_module()
+class DropoutHook(Hook):
+    """Drop inputs of the classifier.
+
+    Args:
+        rate: the share of them.
+    """
+
+    def __init__(self, rate: float) -> None:
+        check_strength('dropout', rate)
+        self.rate = rate
+
+    def before_train(self, runner: Runner) -> None:
+        bare_model(runner).network.dropout.p = self.rate
+
+
+@HOOKS.register_module()
+class DropBlockHook(Hook):
+    """Drop blocks of the last two stages' feature maps (arXiv 1810.12890).
+
+    The rate rises linearly over training, to its full value at the last step (section 3 there). mmdet's layer counts
+    its own calls, which are neither steps nor kept in a checkpoint: it is told the step.
+
+    Args:
+        rate: of :func:`~mmnetaug.models.regularizers.add_dropblock`; 0 for none.
+    """
+
+    def __init__(self, rate: float) -> None:
+        check_strength('dropblock', rate)
+        self.rate = rate
+
+    def before_train(self, runner: Runner) -> None:
+        network = bare_model(runner).network
+        if self.rate:
+            add_dropblock(network, self.rate)
+        self.layers = dropblocks(network)
+        for layer in self.layers:
+            layer.warmup_iters = runner.max_iters
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        for layer in self.layers:
+            layer.iter_cnt = runner.iter
+
+
+@HOOKS.register_module()
+class AutoAugmentHook(Hook):
+    """AutoAugment's policy for ImageNet (arXiv 1805.09501, table 9) before images are packed, for colour jitter."""
+
+    def before_train(self, runner: Runner) -> None:
+        pipeline = runner.train_dataloader.dataset.pipeline
+        *transforms, pack = (each for each in pipeline.transforms if not isinstance(each, ColorJitter))
+        pipeline.transforms = [*transforms, TRANSFORMS.build(autoaugment()), pack]
+
+
+@HOOKS.register_module()
+class DistillationHook(Hook):
+    """Learn from a teacher as well (arXiv 1503.02531).
+
+    Args:
+        checkpoint: of the teacher, as in :func:`~mmnetaug.checkpoint.load_network`.
+        arch: its network; None where the checkpoint tells it.
+        temperature: of :func:`~mmnetaug.models.regularizers.distillation_loss`.
+        weight: of that loss; cross entropy has the rest up to 1.
+
+    Raises:
+        InputError: a temperature or a weight out of range; in training also a checkpoint that cannot be read, or one
+            with other classes than the data.
+    """
+
+    priority = 'LOW'  # the teacher sees what other hooks have made of a batch
+
+    def __init__(self, checkpoint: str, arch: str | None = None, temperature: float = 4.0, weight: float = 0.5) -> None:
+        numbers = all(type(value) in (int, float) for value in (temperature, weight))
+        if not (numbers and temperature > 0 and 0 < weight <= 1):
+            raise InputError(
+                f'distillation has temperature {temperature!r} and weight {weight!r}: expected a temperature above 0 '
+                'and a weight from above 0 to 1'
+            )
+        self.checkpoint, self.arch, self.temperature, self.weight = checkpoint, arch, temperature, weight
+
+    def before_train(self, runner: Runner) -> None:
+        model = bare_model(runner)
+        classes = runner.train_dataloader.dataset.metainfo['classes']
+        theirs = read_checkpoint(self.checkpoint).get('meta', {}).get('classes')
+        if theirs and list(theirs) != list(classes):
+            different = sorted(set(theirs) ^ set(classes))
+            raise InputError(
+                f'the teacher {self.checkpoint} knows {len(theirs)} classes and the data has {len(classes)} '
+                f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
+            )
+        device = next(model.parameters()).device
+        self.teacher = load_network(self.checkpoint, len(classes), self.arch).eval().requires_grad_(False).to(device)
+        self.criterion = model.criterion
+        model.augments.append(self._ask)
+        model.criterion = self._loss
+
+    @torch.no_grad()
+    def _ask(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        self.logits = self.teacher(inputs)
+        return inputs, targets
+
+    def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
+        distillation = distillation_loss(logits, self.logits, self.temperature)
+        return (1 - self.weight) * self.criterion(logits, targets) + self.weight * distillation

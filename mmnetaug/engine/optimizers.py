@@ -1,0 +1,62 @@
+"""How MMEngine builds optimizers for us."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIMIZERS
+from torch import nn
+
+from mmnetaug.registry import OPTIM_WRAPPER_CONSTRUCTORS
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's, with one parameter group for all parameters that are treated alike instead of one for each.
+
+    An optimizer updates the tensors of a group together. On a CPU it also takes PyTorch's fused update where there is
+    one: for the two hundred small tensors of a tiny network AdamW's step then takes a tenth of the time.
+    """
+
+    def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **options: Any) -> None:
+        """Append the groups of ``module`` to ``params``; MMEngine calls this for the model and all its parts."""
+        if prefix:
+            super().add_params(params, module, prefix=prefix, **options)
+            return
+        with _quiet():  # it logs a line for each parameter
+            super().add_params(params, module, **options)
+        groups: dict[tuple, dict] = {}
+        for group in params:
+            tensors = group.pop('params')
+            groups.setdefault(tuple(sorted(group.items())), {**group, 'params': []})['params'] += tensors
+        params[:] = groups.values()
+
+    def __call__(self, model: nn.Module) -> Any:
+        if not torch.cuda.is_available() and _fuses_on_cpu(self.optimizer_cfg['type']):
+            self.optimizer_cfg.setdefault('fused', True)
+        return super().__call__(model)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _fuses_on_cpu(optimizer: str | type) -> bool:
+    """SGD and AdamW do since torch 2.4."""
+    optimizer = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else optimizer
+    try:
+        optimizer([nn.Parameter(torch.zeros(1))], lr=0.1, fused=True)
+    except (RuntimeError, TypeError):
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""From a complete config to a trained model: checks around MMEngine's runner."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from mmnetaug.engine.cpu import prepare_distributed
+from mmnetaug.errors import InputError
+from mmnetaug.records import write_json
+
+SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
+# Entries of a config that a resumed run must have as it was started.
+KEPT = ('model', 'train_cfg', 'param_scheduler', 'train_dataloader.batch_size', 'default_hooks.netaug', 'custom_hooks')
+# Of these, what may change: where a backbone came from, and how often is validated.
+FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
+
+
+def training_runner(config: Config) -> Runner:
+    """MMEngine's runner for a complete config with ``work_dir``, ready to train.
+
+    Raises:
+        InputError: the work directory holds a run that is not to be resumed or that has another schedule, mixed
+            precision without a GPU, fewer images than a batch, or a batch of a single image.
+    """
+    if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
+        raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
+    if config.train_dataloader.batch_size < 2:
+        raise InputError(
+            f'training batch size is {config.train_dataloader.batch_size}: expected a whole number of at least 2, as '
+            'normalisation of 1x1 maps needs two images'
+        )
+    schedule = _check_work_dir(config)
+    prepare_distributed(config)
+    # Loggers are found by this name and the second of the start: runs of one process that start together need others.
+    config.setdefault('experiment_name', str(config.work_dir))
+    runner = build_runner(config)
+    loader = runner.train_loop.dataloader
+    if not len(loader):
+        raise InputError(
+            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
+            'smaller --batch-size'
+        )
+    if is_main_process():  # known from here on: the runner has set up the process group
+        write_json(Path(config.work_dir) / SCHEDULE, schedule)
+    return runner
+
+
+def build_runner(config: Config) -> Runner:
+    """``Runner.from_cfg``; an argument that a part of the config does not take is an :class:`InputError`."""
+    try:
+        return Runner.from_cfg(config)
+    except TypeError as error:
+        if 'argument' not in str(error):
+            raise
+        raise InputError(
+            f'a part of the config does not fit: {error}. Correct it in the config or --cfg-options'
+        ) from error
+
+
+def train_and_validate(runner: Runner) -> dict[str, Any]:
+    """Train to the end; the metrics of the validation after it, which is not done twice."""
+    last = _LastMetrics()
+    runner.register_hook(last)
+    runner.train()
+    return runner.val() if last.metrics is None else last.metrics  # a finished run that is resumed trains no more
+
+
+class _LastMetrics(Hook):
+    """Keeps what the last validation found."""
+
+    metrics = None
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        self.metrics = metrics
+
+
+def bare_model(runner: Runner) -> nn.Module:
+    """The runner's model without its distributed wrapper."""
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of 32 bits out of a run's seed and counters. Hashed: neighbouring seeds of torch share their draws."""
+    return random.Random('/'.join(map(str, parts))).getrandbits(32)
+
+
+def _check_work_dir(config: Config) -> dict[str, Any]:
+    """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
+    schedule = {}
+    for name in KEPT:
+        value = config
+        for key in name.split('.'):
+            value = value.get(key, {})
+        schedule.update(_flat(name, value))
+    schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
+    schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
+    work_dir = Path(config.work_dir)
+    note = work_dir / SCHEDULE
+    if (work_dir / 'last_checkpoint').is_file():
+        if not config.get('resume'):
+            raise InputError(
+                f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
+                '--work-dir'
+            )
+        # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
+        try:
+            started = json.loads(note.read_text()) if note.is_file() else schedule
+        except ValueError as error:
+            raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
+        names = sorted({*started, *schedule})
+        if changed := [name for name in names if started.get(name) != schedule.get(name)]:
+            theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in changed) for run in (started, schedule))
+            raise InputError(
+                f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
+                '--work-dir'
+            )
+    return schedule
+
+
+def _flat(name: str, value: Any) -> dict[str, Any]:
+    """Dotted name -> plain value of all that is below ``value``."""
+    if isinstance(value, dict):
+        return {key: leaf for part, below in value.items() for key, leaf in _flat(f'{name}.{part}', below).items()}
+    if isinstance(value, (list, tuple)) and any(isinstance(below, dict) for below in value):
+        return _flat(name, dict(enumerate(value)))
+    return {name: value}

@@ -1,0 +1,5 @@
+"""Image classifiers, for pretraining."""
+
+from mmnetaug.models.classifiers.classifier import Classifier
+
+__all__ = ['Classifier']

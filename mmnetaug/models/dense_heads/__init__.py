@@ -1,0 +1,6 @@
+"""Dense heads."""
+
+from mmnetaug.models.dense_heads.ssdlite_head import SSDLiteHead
+from mmnetaug.models.dense_heads.yolov3_head import YOLOv3Head
+
+__all__ = ['SSDLiteHead', 'YOLOv3Head']

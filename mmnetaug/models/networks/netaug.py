@@ -1,0 +1,216 @@
+"""Network Augmentation (NetAug, arXiv 2110.08890, section 3): a tiny network as the leading block of a larger one.
+
+The whole mechanism: a larger network is built from widened rows, its layers use as much of their weights as they
+are told (``ELASTIC`` in layers.py), :meth:`NetAug.sample` tells them, and :meth:`NetAug.export` slices. Nothing
+here knows which network it augments.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mmnetaug.errors import InputError
+from mmnetaug.models.networks.archs import Arch, Block, Pool, Row, get_arch
+from mmnetaug.models.networks.layers import ELASTIC, ElasticConv2d, InvertedResidual
+from mmnetaug.models.networks.network import Network
+
+
+def rescale(arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[[], float]) -> Arch:
+    """``arch`` with other widths (NetAug paper, section 3.2).
+
+    Args:
+        arch: the base network.
+        width_mult: called once for each width c; the width becomes round(c * width_mult()). A block with an
+            identity shortcut keeps the width that arrives.
+        expand_ratio: called once for each middle width; it becomes round(e * expand_ratio() * width in), with e
+            the base network's expansion.
+    """
+    base_in = in_channels = 3
+
+    def rescale_row(row: Row) -> Row:
+        nonlocal base_in, in_channels
+        if isinstance(row, Pool):
+            return row
+        changes = {'out': in_channels}
+        if not (isinstance(row, Block) and row.shortcut == 'identity'):
+            changes['out'] = round(row.out * width_mult())
+        if isinstance(row, Block):
+            mid = in_channels
+            if row.mid:
+                mid = changes['mid'] = round(row.mid / base_in * expand_ratio() * in_channels)
+            changes['se'] = round(mid / (row.mid or base_in) * row.se)
+        base_in, in_channels = row.out, changes['out']
+        return replace(row, **changes)
+
+    return replace(
+        arch,
+        stem=tuple(map(rescale_row, arch.stem)),
+        stages=tuple(tuple(map(rescale_row, rows)) for rows in arch.stages),
+        head=tuple(map(rescale_row, arch.head)),
+    )
+
+
+def conv_widths(arch: Arch) -> dict[str, int]:
+    """Output channels of every convolution of ``arch`` that is not depthwise, by its name in the network."""
+    sections = {
+        'stem': arch.stem,
+        **{f'stages.{i}': rows for i, rows in enumerate(arch.stages)},
+        'head': arch.head,
+    }
+    widths = {}
+    for section, rows in sections.items():
+        for i, row in enumerate(rows):
+            name = f'{section}.{i}'
+            if isinstance(row, Pool):
+                continue
+            if not isinstance(row, Block):
+                widths[f'{name}.conv'] = row.out
+                continue
+            if row.mid:
+                widths[f'{name}.expand.conv'] = row.mid
+            if not row.depthwise:
+                widths[f'{name}.spatial.conv'] = row.mid
+            if row.se:
+                widths[f'{name}.se.reduce'] = row.se
+                widths[f'{name}.se.expand'] = row.mid
+            widths[f'{name}.project.conv'] = row.out
+            if row.shortcut == 'project':
+                widths[f'{name}.shortcut.conv'] = row.out
+    return widths
+
+
+def _permute(layer: nn.Module, order: torch.Tensor, dim: int = 0) -> None:
+    """Reorder the channels ``dim`` of every tensor of ``layer`` in place; biases and norms have outputs alone."""
+    for tensor in (*layer.parameters(), *layer.buffers()):
+        if tensor.ndim > dim:
+            tensor.data.copy_(tensor.data.index_select(dim, order))
+
+
+class NetAug(Network):
+    """The supernet: (N, 3, H, W) float -> (N, num_classes) logits of whichever sub-network it acts as.
+
+    It starts as the tiny network. Its tensors have the tiny network's names, and each tiny tensor is the leading
+    block of the large one. Convolutions keep PyTorch's default initialisation, since fan-out does not suit the
+    very wide expansions.
+
+    Args:
+        arch: name of the tiny network, see :func:`~mmnetaug.models.networks.network.build_network`.
+        num_classes: number of logits.
+        width_mults: multipliers, at least 1, of the widths that blocks, stem and head give.
+        expand_ratios: multipliers, at least 1, of the expansions inside blocks.
+
+    Raises:
+        InputError: unknown architecture, or a multiplier below 1.
+    """
+
+    def __init__(
+        self,
+        arch: str,
+        num_classes: int = 1000,
+        width_mults: Sequence[float] = (1.0, 1.8, 2.6),
+        expand_ratios: Sequence[float] = (1.0, 1.6, 2.2, 2.8),
+    ):
+        for name, values in [('width_mults', width_mults), ('expand_ratios', expand_ratios)]:
+            if not values or min(values) < 1:
+                raise InputError(
+                    f'{name} is {list(values)}: expected at least one number and none below 1, because the tiny '
+                    f'network is the smallest sub-network; for example {name}=(1.0, 1.6, 2.2)'
+                )
+        self.base = get_arch(arch)
+        self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
+        super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
+        self.max_widths = conv_widths(self.arch)
+        # Found once: looking all of them up takes as long as a layer of a tiny network.
+        self.elastic_convs = {name: self.get_submodule(name) for name in self.max_widths}
+        for module in self.modules():
+            # As torch's own lazy modules do: the layer stays what it is and only learns to use a part of itself.
+            module.__class__ = ELASTIC.get(type(module), type(module))
+        self.set_base()
+
+    def _init_convs(self) -> None:
+        """Keep PyTorch's default: Kaiming uniform with a = sqrt 5."""
+
+    def sample(self, generator: torch.Generator, width: bool = True, expand: bool = True) -> dict[str, int]:
+        """Act as one randomly drawn network; every layer's multiplier is drawn independently and uniformly.
+
+        Args:
+            generator: source of randomness on the CPU.
+            width: draw widths; otherwise every width stays at its base value.
+            expand: draw expansions; otherwise every expansion stays at its base value.
+
+        Returns:
+            What was drawn, for :meth:`set_widths`.
+        """
+
+        def draw(choices: Sequence[float], enabled: bool) -> float:
+            return choices[int(torch.randint(len(choices), (), generator=generator))] if enabled else 1.0
+
+        widths = conv_widths(
+            rescale(self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand))
+        )
+        self.set_widths(widths)
+        return widths
+
+    def set_base(self) -> None:
+        """Act as the tiny network."""
+        self.set_widths(conv_widths(self.base))
+
+    def set_full(self) -> None:
+        """Act as the whole supernet."""
+        self.set_widths(self.max_widths)
+
+    def set_widths(self, widths: dict[str, int]) -> None:
+        """Act as the network with these widths.
+
+        Args:
+            widths: output channels of each convolution that is not depthwise, by module name, as
+                :meth:`sample` returns them.
+
+        Raises:
+            InputError: a convolution is unknown or missing, or a width is outside 1 to the supernet's.
+        """
+        if widths.keys() != self.max_widths.keys():
+            wrong = sorted(widths.keys() ^ self.max_widths.keys())
+            raise InputError(
+                f'widths do not fit {self.base.name}: {", ".join(wrong[:5])} missing or unknown; expected one width '
+                f'for each of {len(self.max_widths)} convolutions, as NetAug.sample() returns them'
+            )
+        for name, width in widths.items():
+            if not 1 <= width <= self.max_widths[name]:
+                raise InputError(f'width {width} of {name}: expected 1 to {self.max_widths[name]}')
+            self.elastic_convs[name].width = width
+
+    @torch.no_grad()
+    def sort_channels(self) -> None:
+        """Put the most important middle channels of every block first (NetAug paper, section 3.2).
+
+        Importance is the L1 norm of the weights that read the channel. The full-size network computes the same
+        function before and after.
+        """
+
+        def order_of(conv: ElasticConv2d) -> torch.Tensor:
+            return conv.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
+
+        for block in self.modules():
+            if not (isinstance(block, InvertedResidual) and block.row.mid):
+                continue
+            order = order_of(block.project.conv)
+            _permute(block.project.conv, order, dim=1)
+            if block.row.se:
+                _permute(block.se.reduce, order, dim=1)
+                _permute(block.se.expand, order)
+            _permute(block.spatial, order)
+            if not block.row.depthwise:
+                order = order_of(block.spatial.conv)
+                _permute(block.spatial.conv, order, dim=1)
+            _permute(block.expand, order)
+
+    def export(self) -> Network:
+        """The plain tiny network: the leading block of every tensor. Same outputs as the base, bit for bit."""
+        tiny, state = Network(self.base, self.num_classes), self.state_dict()
+        tiny.load_state_dict(
+            {name: state[name][tuple(map(slice, tensor.shape))] for name, tensor in tiny.state_dict().items()}
+        )
+        return tiny.to(self.classifier.weight.device).train(self.training)

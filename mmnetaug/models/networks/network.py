@@ -1,0 +1,75 @@
+"""A network built from its rows."""
+
+from torch import Tensor, nn
+
+from mmnetaug.errors import InputError
+from mmnetaug.models.networks.archs import Arch, Row, get_arch
+from mmnetaug.models.networks.layers import build_row
+
+
+def build_rows(in_channels: int, rows: tuple[Row, ...]) -> tuple[nn.Sequential, int]:
+    """The layers of ``rows`` in sequence and the channels that the last one gives."""
+    layers = []
+    for row in rows:
+        layer, in_channels = build_row(in_channels, row)
+        layers.append(layer)
+    return nn.Sequential(*layers), in_channels
+
+
+class Network(nn.Module):
+    """An image classifier: stem, stages, head, linear classifier.
+
+    Convolutions start from He normal, fan-out; the classifier from a truncated normal, std 0.02 (NetAug paper,
+    appendix; the published baselines do the same).
+
+    Args:
+        arch: the rows of the network.
+        num_classes: number of logits.
+    """
+
+    def __init__(self, arch: Arch, num_classes: int):
+        super().__init__()
+        if not isinstance(num_classes, int) or num_classes < 1:
+            raise InputError(f'num_classes is {num_classes!r}: expected a whole number of at least 1')
+        self.arch = arch
+        self.num_classes = num_classes
+        self.stem, channels = build_rows(3, arch.stem)
+        self.stages = nn.Sequential()
+        for rows in arch.stages:
+            stage, channels = build_rows(channels, rows)
+            self.stages.append(stage)
+        self.head, channels = build_rows(channels, arch.head)
+        self.dropout = nn.Dropout(0.0)
+        self.classifier = nn.Linear(channels, num_classes)
+        self._init_convs()
+        nn.init.trunc_normal_(self.classifier.weight, std=0.02)
+        nn.init.zeros_(self.classifier.bias)
+
+    def _init_convs(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode='fan_out')
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, H, W) float, normalised -> (N, num_classes) logits."""
+        return self.classifier(self.dropout(self.head(self.stages(self.stem(x))).flatten(1)))
+
+
+def build_network(arch: str, num_classes: int = 1000) -> Network:
+    """Build a network by name, with fresh weights.
+
+    Args:
+        arch: ``mobilenetv2_tiny``, ``mobilenetv2_nano``, ``mcunet``, ``resnet50``, or ``mobilenetv2_wX``,
+            ``mobilenetv3_wX``, ``proxylessnas_wX``, ``resnet14_wX``, ``resnet50_wX`` with a width multiplier X, such as
+            ``mobilenetv2_w0.35``.
+        num_classes: number of logits.
+
+    Returns:
+        A module from (N, 3, H, W) float images to (N, num_classes) logits.
+
+    Raises:
+        InputError: unknown architecture, or a number of classes below 1.
+    """
+    return Network(get_arch(arch), num_classes)

@@ -1,0 +1,105 @@
+"""Anchors that follow the size of the images."""
+
+from collections.abc import Sequence
+
+import torch
+from mmdet.models.task_modules.prior_generators import SSDAnchorGenerator, YOLOAnchorGenerator
+from torch import Tensor
+
+from mmnetaug.errors import InputError
+from mmnetaug.registry import TASK_UTILS
+
+MAX_LEVELS = 6
+
+
+def check_size(size: int) -> None:
+    """Raise :class:`InputError` unless images of ``size`` pixels fit the strides of our detectors."""
+    if size < 96 or size % 32:
+        raise InputError(f'image size {size}: expected a multiple of 32 of at least 96, such as 320')
+
+
+def ssdlite_feature_sizes(size: int) -> list[int]:
+    """Side of each SSDLite level's feature map for images of ``size`` pixels: at most six, down to the first of 1x1.
+
+    Raises:
+        InputError: ``size`` is no multiple of 32 or below 96.
+    """
+    check_size(size)
+    sides = [size // 16, size // 32]
+    while len(sides) < MAX_LEVELS and sides[-1] > 1:
+        sides.append((sides[-1] + 1) // 2)
+    return sides
+
+
+@TASK_UTILS.register_module()
+class SSDLiteAnchorGenerator(SSDAnchorGenerator):
+    """mmdet's ``SSDAnchorGenerator`` with levels and anchors that follow the image size.
+
+    Level k has squares of sides s_k and sqrt(s_k * s_k+1), and s_k at the aspect ratios r and 1/r, centred in cells of
+    size / (side of its feature map) pixels.
+
+    Args:
+        size: side of the square images in pixels, a multiple of 32 of at least 96.
+        first_anchor: side of the first level's square as a share of the image's: smaller than SSD's, for small objects.
+        anchor_range: sides of the second level's square and of one beyond the last level's; those between are evenly
+            spaced. SSD's for VOC run from 0.2 to 0.88 by 0.17.
+        ratios: the aspect ratios r.
+
+    Raises:
+        InputError: an impossible size, or feature maps of images of another size.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        first_anchor: float = 0.08,
+        anchor_range: Sequence[float] = (0.2, 1.05),
+        ratios: Sequence[float] = (2, 3),
+    ) -> None:
+        self.size = size
+        self.sides = ssdlite_feature_sizes(size)
+        others = torch.linspace(*anchor_range, steps=len(self.sides)).tolist()
+        anchors = [size * fraction for fraction in (first_anchor, *others)]
+        super().__init__(
+            strides=[size / side for side in self.sides],
+            ratios=[list(ratios)] * len(self.sides),
+            min_sizes=anchors[:-1],
+            max_sizes=anchors[1:],
+            scale_major=False,
+        )
+
+    def grid_priors(self, featmap_sizes: Sequence[tuple[int, int]], *args, **kwargs) -> list[Tensor]:
+        """As in mmdet, for feature maps of images of ``size`` alone."""
+        if [tuple(side) for side in featmap_sizes] != [(side, side) for side in self.sides]:
+            found = 16 * featmap_sizes[0][1], 16 * featmap_sizes[0][0]
+            raise InputError(
+                f'images of {found[0]}x{found[1]} pixels for the anchors of an SSDLite for {self.size}: it has '
+                f'anchors and levels for no other size. Leave out --size, or train one with --size {found[0]}'
+            )
+        return super().grid_priors(featmap_sizes, *args, **kwargs)
+
+
+@TASK_UTILS.register_module()
+class YOLOv3AnchorGenerator(YOLOAnchorGenerator):
+    """mmdet's ``YOLOAnchorGenerator`` with anchors that grow with the image size.
+
+    Args:
+        size: side of the square images in pixels that the anchors suit; images of other sizes may be given too.
+        strides: of the levels, from low to high resolution.
+        base_sizes: (width, height) in pixels of each level's anchors, for images of ``base`` pixels.
+        base: see there.
+
+    Raises:
+        InputError: an impossible size.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        strides: Sequence[int],
+        base_sizes: Sequence[Sequence[tuple[float, float]]],
+        base: int = 416,
+    ) -> None:
+        check_size(size)
+        scaled = [[(width * size / base, height * size / base) for width, height in level] for level in base_sizes]
+        super().__init__(strides=list(strides), base_sizes=scaled)

@@ -1,0 +1,46 @@
+"""JSON files that our tools write and read again."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from mmnetaug.errors import InputError
+
+RESULT_VERSION = 1  # of result.json and the records of figures; another one is read differently
+
+
+def write_json(path: str | Path, content: dict | list) -> None:
+    """Write a JSON file that is there whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial')
+    partial.write_text(json.dumps(content, indent=2) + '\n')
+    os.replace(partial, path)
+
+
+def read_record(path: str | Path, remedy: str) -> dict[str, Any]:
+    """A JSON file that one of our tools wrote.
+
+    Args:
+        path: of the file.
+        remedy: what to type where it is missing or cannot be used.
+
+    Raises:
+        InputError: no such file, one that is half-written or something else, or one of another version.
+    """
+    try:
+        record = json.loads(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f'no result at {path} ({error.strerror}): {remedy}') from error
+    except ValueError as error:
+        raise InputError(
+            f'{path} is half-written or damaged ({error}): expected a whole JSON file. Delete it; then {remedy}'
+        ) from error
+    version = record.get('version') if isinstance(record, dict) else None
+    if version != RESULT_VERSION:
+        found = 'without a version' if version is None else f'of version {version}'
+        raise InputError(
+            f'{path} is {found}, from another release: expected version {RESULT_VERSION}. Delete it; then {remedy}'
+        )
+    return record
