@@ -37,7 +37,7 @@ def image_tree(tmp_path):
 @pytest.fixture
 def voc(tmp_path):
     """A folder in VOC layout: four images to train on and two to test on, with a cat and a dog each."""
-    from test_detection_data import write_voc
+    from helpers import write_voc
 
     images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
     write_voc(tmp_path / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})

@@ -13,49 +13,6 @@ from mmnetaug import InputError
 from mmnetaug.datasets import COCODetection, VOCDetection
 
 
-def write_image(path, width=64, height=48):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
-
-
-def write_voc(folder, images, sets, suffix='.jpg'):
-    """``images``: name -> [(class, xmin, ymin, xmax, ymax, difficult)]; ``sets``: image set -> names."""
-    for part in ('Annotations', 'ImageSets/Main'):
-        (folder / part).mkdir(parents=True, exist_ok=True)
-    for name, objects in images.items():
-        write_image(folder / 'JPEGImages' / f'{name}{suffix}')
-        parts = ''.join(
-            f'<object><name>{c}</name><difficult>{d}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>'
-            f'<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>'
-            for c, x1, y1, x2, y2, d in objects
-        )
-        size = '<size><width>64</width><height>48</height><depth>3</depth></size>'
-        (folder / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{parts}</annotation>')
-    for image_set, names in sets.items():
-        (folder / 'ImageSets' / 'Main' / f'{image_set}.txt').write_text('\n'.join(names) + '\n')
-
-
-def write_coco(folder, split, images, categories=('cat', 'dog')):
-    """``images``: name -> [(category id, x, y, width, height)]."""
-    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
-    records, annotations = [], []
-    for number, (name, objects) in enumerate(images.items(), 1):
-        write_image(folder / split / name)
-        records.append({'id': number, 'file_name': name, 'width': 64, 'height': 48})
-        for category, *box in objects:
-            entry = {'id': len(annotations) + 1, 'image_id': number, 'category_id': category, 'iscrowd': 0}
-            annotations.append({**entry, 'bbox': box, 'area': box[2] * box[3]})
-    content = {
-        'images': records,
-        'annotations': annotations,
-        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, 1)],
-    }
-    (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
-
-
-CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
-
-
 @pytest.fixture
 def voc(tmp_path):
     images = {'a': [CAT], 'b': [DOG, CAT], 'c': [DOG]}

@@ -19,16 +19,6 @@ def detector(arch='mobilenetv2_tiny', num_classes=3, size=96):
     return model
 
 
-def sample(size, boxes=(), labels=(), ignored=()):
-    meta = {'img_shape': (size, size), 'pad_shape': (size, size), 'scale_factor': (1.0, 1.0)}
-    target = DetDataSample(metainfo={**meta, 'batch_input_shape': (size, size), 'ori_shape': (size, size)})
-    for name, values in [('gt_instances', boxes), ('ignored_instances', ignored)]:
-        setattr(target, name, InstanceData(bboxes=torch.tensor(values, dtype=torch.float32).reshape(-1, 4)))
-    target.gt_instances.labels = torch.tensor(labels, dtype=torch.long)
-    target.ignored_instances.labels = torch.zeros(len(ignored), dtype=torch.long)
-    return target
-
-
 @pytest.mark.parametrize('size', [96, 128, 224, 320, 512])
 def test_levels_are_those_of_the_network(size):
     model = detector(size=size).eval()
@@ -89,27 +79,6 @@ def test_difficult_objects_are_neither_object_nor_background():
     assigner = detector().bbox_head.assigner
     assigned = assigner.assign(anchors, target.gt_instances, target.ignored_instances)
     assert assigned.gt_inds.tolist() == [1, 0, -1], 'the object, background, nothing'
-
-
-def learn_one_image(model, lr, steps, score=0.5, overlap=0.6):
-    """Train on one image of two objects; then the two best boxes are these objects."""
-    image = torch.zeros(1, 3, 96, 96)
-    image[:, 0, 10:50, 10:50] = 1.0
-    image[:, 1, 60:80, 40:90] = 1.0
-    boxes = [[10.0, 10, 50, 50], [40.0, 60, 90, 80]]
-    images, targets = image.repeat(2, 1, 1, 1), [sample(96, boxes, [0, 1])] * 2
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    for _ in range(steps):
-        losses = model.loss(images, targets)
-        optimizer.zero_grad()
-        sum(sum(values) for values in losses.values()).backward()
-        optimizer.step()
-    with torch.no_grad():
-        (found,) = model.eval().predict(image, [sample(96)])
-    found = found.pred_instances
-    assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > score).all()
-    overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
-    assert (overlaps > overlap).all()
 
 
 def test_learns_one_image():

@@ -1,0 +1,133 @@
+"""What several test modules need: small data, configs of short runs, and detectors."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import bbox_overlaps
+from mmengine.config import Config
+from mmengine.structures import InstanceData
+
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import (
+    detection_data_options,
+    epochs_options,
+    image_folder_options,
+    size_options,
+    worker_options,
+)
+from mmnetaug.registry import MODELS
+
+ROOT = Path(__file__).parents[1]
+CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
+
+
+class Killed(Exception):
+    """As if a run had been stopped."""
+
+
+def write_image(path, width=64, height=48):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
+
+
+def write_voc(folder, images, sets, suffix='.jpg'):
+    """``images``: name -> [(class, xmin, ymin, xmax, ymax, difficult)]; ``sets``: image set -> names."""
+    for part in ('Annotations', 'ImageSets/Main'):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name, objects in images.items():
+        write_image(folder / 'JPEGImages' / f'{name}{suffix}')
+        parts = ''.join(
+            f'<object><name>{c}</name><difficult>{d}</difficult><bndbox><xmin>{x1}</xmin><ymin>{y1}</ymin>'
+            f'<xmax>{x2}</xmax><ymax>{y2}</ymax></bndbox></object>'
+            for c, x1, y1, x2, y2, d in objects
+        )
+        size = '<size><width>64</width><height>48</height><depth>3</depth></size>'
+        (folder / 'Annotations' / f'{name}.xml').write_text(f'<annotation>{size}{parts}</annotation>')
+    for image_set, names in sets.items():
+        (folder / 'ImageSets' / 'Main' / f'{image_set}.txt').write_text('\n'.join(names) + '\n')
+
+
+def write_coco(folder, split, images, categories=('cat', 'dog')):
+    """``images``: name -> [(category id, x, y, width, height)]."""
+    (folder / 'annotations').mkdir(parents=True, exist_ok=True)
+    records, annotations = [], []
+    for number, (name, objects) in enumerate(images.items(), 1):
+        write_image(folder / split / name)
+        records.append({'id': number, 'file_name': name, 'width': 64, 'height': 48})
+        for category, *box in objects:
+            entry = {'id': len(annotations) + 1, 'image_id': number, 'category_id': category, 'iscrowd': 0}
+            annotations.append({**entry, 'bbox': box, 'area': box[2] * box[3]})
+    content = {
+        'images': records,
+        'annotations': annotations,
+        'categories': [{'id': i, 'name': name} for i, name in enumerate(categories, 1)],
+    }
+    (folder / 'annotations' / f'instances_{split}.json').write_text(json.dumps(content))
+
+
+def pretrain_config(images, work_dir, name='netaug_mbv2_tiny_cifar100', epochs=2, **options):
+    """A run of seconds on a folder of images; ``options`` are dotted keys."""
+    config = read_config(ROOT / f'configs/pretrain/{name}.py', 'pretrain')
+    config.merge_from_dict(image_folder_options(config, str(images)))
+    config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
+    config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir), **options})
+    return config
+
+
+def detector_config(data_root, work_dir, name='ssdlite_netaug_voc', size=96, epochs=2, classes=None, **options):
+    """Short epochs of a small network, without pretraining; ``options`` are dotted keys, or with __ for each dot."""
+    config = read_config(ROOT / f'configs/det/{name}.py', 'det')
+    config.merge_from_dict({'model.backbone.arch': 'mobilenetv2_w0.1', 'model.backbone.init_cfg': None})
+    config.merge_from_dict(size_options(config, size))
+    config.merge_from_dict(detection_data_options(config, data_root, classes))
+    config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
+    config.merge_from_dict({'train_dataloader.batch_size': 2, 'work_dir': str(work_dir)})
+    config.merge_from_dict({name.replace('__', '.'): value for name, value in options.items()})
+    return config
+
+
+def build_detector(head='ssdlite', arch='mobilenetv2_tiny', num_classes=3, size=96, **options):
+    """An untrained detector of ``configs/_base_/models/HEAD.py``; ``options`` as above, below ``model``."""
+    config = Config.fromfile(ROOT / f'configs/det/{head}_baseline_voc.py')
+    config.merge_from_dict({'model.backbone.arch': arch, 'model.backbone.init_cfg': None})
+    config.merge_from_dict(size_options(config, size))
+    config.model.bbox_head.num_classes = num_classes
+    config.merge_from_dict({f'model.{name.replace("__", ".")}': value for name, value in options.items()})
+    model = MODELS.build(config.model)
+    model.init_weights()
+    return model
+
+
+def sample(size, boxes=(), labels=(), ignored=()):
+    meta = {'img_shape': (size, size), 'pad_shape': (size, size), 'scale_factor': (1.0, 1.0)}
+    target = DetDataSample(metainfo={**meta, 'batch_input_shape': (size, size), 'ori_shape': (size, size)})
+    for name, values in [('gt_instances', boxes), ('ignored_instances', ignored)]:
+        setattr(target, name, InstanceData(bboxes=torch.tensor(values, dtype=torch.float32).reshape(-1, 4)))
+    target.gt_instances.labels = torch.tensor(labels, dtype=torch.long)
+    target.ignored_instances.labels = torch.zeros(len(ignored), dtype=torch.long)
+    return target
+
+
+def learn_one_image(model, lr, steps, score=0.5, overlap=0.6):
+    """Train on one image of two objects; then the two best boxes are these objects."""
+    image = torch.zeros(1, 3, 96, 96)
+    image[:, 0, 10:50, 10:50] = 1.0
+    image[:, 1, 60:80, 40:90] = 1.0
+    boxes = [[10.0, 10, 50, 50], [40.0, 60, 90, 80]]
+    images, targets = image.repeat(2, 1, 1, 1), [sample(96, boxes, [0, 1])] * 2
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    for _ in range(steps):
+        losses = model.loss(images, targets)
+        optimizer.zero_grad()
+        sum(sum(values) for values in losses.values()).backward()
+        optimizer.step()
+    with torch.no_grad():
+        (found,) = model.eval().predict(image, [sample(96)])
+    found = found.pred_instances
+    assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > score).all()
+    overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
+    assert (overlaps > overlap).all()
