@@ -2,12 +2,19 @@
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch.distributed as dist
 
 
 class InputError(ValueError):
     """Wrong input: the message says what is wrong, what was expected and what to type next."""
+
+
+def check_whole(name: str, value: Any, least: int) -> None:
+    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
 
 
 def run_tool(main: Callable[[], None]) -> None:

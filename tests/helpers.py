@@ -9,6 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.structures import InstanceData
 
 from mmnetaug.apis.config import read_config
@@ -19,7 +20,7 @@ from mmnetaug.apis.overrides import (
     size_options,
     worker_options,
 )
-from mmnetaug.registry import MODELS
+from mmnetaug.registry import HOOKS, MODELS
 
 ROOT = Path(__file__).parents[1]
 CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
@@ -27,6 +28,16 @@ CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
 
 class Killed(Exception):
     """As if a run had been stopped."""
+
+
+@HOOKS.register_module()
+class KillAfterFirstEpoch(Hook):
+    """In ``default_hooks``, since a resumed run must have the same ``custom_hooks``."""
+
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner):
+        raise Killed
 
 
 def write_image(path, width=64, height=48):

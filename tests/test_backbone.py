@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers import build_detector
 from mmdet.registry import MODELS
 
 import mmnetaug
@@ -33,9 +34,36 @@ def test_mmdet_builds_it_by_name_and_gets_the_reference_features(shared):
     [('mobilenetv2_w0.35', (3, 5), (16, 32)), ('mcunet', (1, 2, 3, 4), (8, 16, 16, 32)), ('resnet50', (1, 3), (8, 32))],
 )
 def test_feature_maps_have_the_promised_shapes(arch, out_indices, strides):
-    backbone = mmnetaug.TinyNet(arch, out_indices)
+    backbone = mmnetaug.TinyNet(arch, out_indices=out_indices)
     features = backbone(torch.randn(1, 3, 96, 96))
     assert [f.shape for f in features] == [(1, c, 96 // s, 96 // s) for c, s in zip(backbone.out_channels, strides)]
+
+
+def test_feature_maps_by_stride():
+    """The last and the widest map at a stride; what follows the last one is not built."""
+    names = ('stride8', 'stride16', 'stride16_expansion', 'stride32')
+    torch.manual_seed(0)
+    backbone = mmnetaug.TinyNet('mobilenetv2_tiny', names).eval()
+    network = mmnetaug.build_network('mobilenetv2_tiny', 10).eval()
+    network.load_state_dict(backbone.state_dict(), strict=False)
+    image = torch.randn(1, 3, 96, 96)
+    with torch.no_grad():
+        features = dict(zip(names, backbone(image)))
+        x, outputs = network.stem(image), []
+        for stage in network.stages:
+            x = stage(x)
+            outputs.append(x)
+        expected = {
+            'stride8': outputs[1],
+            'stride16': outputs[3],
+            'stride16_expansion': network.stages[4][0].expand(outputs[3]),
+            'stride32': network.head[0](x),
+        }
+    for name in names:
+        assert torch.equal(features[name], expected[name]), name
+    assert backbone.out_channels == tuple(expected[name].shape[1] for name in names)
+    small = mmnetaug.TinyNet('mobilenetv2_tiny', ('stride8',))
+    assert len(small.stages) == 2 and not len(small.head)
 
 
 def save_export(network, path, drop=()):
@@ -47,13 +75,13 @@ def save_export(network, path, drop=()):
 def test_heads_may_be_absent_but_no_tensor_of_the_backbone(tmp_path):
     network = mmnetaug.build_network('mobilenetv2_tiny', 10)
     init = save_export(network, tmp_path / 'headless.pth', drop=('classifier.', 'head.'))
-    backbone = mmnetaug.TinyNet('mobilenetv2_tiny', (3, 4), init_cfg=init)
+    backbone = mmnetaug.TinyNet('mobilenetv2_tiny', out_indices=(3, 4), init_cfg=init)
     backbone.init_weights()
     assert torch.equal(backbone.stem[0].conv.weight, network.stem[0].conv.weight)
 
     init = save_export(network, tmp_path / 'gap.pth', drop=('stages.2.1.',))
     with pytest.raises(InputError, match=r'stages\.2\.1\.expand\.conv\.weight: missing'):
-        mmnetaug.TinyNet('mobilenetv2_tiny', (3, 4), init_cfg=init).init_weights()
+        mmnetaug.TinyNet('mobilenetv2_tiny', out_indices=(3, 4), init_cfg=init).init_weights()
 
 
 def test_other_architecture_never_trains_from_scratch(tmp_path):
@@ -63,7 +91,7 @@ def test_other_architecture_never_trains_from_scratch(tmp_path):
 
 
 def test_frozen_stages_and_norm_eval():
-    backbone = mmnetaug.TinyNet('mobilenetv2_tiny', (3, 4), frozen_stages=2, norm_eval=True).train()
+    backbone = mmnetaug.TinyNet('mobilenetv2_tiny', out_indices=(3, 4), frozen_stages=2, norm_eval=True).train()
     frozen = [name for name, p in backbone.named_parameters() if not p.requires_grad]
     assert {name.split('.')[0] + name.split('.')[1] for name in frozen if name.startswith('stages')} == {
         'stages0',
@@ -77,24 +105,28 @@ def test_frozen_stages_and_norm_eval():
 
 
 @pytest.mark.parametrize(
-    'wrong',
+    'wrong, message',
     [
-        {'out_indices': (3, 6)},
-        {'out_indices': (4, 3)},
-        {'out_indices': ()},
-        {'frozen_stages': 9},
-        {'init_cfg': {'type': 'Kaiming'}},
-        {'arch': 'mobilenetv2'},
+        ({'out_indices': (3, 6)}, r'no feature map 6: it has .*stride32, and numbers of stages from 0 to 5'),
+        ({'out_features': ('stride16', 'stride64')}, 'no feature map stride64: it has stride2_expansion, stride4, '),
+        ({'out_indices': (4, 3)}, 'expected'),
+        ({'out_indices': (3, 3)}, 'expected'),
+        ({'out_indices': ()}, 'expected'),
+        ({'out_features': ('stride16',), 'out_indices': (3,)}, 'expected one of the two'),
+        ({'frozen_stages': 9}, 'expected'),
+        ({'init_cfg': {'type': 'Kaiming'}}, 'expected'),
+        ({'arch': 'mobilenetv2'}, 'expected'),
     ],
 )
-def test_wrong_arguments(wrong):
-    with pytest.raises(InputError, match='expected'):
+def test_wrong_arguments(wrong, message):
+    with pytest.raises(InputError, match=message):
         mmnetaug.TinyNet(**{'arch': 'mobilenetv2_tiny', **wrong})
 
 
-@pytest.mark.parametrize('detector', ['SSDLite', 'YOLOv3'])
+@pytest.mark.parametrize('detector', ['ssdlite', 'yolov3'])
 def test_a_network_that_ends_too_early_for_a_detector(detector):
-    backbone = {'type': 'mmnetaug.TinyNet', 'arch': 'mobilenetv2_nano'}
-    message = r'mobilenetv2_nano has feature maps at strides 4, 8: a detector needs 8, 16 and 32, .*--arch'
+    message = (
+        r'mobilenetv2_nano has no feature map .*stride16.*: it has .*stride4.*stride8.*strides 8, 16 and 32.*--arch'
+    )
     with pytest.raises(InputError, match=message):
-        MODELS.build({'type': f'mmnetaug.{detector}', 'backbone': backbone, 'num_classes': 2})
+        build_detector(detector, 'mobilenetv2_nano')

@@ -3,17 +3,26 @@
 import csv
 import json
 import re
+import runpy
+import sys
 
 import cv2
 import pytest
-from mmnetaug.detection import build_detector, train_detector
-from mmnetaug.evaluation.benchmark import benchmark, markdown_table
-from test_detection_data import write_voc
-from test_train_det import config, read_other
+import torch
+from helpers import ROOT, detector_config, write_voc
 
 from mmnetaug import InputError
+from mmnetaug.apis.benchmark import benchmark, markdown_table
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import worker_options
+from mmnetaug.apis.test import build_detector
+from mmnetaug.apis.train import train_detector
+from mmnetaug.engine.history import read_history
 from mmnetaug.evaluation.speed import measure_inference, measure_training
-from mmnetaug.visualization import plot_ap_against_macs, plot_curves, read_history
+from mmnetaug.visualization import plot_ap_against_macs, plot_curves
+
+CONFIG = ROOT / 'configs/det/ssdlite_netaug_voc.py'
+MEASURED = ('arch', 'size', 'AP50_area', 'AP50_11point', 'macs', 'params', 'head_share')
 
 
 @pytest.fixture(scope='module')
@@ -22,22 +31,67 @@ def detector(tmp_path_factory):
     folder = tmp_path_factory.mktemp('benchmark')
     images = {name: [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)] for name in 'abcdef'}
     write_voc(folder / 'voc', images, {'trainval': list('abcd'), 'test': ['e', 'f']})
-    result = train_detector(config(folder / 'voc', folder / 'run', epochs=1))
+    result = train_detector(detector_config(folder / 'voc', folder / 'run', epochs=1))
     return folder / 'voc', result
 
 
 def test_table_json_csv_and_picture_agree(detector, tmp_path):
     voc, result = detector
-    checkpoints = [result['checkpoint']] * 2
-    rows = benchmark(read_other(voc, tmp_path), checkpoints, ['first', 'second'], tmp_path / 'out')
-    assert [row['name'] for row in rows] == ['first', 'second']
-    for name in ('AP50_area', 'AP50_11point', 'macs', 'params', 'head_share'):
+    # of a config only the data set counts
+    config = read_config(CONFIG, 'det')
+    config.merge_from_dict(worker_options(config, 0))
+    checkpoints = [result['checkpoint'], result['checkpoint'].replace('export', 'epoch_1')]
+    rows = benchmark(checkpoints, ['export', 'of training'], tmp_path / 'out', config, str(voc))
+    assert [row['name'] for row in rows] == ['export', 'of training']
+    for name in MEASURED:
         assert rows[0][name] == rows[1][name] == result[name]
-    assert json.loads((tmp_path / 'out/benchmark.json').read_text())['detectors'] == rows
+    report = json.loads((tmp_path / 'out/benchmark.json').read_text())
+    assert report['detectors'] == rows and report['data_root'] == str(voc)
     with open(tmp_path / 'out/benchmark.csv') as file:
         assert [int(row['macs']) for row in csv.DictReader(file)] == [result['macs']] * 2
     assert (tmp_path / 'out/benchmark.md').read_text() == markdown_table(rows)
     assert cv2.imread(str(tmp_path / 'out/benchmark.png')).shape[0] > 300
+
+
+def run_tool(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *map(str, arguments)])
+    runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')
+
+
+def test_the_tool_needs_checkpoints_alone(detector, tmp_path, monkeypatch, capsys):
+    voc, result = detector
+    run_tool(monkeypatch, result['checkpoint'], '--out', tmp_path / 'out')
+    report = json.loads((tmp_path / 'out/benchmark.json').read_text())
+    (row,) = report['detectors']
+    assert row['name'] == 'run' and all(row[name] == result[name] for name in MEASURED)
+    assert report['data_root'] == str(voc)
+    assert (tmp_path / 'out/benchmark.md').read_text() in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        ([CONFIG], 'expected at most one config, and checkpoints'),
+        ([CONFIG, CONFIG, 'a.pth'], 'expected at most one config, and checkpoints'),
+        (['a.pth', '--names', 'a', 'b'], '2 names for 1 checkpoints: expected one for each'),
+        (['nowhere.pth'], 'no checkpoint at nowhere.pth'),
+        (['nowhere.py', 'a.pth'], 'no config at nowhere.py'),
+    ],
+)
+def test_wrong_arguments(arguments, message, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        run_tool(monkeypatch, *arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_detectors_that_were_tested_on_other_data_each(detector, tmp_path):
+    _, result = detector
+    other = torch.load(result['checkpoint'])
+    other['meta']['config']['test_dataloader']['dataset']['data_root'] = 'data/other'
+    torch.save(other, tmp_path / 'other.pth')
+    with pytest.raises(InputError, match=r'different data, .*/voc.* and .*data/other.*: give a config or --data-root'):
+        benchmark([result['checkpoint'], tmp_path / 'other.pth'], ['a', 'b'], tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
 
 
 def test_latency_contains_nms(detector):

@@ -7,10 +7,10 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from mmnetaug.datasets.check import check_detection_data, describe_check
-from test_detection_data import CAT, DOG, write_coco, write_voc
+from helpers import CAT, DOG, write_coco, write_voc
 
 from mmnetaug import InputError
+from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
 
 
 def noise(path, seed, width=64, height=48):

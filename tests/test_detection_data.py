@@ -3,14 +3,14 @@
 import json
 
 import cv2
-import mmnetaug.datasets.detection as detection_data
 import numpy as np
 import pytest
+from helpers import CAT, DOG, write_coco, write_voc
 from mmengine.dataset import Compose
-from mmnetaug.datasets.detection import find_detection_data
 
 from mmnetaug import InputError
-from mmnetaug.datasets import COCODetection, VOCDetection
+from mmnetaug.datasets import COCODetection, VOCDetection, findings
+from mmnetaug.datasets.discovery import find_detection_data
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_warts_are_counted_and_named(voc, monkeypatch):
     (voc / 'Annotations' / 'broken_xml.xml').write_text('<annotation><object>')
     (voc / 'Annotations' / 'no_xml.xml').unlink()
     messages = []
-    monkeypatch.setattr(detection_data, 'print_log', lambda message, *args: messages.append(message))
+    monkeypatch.setattr(findings, 'print_log', lambda message, *args: messages.append(message))
 
     data = load(find_detection_data(voc), 'train')
     assert boxes(data) == [
@@ -177,8 +177,8 @@ def test_without_a_test_set_nothing_is_trained_on_that_is_tested_on(voc):
     (main / 'train.txt').write_text('a\n')
     (main / 'val.txt').write_text('b\n')
     found = find_detection_data(voc)
-    assert found['train']['sets'] == [(str(voc), 'train')]
-    assert found['test']['sets'] == [(str(voc), 'val')]
+    assert found['train']['ann_file'] == ['ImageSets/Main/train.txt']
+    assert found['test']['ann_file'] == ['ImageSets/Main/val.txt']
 
 
 def test_truncated_image_is_left_out_of_testing_and_replaced_in_training(voc):

@@ -8,11 +8,12 @@ import pytest
 import torch
 from mmdet.registry import METRICS
 from mmengine.config import ConfigDict
-from mmnetaug.detection import METRICS as METRIC_NAMES
-from mmnetaug.detection import _named, evaluators
-from mmnetaug.evaluation.benchmark import markdown_table
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+
+from mmnetaug.apis.benchmark import markdown_table
+from mmnetaug.apis.overrides import evaluators
+from mmnetaug.apis.train import measures
 
 CATEGORIES = [{'id': 7, 'name': 'dog'}, {'id': 3, 'name': 'cat'}, {'id': 90, 'name': 'cow'}, {'id': 12, 'name': 'hen'}]
 SIDES = {'small': (4, 30), 'medium': (34, 90), 'large': (100, 200)}
@@ -61,7 +62,8 @@ def make_coco(path, sizes=('small', 'medium', 'large'), images=12, first_id=1):
 
 
 def coco_measures(path, predictions, classes):
-    (config,) = evaluators({'layout': 'coco', 'test': {'ann_file': str(path)}})
+    test = {'data_root': str(path.parent), 'ann_file': path.name}
+    (config,) = evaluators({'layout': 'coco', 'test': test})
     metric = METRICS.build(ConfigDict(config))
     metric.dataset_meta = {'classes': classes}
     for image, found in predictions.items():
@@ -71,7 +73,7 @@ def coco_measures(path, predictions, classes):
             'labels': torch.tensor([label for _, _, label in found], dtype=torch.long),
         }
         metric.process({}, [{'img_id': image, 'pred_instances': boxes}])
-    return _named(metric.evaluate(len(predictions)), 'coco')
+    return measures(metric.evaluate(len(predictions)))
 
 
 def pycocotools_stats(path, predictions, category_ids):
@@ -187,7 +189,7 @@ def voc_measures(images, classes):
             sample['pred_instances']['scores'] = torch.tensor([score for _, _, score in kinds[2]])
             metric.process({}, [sample])
         results.update(metric.evaluate(len(images)))
-    return _named(results, 'voc')
+    return measures(results)
 
 
 def test_voc_measures_by_hand():
@@ -272,4 +274,4 @@ def test_voc_measures_equal_the_devkits():
     found = voc_measures(images, ['cat', 'dog'])
     expected = np.mean([devkit_ap(images, label) for label in (0, 1)], axis=0)
     assert [found['AP50_11point'], found['AP50_area']] == pytest.approx(expected.tolist(), abs=1e-6)
-    assert 0.1 < expected[1] < 0.9 and list(found) == list(METRIC_NAMES['voc'])
+    assert 0.1 < expected[1] < 0.9 and list(found) == ['AP50_11point', 'AP50_area']

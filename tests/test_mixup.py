@@ -1,25 +1,26 @@
 """Detection mixup: images, boxes, their weights through transforms and into the losses, and when it stops."""
 
 import random
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from helpers import build_detector, detector_config, sample, write_voc
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.registry import init_default_scope
-from mmnetaug.detection import train_detector
-from test_detection_data import write_voc
-from test_ssdlite import detector as ssdlite
-from test_ssdlite import sample
-from test_train_det import config
-from test_yolov3 import detector as yolov3
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
-from mmnetaug.datasets import DetectionMixup, KeepWeights
-from mmnetaug.engine.hooks import MixupSwitchHook
+from mmnetaug import InputError
+from mmnetaug.apis.overrides import detection_mixup_options
+from mmnetaug.apis.train import train_detector
+from mmnetaug.datasets.transforms import DetectionMixup, KeepWeights, add_detection_mixup
+from mmnetaug.engine.hooks import DetectionMixupHook
 from mmnetaug.registry import DATASETS
+
+ssdlite, yolov3 = partial(build_detector, 'ssdlite'), partial(build_detector, 'yolov3')
 
 
 def image(path, value, shape, boxes, labels):
@@ -35,7 +36,7 @@ def image(path, value, shape, boxes, labels):
 
 def mix(monkeypatch, share, first, second):
     monkeypatch.setattr(np.random, 'beta', lambda a, b: share if a == b == 1.5 else None)
-    return DetectionMixup().transform({**first, 'mix_results': [second]})
+    return DetectionMixup(1.5, lambda: second).transform(dict(first))
 
 
 def test_canvas_and_boxes_by_hand(monkeypatch):
@@ -56,15 +57,16 @@ def test_alone(monkeypatch):
     for mixed in (mix(monkeypatch, 1.0, first, second), mix(monkeypatch, 0.3, first, {**second, 'img_path': 'a'})):
         assert (mixed['img'] == 100).all() and mixed['img'].shape == (2, 3, 3)
         assert mixed['gt_bboxes_labels'].tolist() == [4] and mixed['gt_bboxes_weights'].tolist() == [1]
-    off = DetectionMixup()
+    off = DetectionMixup(1.5, lambda: 1 / 0)
     off.mixing = False
-    assert off.get_indexes(range(9)) == []
+    assert off.transform(dict(first))['gt_bboxes_weights'].tolist() == [1]
 
 
 def test_lambda_is_drawn_from_beta():
     np.random.seed(0)
     first, second = image('a', 0, (1, 1), [], []), image('b', 0, (1, 1), [[0, 0, 1, 1]], [0])
-    shares = [1 - DetectionMixup()(dict(first, mix_results=[second]))['gt_bboxes_weights'][0] for _ in range(4000)]
+    mixup = DetectionMixup(1.5, lambda: second)
+    shares = [1 - mixup(dict(first))['gt_bboxes_weights'][0] for _ in range(4000)]
     # Beta(1.5, 1.5): mean 1/2, variance 1/16
     assert abs(np.mean(shares) - 0.5) < 0.02 and abs(np.var(shares) - 1 / 16) < 0.004
 
@@ -150,7 +152,7 @@ def test_yolov3_takes_the_weight_as_objectness():
 
 class Numbers(Dataset):
     def __init__(self):
-        self.mixup = DetectionMixup()
+        self.mixup = DetectionMixup(1.5, dict)
 
     def __len__(self):
         return 4
@@ -170,23 +172,35 @@ def test_switch_reaches_running_workers():
 @pytest.mark.parametrize('epochs, first_unmixed', [(200, 180), (20, 18), (12, 10), (5, 4)])
 @pytest.mark.parametrize('resumed_at', [0, 3, -1])
 def test_mixing_stops_for_the_last_tenth(epochs, first_unmixed, resumed_at):
-    mixup = DetectionMixup()
-    runner = SimpleNamespace(
-        max_epochs=epochs,
-        train_dataloader=SimpleNamespace(dataset=SimpleNamespace(pipeline=[mixup])),
-        logger=SimpleNamespace(info=lambda text: None),
-    )
-    hook = MixupSwitchHook()
+    runner = SimpleNamespace(max_epochs=epochs, logger=SimpleNamespace(info=lambda text: None))
+    hook = DetectionMixupHook()
+    hook.mixups = [DetectionMixup(1.5, dict)]
     for runner.epoch in range(resumed_at % epochs, epochs):
         hook.before_train_epoch(runner)
-        assert mixup.mixing == (runner.epoch < first_unmixed)
+        assert hook.mixups[0].mixing == (runner.epoch < first_unmixed)
 
 
-def test_batches_hold_weights(voc, tmp_path):
+def training_set(root, work_dir, mixup=True, pipeline=None, repeat=False):
     init_default_scope('mmdet')
-    run = config(voc, tmp_path / 'run', mixup=True)
-    run.train_dataloader.dataset.pipeline[1].transforms = [{'type': 'mmdet.Resize', 'scale': (96, 96)}]
-    dataset = DATASETS.build(run.train_dataloader.dataset)
+    dataset = detector_config(root, work_dir).train_dataloader.dataset
+    dataset.pipeline = pipeline or dataset.pipeline
+    dataset = DATASETS.build({'type': 'mmengine.RepeatDataset', 'dataset': dataset, 'times': 2} if repeat else dataset)
+    if mixup:
+        add_detection_mixup(dataset, 1.5)
+    return dataset
+
+
+RESIZED = [
+    {'type': 'LoadImageFromFile'},
+    {'type': 'LoadAnnotations', 'with_bbox': True},
+    {'type': 'Resize', 'scale': (96, 96)},
+    {'type': 'PackDetInputs'},
+]
+
+
+@pytest.mark.parametrize('repeat', [False, True])
+def test_batches_hold_weights(voc, tmp_path, repeat):
+    dataset = training_set(voc, tmp_path / 'run', pipeline=RESIZED, repeat=repeat)
     mixed = [dataset[i % 4]['data_samples'].gt_instances for i in range(20)]
     assert {len(instances) for instances in mixed} == {2, 4}, 'alone beside itself, else of two images'
     for instances in mixed:
@@ -196,18 +210,43 @@ def test_batches_hold_weights(voc, tmp_path):
 
 
 def test_one_image_is_never_mixed_with_itself(tmp_path):
-    init_default_scope('mmdet')
     box = [('cat', 11, 11, 31, 31, 0)]
     write_voc(tmp_path / 'voc', {'a': box, 'b': box}, {'trainval': ['a'], 'test': ['b']})
-    dataset = DATASETS.build(config(tmp_path / 'voc', tmp_path / 'run', mixup=True).train_dataloader.dataset)
+    dataset = training_set(tmp_path / 'voc', tmp_path / 'run')
     assert all(dataset[0]['data_samples'].gt_instances.weights.tolist() == [1] for _ in range(5))
 
 
-@pytest.mark.parametrize('model', ['mmnetaug.SSDLite', 'mmnetaug.YOLOv3'])
-def test_training(voc, tmp_path, model):
-    options = {'mixup': True, 'model__type': model, 'epochs': 3}
-    result = train_detector(config(voc, tmp_path / 'run', **options))
-    assert result['mixup'] and result['head'] == model.split('.')[1] and result['version'] == 1
+def test_another_partner_for_one_that_cannot_be_decoded(voc, tmp_path):
+    dataset = training_set(voc, tmp_path / 'run', pipeline=[{'type': 'mmnetaug.LoadImageOrSkip'}, *RESIZED[1:]])
+    (voc / 'JPEGImages' / 'b.jpg').write_bytes(b'nothing')
+    assert {len(dataset[0]['data_samples'].gt_instances) for _ in range(20)} == {2, 4}
+
+
+@pytest.mark.parametrize('pipeline', [RESIZED[:1] + RESIZED[2:], RESIZED[:3]])
+def test_a_pipeline_that_cannot_be_mixed(voc, tmp_path, pipeline):
+    with pytest.raises(InputError, match=r'LoadAnnotations comes before .* PackDetInputs last'):
+        training_set(voc, tmp_path / 'run', pipeline=pipeline)
+
+
+def mixup_config(root, work_dir, name='ssdlite_netaug_voc', **options):
+    config = detector_config(root, work_dir, name, epochs=3, **options)
+    config.merge_from_dict(detection_mixup_options(config, True))
+    return config
+
+
+@pytest.mark.parametrize('head', ['ssdlite', 'yolov3'])
+def test_training(voc, tmp_path, head):
+    result = train_detector(mixup_config(voc, tmp_path / 'run', f'{head}_netaug_voc'))
+    assert result['mixup'] and result['head'].lower() == head and result['version'] == 1
+
+
+def test_a_head_without_weights_of_objects(voc, tmp_path):
+    """Never ignored: mmdet's YOLOV3Head has no place for them."""
+    config = mixup_config(voc, tmp_path / 'run', 'yolov3_netaug_voc')
+    config.model.bbox_head.update(type='mmdet.YOLOV3Head', out_channels=[16] * 3)
+    del config.model.bbox_head['depthwise'], config.model.bbox_head['ignore_above']
+    with pytest.raises(InputError, match='the losses of YOLOV3Head have no place: leave out --mixup'):
+        train_detector(config)
 
 
 def test_resumed_training_does_not_mix_again(voc, tmp_path, monkeypatch):
@@ -215,17 +254,16 @@ def test_resumed_training_does_not_mix_again(voc, tmp_path, monkeypatch):
 
     def note(hook, runner):
         switch(hook, runner)
-        mixing.append((runner.epoch, runner.train_dataloader.dataset.pipeline[0].mixing))
+        mixing.append((runner.epoch, hook.mixups[0].mixing))
         if len(mixing) == 3:
             raise KeyboardInterrupt
 
-    switch = MixupSwitchHook.before_train_epoch
-    monkeypatch.setattr(MixupSwitchHook, 'before_train_epoch', note)
-    options = {'mixup': True, 'epochs': 3, 'default_hooks__checkpoint__interval': 1}
-    options.update(train_dataloader__num_workers=1)
+    switch = DetectionMixupHook.before_train_epoch
+    monkeypatch.setattr(DetectionMixupHook, 'before_train_epoch', note)
+    options = {'default_hooks__checkpoint__interval': 1, 'train_dataloader__num_workers': 1}
     with pytest.raises(KeyboardInterrupt):
-        train_detector(config(voc, tmp_path / 'run', **options))
-    again = config(voc, tmp_path / 'run', **options)
+        train_detector(mixup_config(voc, tmp_path / 'run', **options))
+    again = mixup_config(voc, tmp_path / 'run', **options)
     again.resume = True
     train_detector(again)
     assert mixing == [(0, True), (1, True), (2, False), (2, False)]
@@ -234,14 +272,14 @@ def test_resumed_training_does_not_mix_again(voc, tmp_path, monkeypatch):
 @pytest.mark.parametrize('detector', [ssdlite, yolov3])
 def test_lambda_of_one_is_no_mixup(voc, tmp_path, monkeypatch, detector):
     """From the files to the losses."""
-    init_default_scope('mmdet')
     monkeypatch.setattr(np.random, 'beta', lambda a, b: 1.0)
     model, found = detector(num_classes=2).eval(), []
     for mixup in (False, True):
-        dataset = DATASETS.build(config(voc, tmp_path / 'run', mixup=mixup).train_dataloader.dataset)
-        monkeypatch.setattr(DetectionMixup, 'get_indexes', lambda self, dataset: [1])
+        dataset = training_set(voc, tmp_path / 'run', mixup)
         np.random.seed(3)
         random.seed(3)
+        if not mixup:
+            random.randrange(len(dataset))  # the partner's number
         item = dataset[0]
         data = model.data_preprocessor({'inputs': [item['inputs']], 'data_samples': [item['data_samples']]}, True)
         found.append((data['inputs'], model(**data, mode='loss')))

@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from mmnetaug.models.classifier import Classifier
 
 import mmnetaug
 from mmnetaug import InputError, NetAug
+from mmnetaug.models import Classifier
 
 SUPERNETS = [  # published: million parameters at the largest widths, 1000 classes
     ('mobilenetv2_tiny', (1.0, 1.8, 2.6), '5.827'),

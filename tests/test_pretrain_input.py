@@ -5,18 +5,27 @@ import sys
 
 import pytest
 import torch
-from mmnetaug.engine.runtime import read_config
-from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
-from test_pretrain import ROOT, config_for
+from helpers import ROOT, pretrain_config
 
 import mmnetaug
 from mmnetaug import InputError
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import epochs_options, lengthened
+from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.datasets import ImageFolder
 
+SMALL = 'baseline_mbv2_nano_cifar100'
 
-def test_missing_data_names_the_path_and_the_command(tmp_path):
-    with pytest.raises(InputError, match=r'no images at .*nowhere.*make_data\.py'):
-        pretrain_config(config_for(tmp_path / 'nowhere', ''))
+
+def test_missing_data_names_the_path_and_the_command(tmp_path, monkeypatch):
+    message = r'no images at .*{}.*make_data\.py'
+    with pytest.raises(InputError, match=message.format('nowhere')):
+        pretrain_config(tmp_path / 'nowhere', '')
+    monkeypatch.chdir(tmp_path)
+    config = read_config(ROOT / f'configs/pretrain/{SMALL}.py', 'pretrain')
+    config.work_dir = 'run'
+    with pytest.raises(InputError, match=message.format('data/cifar100/train')):
+        pretrain(config)
 
 
 def test_empty_class_folder(image_tree):
@@ -26,15 +35,26 @@ def test_empty_class_folder(image_tree):
         ImageFolder(image_tree, 'train')
 
 
-def test_number_of_classes_that_disagrees(image_tree):
-    with pytest.raises(InputError, match='2 classes and num_classes is 100'):
-        pretrain_config(config_for(image_tree, '', num_classes=100))
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        ('train_dataloader.dataset.num_classes', 'train has 2 classes and num_classes is 100.*--data-root'),
+        ('val_dataloader.dataset.num_classes', 'val has 2 classes and num_classes is 100.*--data-root'),
+        ('model.num_classes', r'data has 2 classes and model\.num_classes is 100.*--data-root'),
+    ],
+)
+def test_number_of_classes_that_disagrees(key, message, image_tree, tmp_path):
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config(image_tree, tmp_path / 'run', SMALL, **{key: 100}))
 
 
-def test_classes_that_differ_between_splits(image_tree):
+def test_classes_that_differ_between_splits(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', SMALL)
     (image_tree / 'val/light').rename(image_tree / 'val/bright')
     with pytest.raises(InputError, match='bright, light'):
-        pretrain_config(config_for(image_tree, ''))
+        pretrain_config(image_tree, '')
+    with pytest.raises(InputError, match='differ, first bright, light: expected the same'):
+        pretrain(config)
 
 
 def test_one_class_is_not_enough(tmp_path):
@@ -43,25 +63,42 @@ def test_one_class_is_not_enough(tmp_path):
         ImageFolder(tmp_path, 'train')
 
 
+@pytest.mark.parametrize('epochs', [0, -1, 2.5, True])
+def test_epochs_out_of_range(image_tree, epochs):
+    with pytest.raises(InputError, match=f'epochs is {epochs}: expected a whole number of at least 1'):
+        pretrain_config(image_tree, '', epochs=epochs)
+
+
 @pytest.mark.parametrize(
-    'option', [{'epochs': 0}, {'epochs': -1}, {'input_size': 8}, {'model.arch': 'vgg'}, {'randomness.seed': -1}]
+    'key, value',
+    [
+        ('train_cfg.max_epochs', 0),
+        ('train_cfg.max_epochs', 'abc'),
+        ('val_dataloader.dataset.pipeline.1.size', 8),
+        ('val_dataloader.batch_size', 0),
+        ('model.arch', 'vgg'),
+        ('randomness.seed', -1),
+    ],
 )
-def test_values_out_of_range(image_tree, option):
-    with pytest.raises(InputError, match='expected'):
-        pretrain_config(config_for(image_tree, '', **option))
+def test_values_out_of_range(image_tree, tmp_path, key, value):
+    with pytest.raises(InputError, match=f'{value}.*expected'):
+        pretrain(pretrain_config(image_tree, tmp_path / 'run', SMALL, **{key: value}))
 
 
-@pytest.mark.parametrize('option', [{'epochs': -3}, {'epochs': 'abc'}, {'warmup_epochs': 'x'}])
-def test_a_schedule_of_no_length(option):
-    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain', option)
-    ((name, value),) = option.items()
-    with pytest.raises(InputError, match=f'{name} is {value!r}: expected a whole number'):
+@pytest.mark.parametrize('epochs', [-3, 'abc'])
+def test_a_schedule_of_no_length(epochs):
+    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain')
+    config.train_cfg.max_epochs = epochs
+    message = rf'train_cfg\.max_epochs is {epochs!r}: expected a whole number'
+    with pytest.raises(InputError, match=message):
         lengthened(config, 2)
+    with pytest.raises(InputError, match=message):
+        epochs_options(config, 3)
 
 
 def test_smallest_images(image_tree):
     """At 16 pixels, the last of five halvings finds maps of one pixel: they stay that."""
-    config = pretrain_config(config_for(image_tree, '', input_size=16, **{'model.arch': 'mobilenetv2_tiny'}))
+    config = pretrain_config(image_tree, '', **{'train_dataloader.dataset.pipeline.1.size': 16})
     item = ImageFolder(image_tree, 'train', config.train_dataloader.dataset.pipeline)[0]
     assert item['inputs'].shape == (3, 16, 16)
     logits = mmnetaug.build_network('mobilenetv2_tiny', num_classes=3)(item['inputs'][None].float().repeat(2, 1, 1, 1))
@@ -69,7 +106,7 @@ def test_smallest_images(image_tree):
 
 
 def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
-    pipeline = pretrain_config(config_for(image_tree, '')).train_dataloader.dataset.pipeline
+    pipeline = pretrain_config(image_tree, '').train_dataloader.dataset.pipeline
     names = sorted(path.name for path in (image_tree / 'train/dark').iterdir())
     (image_tree / 'train/dark' / names[0]).write_text('not an image')
     whole = (image_tree / 'train/dark' / names[1]).read_bytes()
@@ -102,17 +139,18 @@ def test_wrong_config_file(tmp_path):
     (tmp_path / 'broken.py').write_text('model = dict(')
     with pytest.raises(InputError, match='is no config'):
         read_config(tmp_path / 'broken.py', 'pretrain')
-    with pytest.raises(InputError, match=r'a config for mmnetaug\.SSDLite.*configs/pretrain'):
+    message = r'a config for mmnetaug\.SingleStageDetector, without model\.arch and model\.num_classes.*configs/pretrain'
+    with pytest.raises(InputError, match=message):
         read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'pretrain')
 
 
 @pytest.mark.parametrize('batch_size, message', [(64, 'less than one batch of 64'), (1, 'at least 2')])
 def test_batches_that_cannot_be(image_tree, tmp_path, batch_size, message):
     with pytest.raises(InputError, match=message):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'train_dataloader.batch_size': batch_size})))
+        pretrain(pretrain_config(image_tree, tmp_path, **{'train_dataloader.batch_size': batch_size}))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='this machine has a GPU')
 def test_mixed_precision_without_a_gpu(image_tree, tmp_path):
     with pytest.raises(InputError, match='leave out --amp'):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'})))
+        pretrain(pretrain_config(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'}))

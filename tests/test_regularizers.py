@@ -1,24 +1,33 @@
 """Regularisers of pretraining: mixup, DropBlock, dropout, AutoAugment, distillation."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from helpers import Killed, pretrain_config
 from mmcv.transforms import Compose
-from mmnetaug.datasets.autoaugment import IMAGENET_POLICY, autoaugment
-from mmnetaug.pretrain import pretrain, pretrain_config
-from test_pretrain import Killed, config_for
+from mmengine.hooks import Hook
 
 import mmnetaug
 from mmnetaug import InputError
-from mmnetaug.datasets import autoaugment as module
-from mmnetaug.engine.hooks import estimate_norm_statistics
+from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.datasets.transforms import autoaugment as policy
+from mmnetaug.datasets.transforms.autoaugment import IMAGENET_POLICY, _operation
+from mmnetaug.engine.hooks import DistillationHook, MixupHook, estimate_norm_statistics
+from mmnetaug.engine.runner import training_runner
 from mmnetaug.models import Classifier
 from mmnetaug.models.regularizers import DropBlock, add_dropblock, distillation_loss, dropblocks, mixup
+from mmnetaug.registry import DATASETS, HOOKS, MODELS
 
 NETAUG = {'width_mults': (1.0, 1.8), 'expand_ratios': (1.0, 1.6)}
-TEACHER = {'temperature': 4.0, 'weight': 0.5}
+
+
+def run_of(model, classes='abc', dataset=None):
+    """What a hook sees of a runner when training starts."""
+    dataset = dataset or SimpleNamespace(metainfo={'classes': list(classes)})
+    return SimpleNamespace(model=model, max_iters=10, train_dataloader=SimpleNamespace(dataset=dataset))
 
 
 @pytest.fixture
@@ -59,11 +68,12 @@ def test_loss_of_mixup_is_the_mean_of_both_losses(monkeypatch):
     monkeypatch.setattr(torch.distributions.Beta, 'sample', lambda self: torch.tensor(0.25))
     monkeypatch.setattr(torch, 'randperm', lambda count, device=None: torch.arange(count).flip(0))
     torch.manual_seed(0)
-    model = Classifier('mobilenetv2_w0.1', 3, mixup=0.2, label_smoothing=0.1)
+    model = Classifier('mobilenetv2_w0.1', 3, label_smoothing=0.1)
+    MixupHook(0.2).before_train(run_of(model))
     images, labels = batch()
     loss = model(images, labels, 'loss')['loss_base']
     mixed = 0.25 * images + 0.75 * images.flip(0)
-    model.mixup = 0
+    model.augments.clear()
     both = [model(mixed, each, 'loss')['loss_base'].item() for each in (labels, labels.flip(0))]
     assert loss.item() == pytest.approx(0.25 * both[0] + 0.75 * both[1], rel=1e-5)
 
@@ -92,14 +102,14 @@ def test_gradient_of_distillation_depends_little_on_the_temperature():
 def test_a_teacher_adds_its_share_to_every_loss(netaug, teacher):
     images, labels = batch()
     losses = {}
-    for distill in (None, {**TEACHER, 'weight': 1.0}, {**TEACHER, 'weight': 0.5}):
+    for weight in (None, 1.0, 0.5):
         torch.manual_seed(0)
-        model = Classifier(
-            'mobilenetv2_w0.1', 3, netaug=netaug, distill=distill and {'checkpoint': str(teacher), **distill}
-        )
+        model = Classifier('mobilenetv2_w0.1', 3, netaug=netaug)
+        if weight:
+            DistillationHook(str(teacher), temperature=4.0, weight=weight).before_train(run_of(model))
         if netaug:
             model.augmented = model.network.max_widths
-        losses[distill and distill['weight']] = model(images, labels, 'loss')
+        losses[weight] = model(images, labels, 'loss')
     names = ['loss_base', *(['loss_augmented'] if netaug else [])]
     for name in names:
         plain, only, both = (losses[weight][name].item() for weight in (None, 1.0, 0.5))
@@ -107,15 +117,36 @@ def test_a_teacher_adds_its_share_to_every_loss(netaug, teacher):
 
 
 def test_a_teacher_is_neither_trained_nor_saved(teacher):
-    model = Classifier('mobilenetv2_w0.1', 3, distill={'checkpoint': str(teacher), **TEACHER}).train()
+    model = Classifier('mobilenetv2_w0.1', 3).train()
+    hook = DistillationHook(str(teacher))
+    hook.before_train(run_of(model))
     plain = Classifier('mobilenetv2_w0.1', 3)
     assert model.state_dict().keys() == plain.state_dict().keys()
     assert len(list(model.parameters())) == len(list(plain.parameters()))
-    before = {name: tensor.clone() for name, tensor in model.teacher.state_dict().items()}
+    before = {name: tensor.clone() for name, tensor in hook.teacher.state_dict().items()}
     images, labels = batch()
-    model(images, labels, 'loss')['loss_base'].backward()
-    assert not model.teacher.training
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.teacher.state_dict().items())
+    model.train()(images, labels, 'loss')['loss_base'].backward()
+    assert not hook.teacher.training
+    assert not any(parameter.requires_grad for parameter in hook.teacher.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in hook.teacher.state_dict().items())
+
+
+def test_a_teacher_sees_what_mixup_made(image_tree, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributions.Beta, 'sample', lambda self: torch.tensor(0.25))
+    monkeypatch.setattr(torch, 'randperm', lambda count, device=None: torch.arange(count).flip(0))
+    network = mmnetaug.build_network('mobilenetv2_w0.1', 2)
+    torch.save({'state_dict': network.state_dict()}, tmp_path / 'teacher.pth')
+    distill = {'type': 'mmnetaug.DistillationHook', 'checkpoint': str(tmp_path / 'teacher.pth')}
+    hooks = [{**distill, 'arch': 'mobilenetv2_w0.1'}, {'type': 'mmnetaug.MixupHook', 'alpha': 0.2}]
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', custom_hooks=hooks)
+    runner = training_runner(config)
+    runner.call_hook('before_train')
+    (hook,) = (hook for hook in runner.hooks if isinstance(hook, DistillationHook))
+    seen = []
+    hook.teacher.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    images, labels = batch(classes=2)
+    runner.model(images, labels, 'loss')
+    torch.testing.assert_close(seen, [0.25 * images + 0.75 * images.flip(0)])
 
 
 def test_dropped_blocks_are_squares_and_the_rest_keeps_the_mean():
@@ -160,10 +191,6 @@ def test_dropblock_lies_in_the_last_two_stages(arch, places):
 
 
 def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, tmp_path):
-    from mmengine.hooks import Hook
-
-    from mmnetaug.registry import HOOKS
-
     rates = []
 
     @HOOKS.register_module(force=True)
@@ -178,11 +205,11 @@ def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, t
             if runner.epoch == 0 and not runner._resume:
                 raise InterruptedError
 
+    hooks = [{'type': 'mmnetaug.DropBlockHook', 'rate': 0.1}, {'type': 'mmnetaug.WatchRate'}]
     for resume in (False, True):
-        config = config_for(image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', dropblock=0.1, epochs=2)
-        config.resume = resume
-        config = pretrain_config(config)
-        config.custom_hooks.append({'type': 'mmnetaug.WatchRate'})
+        config = pretrain_config(
+            image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', custom_hooks=hooks, resume=resume
+        )
         if resume:
             pretrain(config)
         else:
@@ -195,22 +222,28 @@ def test_rate_of_dropblock_rises_over_training_and_after_a_restart(image_tree, t
 def test_a_resumed_run_draws_anew(image_tree, tmp_path, monkeypatch):
     shares, draw = [], torch.distributions.Beta.sample
     monkeypatch.setattr(torch.distributions.Beta, 'sample', lambda self: shares.append(draw(self)) or shares[-1])
-    name, options = 'baseline_mbv2_nano_cifar100', {'mixup': 0.2, 'train_eval_images': 0, 'epochs': 2}
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'whole', name, **options)))
+
+    def config_of(run, **options):
+        config = pretrain_config(image_tree, tmp_path / run, 'baseline_mbv2_nano_cifar100', **options)
+        config.custom_hooks = [{'type': 'mmnetaug.MixupHook', 'alpha': 0.2}]
+        del config.default_hooks.train_accuracy
+        return config
+
+    pretrain(config_of('whole'))
     whole = shares.copy()
     assert len(whole) == len(set(map(float, whole))) == 12
     shares.clear()
-    config = config_for(image_tree, tmp_path / 'run', name, **options)
-    config.custom_hooks = [{'type': 'mmnetaug.KillAfterFirstEpoch'}]
+    config = config_of('run')
+    config.default_hooks.kill = {'type': 'mmnetaug.KillAfterFirstEpoch'}
     with pytest.raises(Killed):
-        pretrain(pretrain_config(config))
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, resume=True, **options)))
+        pretrain(config)
+    pretrain(config_of('run', resume=True))
     assert shares == whole
 
 
 def test_the_policy_of_autoaugment():
     assert len(IMAGENET_POLICY) == 25 and all(len(pair) == 2 for pair in IMAGENET_POLICY)
-    transform = autoaugment()
+    transform = policy()
     operations = [operation for pair in transform['policies'] for operation in pair]
     assert operations[1] == {'type': 'mmdet.Rotate', 'prob': 0.6, 'level': 0, 'min_mag': 30.0, 'max_mag': 30.0}
     # Table 9's eighth pair: posterize at strength 5 keeps 5.8, that is six bits, always equalized after.
@@ -225,7 +258,7 @@ def apply(transform, image):
 def test_autoaugment_changes_most_images_and_no_shape():
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     np.random.seed(0)
-    changed = [apply(autoaugment(), image) for _ in range(100)]
+    changed = [apply(policy(), image) for _ in range(100)]
     assert all(each.dtype == np.uint8 and each.shape == image.shape for each in changed)
     assert np.mean([not np.array_equal(each, image) for each in changed]) > 0.6
 
@@ -248,8 +281,8 @@ def test_autoaugment_changes_most_images_and_no_shape():
 )
 def test_strength_of_operations(name, strength, expected):
     image = np.random.default_rng(0).integers(1, 256, (8, 8, 3), np.uint8)
-    policy = {'type': 'mmdet.AutoAugment', 'policies': [[module._operation(name, 1.0, strength)]]}
-    assert np.array_equal(apply(policy, image), expected(image))
+    transform = {'type': 'mmdet.AutoAugment', 'policies': [[_operation(name, 1.0, strength)]]}
+    assert np.array_equal(apply(transform, image), expected(image))
 
 
 @pytest.mark.parametrize('strength, slope', [(5, 0.3 * 5 / 9), (9, 0.3)])
@@ -257,7 +290,7 @@ def test_strength_of_shear(strength, slope):
     """A vertical line leans by the slope, to one side or the other."""
     image = np.zeros((101, 101, 3), np.uint8)
     image[:, 50] = 255
-    sheared = apply({'type': 'mmdet.AutoAugment', 'policies': [[module._operation('ShearX', 1.0, strength)]]}, image)
+    sheared = apply({'type': 'mmdet.AutoAugment', 'policies': [[_operation('ShearX', 1.0, strength)]]}, image)
     top, bottom = (sheared[row, :, 0].argmax() for row in (30, 70))
     assert abs(int(top) - int(bottom)) == pytest.approx(40 * slope, abs=1.5)
 
@@ -265,94 +298,116 @@ def test_strength_of_shear(strength, slope):
 def test_strength_of_rotation():
     image = np.zeros((101, 101, 3), np.uint8)
     image[49:52, 50:] = 255
-    turned = apply({'type': 'mmdet.AutoAugment', 'policies': [[module._operation('Rotate', 1.0, 6)]]}, image)
+    turned = apply({'type': 'mmdet.AutoAugment', 'policies': [[_operation('Rotate', 1.0, 6)]]}, image)
     y, x = (np.argwhere(turned[..., 0] > 200).mean(0) - 50).tolist()
     assert abs(np.degrees(np.arctan2(y, x))) == pytest.approx(20, abs=1.5)
 
 
-SWITCHES = {
-    'mixup': {'mixup': 0.2},
-    'autoaugment': {'autoaugment': True},
-    'dropblock': {'dropblock': 0.1},
-    'dropout': {'dropout': 0.2},
-    'all': {'mixup': 0.2, 'autoaugment': True, 'dropblock': 0.1, 'dropout': 0.2},
+def test_autoaugment_takes_the_place_of_colour_jitter(image_tree):
+    config = pretrain_config(image_tree, '', 'baseline_mbv2')
+    dataset = DATASETS.build(config.train_dataloader.dataset)
+    before = [type(transform).__name__ for transform in dataset.pipeline.transforms]
+    HOOKS.build({'type': 'mmnetaug.AutoAugmentHook'}).before_train(run_of(None, dataset=dataset))
+    after = [type(transform).__name__ for transform in dataset.pipeline.transforms]
+    assert before[-2:] == ['ColorJitter', 'PackClassification']
+    assert after == [*before[:-2], 'AutoAugment', 'PackClassification']
+    assert dataset[0]['inputs'].shape == (3, 160, 160)
+
+
+REGULARIZERS = {
+    'mixup': [{'type': 'mmnetaug.MixupHook', 'alpha': 0.2}],
+    'autoaugment': [{'type': 'mmnetaug.AutoAugmentHook'}],
+    'dropblock': [{'type': 'mmnetaug.DropBlockHook', 'rate': 0.1}],
+    'dropout': [{'type': 'mmnetaug.DropoutHook', 'rate': 0.2}],
 }
+REGULARIZERS['all'] = [hook for (hook,) in REGULARIZERS.values()]
 
 
 @pytest.mark.parametrize('arch', ['mobilenetv2_tiny', 'resnet50_w0.25'])
 @pytest.mark.parametrize('method', ['baseline', 'netaug'])
-@pytest.mark.parametrize('switches', SWITCHES.values(), ids=SWITCHES)
-def test_every_regulariser_is_off_in_evaluation(arch, method, switches, image_tree):
-    """In training two passes differ; in evaluation the switches change nothing, nor in the estimate of statistics.
+@pytest.mark.parametrize('name', REGULARIZERS)
+def test_every_regulariser_is_off_in_evaluation(arch, method, name, image_tree):
+    """In training two passes differ; in evaluation the hooks change nothing, nor in the estimate of statistics.
 
     The images of that estimate are those of training, AutoAugment's among them.
     """
-    config = pretrain_config(
-        config_for(image_tree, '', f'{method}_mbv2_tiny_cifar100', **{'model.arch': arch}, **switches)
-    )
-    model_config = config.model.to_dict()
-    model_config.pop('type')
+    config = pretrain_config(image_tree, '', f'{method}_mbv2_tiny_cifar100', **{'model.arch': arch})
+    trained, validated = (DATASETS.build(loader.dataset) for loader in (config.train_dataloader, config.val_dataloader))
     torch.manual_seed(0)
-    model = Classifier(**model_config)
-    plain = Classifier(arch, 2, netaug=model_config.get('netaug'))
+    model, plain = MODELS.build(config.model), MODELS.build(config.model)
     plain.load_state_dict(model.state_dict())
+    for hook in REGULARIZERS[name]:
+        HOOKS.build(hook).before_train(run_of(model, dataset=trained))
     for layer in dropblocks(model):
         layer.iter_cnt = layer.warmup_iters
     images, labels = batch(classes=2)
-    if not config.autoaugment or len(switches) > 1:
+    if name != 'autoaugment':
         losses = [model.train()(images, labels, 'loss')['loss_base'].item() for _ in range(4)]
         assert len(set(losses)) > 1
         plain.load_state_dict(model.state_dict())
     batches = [{'inputs': list((images * 50 + 120).clamp(0, 255).byte()), 'data_samples': labels}]
-    data = {'data_preprocessor': config.model.data_preprocessor.to_dict()}
     for each in (model, plain):
-        each.data_preprocessor = Classifier(arch, 2, **data).data_preprocessor
         estimate_norm_statistics(each, batches, 100)
     with torch.no_grad():
         assert torch.equal(model.eval()(images), plain.eval()(images))
-    assert 'AutoAugment' not in str(config.val_dataloader)
+    assert ('AutoAugment' in str(trained.pipeline)) == (name in ('autoaugment', 'all'))
+    assert 'AutoAugment' not in str(validated.pipeline)
 
 
-def test_bad_switches_say_what_to_type(image_tree, tmp_path, teacher):
-    for switch, value, expected in [
-        ('mixup', -1, 'of at least 0'),
-        ('dropblock', 1, 'from 0 to below 1'),
-        ('dropout', 'much', 'from 0 to below 1'),
-        ('dropout', True, 'from 0 to below 1'),
-        ('autoaugment', 'no', 'True or False'),
-        ('distill', 'foo.pth', 'distill.checkpoint='),
-        ('train_eval_images', -5, 'a whole number'),
-        ('train_eval_images', 'abc', 'a whole number'),
-    ]:
-        with pytest.raises(InputError, match=f'{switch} is {value!r}.*{expected}'):
-            pretrain_config(config_for(image_tree, tmp_path, **{switch: value}))
-    for options, expected in [
-        ({'distill.checkpoint': str(tmp_path / 'nowhere.pth')}, 'no checkpoint at'),
-        ({'distill.checkpoint': str(teacher)}, r'3 classes|\(3,'),
-        ({'distill.checkpoint': str(teacher), 'distill.temperature': 0}, 'temperature'),
-        ({'distill.checkpoint': str(teacher), 'distill.temperature': 'hot'}, 'temperature'),
-        ({'distill.checkpoint': str(teacher), 'distill.weight': 2}, 'weight'),
-    ]:
-        with pytest.raises(InputError, match=expected):
-            pretrain_config(config_for(image_tree, tmp_path, **options))
+@pytest.mark.parametrize(
+    'hook, values, message',
+    [
+        ('Mixup', {'alpha': -1}, 'mixup is -1: expected a number of at least 0'),
+        ('DropBlock', {'rate': 1}, 'dropblock is 1: expected a number from 0 to below 1'),
+        ('Dropout', {'rate': 'much'}, "dropout is 'much': expected a number from 0 to below 1"),
+        ('Dropout', {'rate': True}, 'dropout is True: expected a number from 0 to below 1'),
+        ('TrainAccuracy', {'images': -5}, 'images is -5: expected a whole number'),
+        ('TrainAccuracy', {'images': 'abc'}, "images is 'abc': expected a whole number"),
+        ('Distillation', {'checkpoint': 'teacher.pth', 'temperature': 0}, 'temperature 0'),
+        ('Distillation', {'checkpoint': 'teacher.pth', 'temperature': 'hot'}, "temperature 'hot'"),
+        ('Distillation', {'checkpoint': 'teacher.pth', 'weight': 2}, 'weight 2'),
+    ],
+)
+def test_bad_values_say_what_is_expected(hook, values, message):
+    with pytest.raises(InputError, match=message):
+        HOOKS.build({'type': f'mmnetaug.{hook}Hook', **values})
+
+
+@pytest.mark.parametrize(
+    'hook, values, message',
+    [
+        ('Dropout', {'rate': 2}, 'dropout is 2: expected'),
+        ('Dropout', {'share': 0.1}, "argument 'share'.*Correct it in the config"),
+        ('Distillation', {'checkpoint': 'nowhere.pth'}, r'no checkpoint at nowhere\.pth'),
+        ('Distillation', {'checkpoint': 'teacher.pth'}, r'\(3, \d+\) in the checkpoint'),
+    ],
+)
+def test_no_step_is_trained_with_a_bad_value(hook, values, message, image_tree, tmp_path, teacher, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hooks = [{'type': f'mmnetaug.{hook}Hook', **values}]
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', custom_hooks=hooks)
+    monkeypatch.setattr(Classifier, 'train_step', lambda *_: pytest.fail('it trains'))
+    with pytest.raises(InputError, match=message):
+        pretrain(config)
 
 
 def test_a_teacher_with_other_classes(image_tree, tmp_path):
     path = tmp_path / 'teacher.pth'
     network = mmnetaug.build_network('mobilenetv2_w0.1', 2)
     meta = {'arch': 'mobilenetv2_w0.1', 'classes': ['cat', 'dog']}
+    hook = {'type': 'mmnetaug.DistillationHook', 'checkpoint': str(path)}
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', custom_hooks=[hook])
     torch.save({'state_dict': network.state_dict(), 'meta': meta}, path)
     with pytest.raises(InputError, match=r'teacher .* knows 2 classes .*cat.*pretrain a teacher on this data'):
-        pretrain_config(config_for(image_tree, tmp_path, **{'distill.checkpoint': str(path)}))
+        pretrain(config)
     torch.save({'state_dict': network.state_dict()}, path)
-    with pytest.raises(InputError, match=r'does not say of which network.*distill\.arch='):
-        pretrain_config(config_for(image_tree, tmp_path, **{'distill.checkpoint': str(path)}))
+    with pytest.raises(InputError, match=r'does not say of which network.*arch=\.\.\. of mmnetaug\.DistillationHook'):
+        pretrain(config)
 
 
 def test_a_teacher_from_a_run_of_ours(image_tree, tmp_path):
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'teacher', 'baseline_mbv2_nano_cifar100', epochs=1)))
-    options = {'distill.checkpoint': str(tmp_path / 'teacher/export.pth'), 'epochs': 1}
-    result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', **options)))
-    pretrain_config(config_for(image_tree, tmp_path, distill=None))
-    assert result['recipe']['distill']['checkpoint'] == options['distill.checkpoint']
+    pretrain(pretrain_config(image_tree, tmp_path / 'teacher', 'baseline_mbv2_nano_cifar100', epochs=1))
+    hook = {'type': 'mmnetaug.DistillationHook', 'checkpoint': str(tmp_path / 'teacher/export.pth')}
+    result = pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1, custom_hooks=[hook]))
+    assert result['recipe']['custom_hooks'] == [hook]
     assert result['history'][-1].keys() == {'epoch', 'top1', 'train_eval_top1'}

@@ -11,12 +11,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from mmnetaug.datasets.cifar100 import SUPERCLASS
-from mmnetaug.datasets.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
-from mmnetaug.datasets.scenes import compose
-from mmnetaug.datasets.shapes import CLASSES, ShapeSource
+from helpers import ROOT
 from pycocotools.coco import COCO
 
+from mmnetaug.datasets.preparation.cifar100 import SUPERCLASS
+from mmnetaug.datasets.preparation.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
+from mmnetaug.datasets.preparation.scenes import compose
+from mmnetaug.datasets.preparation.shapes import CLASSES, ShapeSource
 from mmnetaug.errors import InputError
 
 SMALL = {'cls_images': (2, 1), 'cls_size': 48, 'det_images': (10, 5), 'det_size': 160, 'jobs': 2}
@@ -219,7 +220,7 @@ def test_complete_data_are_reused_and_other_parameters_refused(shapes, capsys):
 def test_interrupted_or_damaged_data_are_made_again(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'shapes'
     with monkeypatch.context() as patch:
-        patch.setattr('mmnetaug.datasets.generate._make_detection_set', lambda *_: 1 / 0)  # dies half-way
+        patch.setattr('mmnetaug.datasets.preparation.generate._make_detection_set', lambda *_: 1 / 0)  # dies half-way
         with pytest.raises(ZeroDivisionError):
             generate_shapes(out, **SMALL)
     assert not out.exists() and (tmp_path / 'shapes.partial/cls').is_dir()
@@ -362,6 +363,6 @@ def test_bad_archives_are_refused(tmp_path):
 def test_preview_and_tool(shapes, tmp_path):
     assert cv2.imread(str(draw_preview(shapes))).shape[1] == 6 * 160
     tool = [sys.executable, 'tools/make_data.py', 'scenes', '--source', str(tmp_path / 'nowhere')]
-    run = subprocess.run(tool, capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    run = subprocess.run(tool, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 2 and 'nowhere' in run.stderr and 'Traceback' not in run.stderr
     assert json.loads((shapes / 'generator.json').read_text())['parameters']['kind'] == 'shapes'

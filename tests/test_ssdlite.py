@@ -1,22 +1,17 @@
 """SSDLite: levels, anchors and widths follow the image size and the backbone."""
 
+from functools import partial
+
 import pytest
 import torch
+from helpers import build_detector, learn_one_image, sample
 from mmdet.models.dense_heads import base_dense_head
-from mmdet.structures import DetDataSample
-from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
-from mmnetaug.models.ssdlite import feature_sizes
 
 from mmnetaug import InputError, count_macs
-from mmnetaug.models import SSDLite
+from mmnetaug.models.task_modules.prior_generators import ssdlite_feature_sizes
 
-
-def detector(arch='mobilenetv2_tiny', num_classes=3, size=96):
-    backbone = {'type': 'mmnetaug.TinyNet', 'arch': arch}
-    model = SSDLite(backbone, num_classes, size, data_preprocessor={'type': 'mmdet.DetDataPreprocessor'})
-    model.init_weights()
-    return model
+detector = partial(build_detector, 'ssdlite')
 
 
 @pytest.mark.parametrize('size', [96, 128, 224, 320, 512])
@@ -24,13 +19,13 @@ def test_levels_are_those_of_the_network(size):
     model = detector(size=size).eval()
     with torch.no_grad():
         features = model.extract_feat(torch.zeros(1, 3, size, size))
-    assert [feature.shape[-1] for feature in features] == feature_sizes(size)
+    assert [feature.shape[-1] for feature in features] == ssdlite_feature_sizes(size)
     assert model.bbox_head.prior_generator.num_levels == len(features) <= 6
 
 
 def test_published_levels():
-    assert feature_sizes(320) == [20, 10, 5, 3, 2, 1]
-    assert feature_sizes(96) == [6, 3, 2, 1], 'no second level of 1x1'
+    assert ssdlite_feature_sizes(320) == [20, 10, 5, 3, 2, 1]
+    assert ssdlite_feature_sizes(96) == [6, 3, 2, 1], 'no second level of 1x1'
 
 
 @pytest.mark.parametrize('size', [64, 100, 0, -320])
@@ -41,8 +36,8 @@ def test_impossible_sizes(size):
 
 def test_anchors_by_hand():
     generator = detector(size=320).bbox_head.prior_generator
-    anchors = generator.grid_priors([(side, side) for side in feature_sizes(320)], device='cpu')
-    assert [len(level) for level in anchors] == [6 * side**2 for side in feature_sizes(320)]
+    anchors = generator.grid_priors([(side, side) for side in ssdlite_feature_sizes(320)], device='cpu')
+    assert [len(level) for level in anchors] == [6 * side**2 for side in ssdlite_feature_sizes(320)]
     # first cell of stride 16: centre (8, 8), sides 0.08 * 320 = 25.6 and sqrt(25.6 * 64) = 40.477
     expected = torch.tensor([[8 - 12.8, 8 - 12.8, 8 + 12.8, 8 + 12.8], [-12.239, -12.239, 28.239, 28.239]])
     torch.testing.assert_close(anchors[0][:2], expected, atol=1e-2, rtol=0)

@@ -1,6 +1,7 @@
 """Detectors end to end: train, resume, test, infer; and what wrong input gets."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,63 +9,59 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
-from mmnetaug.detection import detection_config, detector_meta, infer, pretrained_path, train_detector
-from mmnetaug.detection import test_detector as evaluate_detector
-from mmnetaug.engine.runtime import read_config, training_runner
-from test_detection_data import write_coco, write_image, write_voc
+from helpers import ROOT, Killed, detector_config, write_coco, write_image, write_voc
+from mmengine.hooks import Hook
 
 from mmnetaug import InputError, build_network
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.inference import infer
+from mmnetaug.apis.overrides import arch_options, check_pretrained, pretrained_options
+from mmnetaug.apis.test import set_test_data, checkpoint_config
+from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.train import train_detector
+from mmnetaug.checkpoint import read_detector
+from mmnetaug.engine.runner import training_runner
+from mmnetaug.registry import HOOKS
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
 
-def config(data_root, work_dir, **options):
-    """Two short epochs of a small network at 96 pixels; dots in the names of options are two underscores."""
-    defaults = {
-        'data_root': str(data_root),
-        'arch': 'mobilenetv2_w0.1',
-        'size': 96,
-        'pretrained': None,
-        'epochs': 2,
-        'warmup_epochs': 1,
-        'train_dataloader.batch_size': 2,
-        'train_dataloader.num_workers': 0,
-        'val_dataloader.num_workers': 0,
-    }
-    options = {name.replace('__', '.'): value for name, value in options.items()}
-    result = read_config(CONFIG, 'det', {**defaults, **options})
-    result.work_dir = str(work_dir)
-    return detection_config(result)
+def evaluate(checkpoint, work_dir, config=None, data_root=None):
+    config = checkpoint_config(checkpoint, config and read_config(ROOT / config, 'det'))
+    if data_root:
+        set_test_data(config, str(data_root))
+    config.work_dir = str(work_dir)
+    return evaluate_detector(config, checkpoint)
 
 
-@pytest.mark.parametrize('head', ['SSDLite', 'YOLOv3'])
+@pytest.mark.parametrize('head', ['ssdlite', 'yolov3'])
 def test_train_test_infer(voc, tmp_path, head):
-    everything = {'score_thr': 0.0, 'conf_thr': 0.0}
-    run = config(voc, tmp_path / 'run', model__type=f'mmnetaug.{head}', model__test_cfg=everything)
+    options = {'model__test_cfg__score_thr': 0.0, 'model__test_cfg__conf_thr': 0.0}
+    run = detector_config(voc, tmp_path / 'run', f'{head}_netaug_voc', **options)
     result = train_detector(run, command='python tools/train.py ...')
-    assert result['head'] == head
+    assert result['head'].lower() == head
     assert json.loads((tmp_path / 'run' / 'result.json').read_text()) == result
     assert 0 <= result['AP50_area'] <= 1 and 0 <= result['AP50_11point'] <= 1
     assert (result['classes'], result['train_images'], result['test_images']) == (['cat', 'dog'], 4, 2)
     assert 0 < result['head_share'] < 1 and result['command'] == 'python tools/train.py ...'
 
-    # the checkpoint brings network, image size and classes; the config says where the data is
-    tested = evaluate_detector(read_other(voc, tmp_path / 'test'), result['checkpoint'])
-    for name in ('AP50_11point', 'AP50_area', 'macs', 'params'):
-        assert tested[name] == result[name]
+    # a checkpoint brings network, image size, classes and data; a config or a folder brings other data
+    last = str(tmp_path / 'run' / 'epoch_2.pth')
+    shutil.copytree(voc, tmp_path / 'copy')
+    for number, (checkpoint, config, data_root) in enumerate(
+        [(result['checkpoint'], None, None), (last, None, tmp_path / 'copy'), (last, CONFIG, voc)]
+    ):
+        tested = evaluate(checkpoint, tmp_path / f'test{number}', config, data_root)
+        for name in ('AP50_11point', 'AP50_area', 'macs', 'params', 'head', 'arch', 'size', 'seed'):
+            assert tested[name] == result[name]
 
     (voc / 'JPEGImages' / 'not_one.jpg').write_text('no picture')
-    pictures = infer(voc / 'JPEGImages', result['checkpoint'], tmp_path / 'out', score_thr=0.0)
-    assert [path.name for path in pictures] == [f'{name}.jpg' for name in 'abcdef']
-    assert cv2.imread(str(pictures[0])).shape == (48, 64, 3)
-    assert (cv2.imread(str(pictures[0])) != 128).any(), 'boxes are drawn on the grey image'
-
-
-def read_other(voc, work_dir):
-    """The config as it is in the repository, with other data."""
-    other = read_config(CONFIG, 'det', {'data_root': str(voc), 'val_dataloader.num_workers': 0})
-    other.work_dir = str(work_dir)
-    return other
+    for checkpoint in (result['checkpoint'], last):
+        pictures = infer(voc / 'JPEGImages', checkpoint, tmp_path / 'out', score_thr=0.0)
+        assert [path.name for path in pictures] == [f'{name}.jpg' for name in 'abcdef']
+        assert cv2.imread(str(pictures[0])).shape == (48, 64, 3)
+        assert (cv2.imread(str(pictures[0])) != 128).any(), 'boxes are drawn on the grey image'
+        shutil.rmtree(tmp_path / 'out')
 
 
 @pytest.fixture
@@ -75,13 +72,25 @@ def coco(tmp_path):
     return tmp_path / 'coco'
 
 
-def test_resume(coco, tmp_path):
-    interrupted = config(coco, tmp_path / 'run')
-    interrupted.train_cfg.max_epochs = 1  # as if stopped after the first of two epochs
-    train_detector(interrupted)
+class StopAfterFirstEpoch(Hook):
+    priority = 'LOWEST'
+
+    def after_train_epoch(self, runner):
+        raise Killed
+
+
+def test_resume(coco, tmp_path, monkeypatch):
+    interrupted = detector_config(coco, tmp_path / 'run')
+    interrupted.default_hooks.checkpoint.interval = 1
+    interrupted.custom_hooks = [dict(type='mmnetaug.StopAfterFirstEpoch')]
+    monkeypatch.setitem(HOOKS.module_dict, 'StopAfterFirstEpoch', StopAfterFirstEpoch)
+    with pytest.raises(Killed):
+        train_detector(interrupted)
+    monkeypatch.setitem(HOOKS.module_dict, 'StopAfterFirstEpoch', Hook)
     with pytest.raises(InputError, match='Continue it with --resume'):
-        train_detector(config(coco, tmp_path / 'run'))
-    again = config(coco, tmp_path / 'run')
+        train_detector(detector_config(coco, tmp_path / 'run'))
+    again = detector_config(coco, tmp_path / 'run')
+    again.custom_hooks = interrupted.custom_hooks
     again.resume = True
     resumed = train_detector(again)
     assert Path(resumed['checkpoint']).is_file() and resumed['epochs'] == 2
@@ -90,14 +99,14 @@ def test_resume(coco, tmp_path):
 
 
 def test_coco_layout_with_a_voc_config(coco, tmp_path):
-    result = train_detector(config(coco, tmp_path / 'run', epochs=1))
+    result = train_detector(detector_config(coco, tmp_path / 'run', epochs=1))
     assert 0 <= result['AP'] <= result['AP50'] <= 1
 
 
 def test_one_class(coco, voc, tmp_path):
-    result = train_detector(config(voc, tmp_path / 'run', epochs=1, classes=['dog']))
+    result = train_detector(detector_config(voc, tmp_path / 'run', epochs=1, classes=['dog']))
     assert result['classes'] == ['dog'] and 0 <= result['AP50_area'] <= 1
-    result = train_detector(config(coco, tmp_path / 'run_coco', epochs=1, classes=['dog']))
+    result = train_detector(detector_config(coco, tmp_path / 'run_coco', epochs=1, classes=['dog']))
     assert result['classes'] == ['dog'] and 0 <= result['AP'] <= result['AP50'] <= 1
     # 30 x 24 pixels are small, and nothing else is there
     assert result['AP_small'] is not None and result['AP_medium'] is None and result['AP_large'] is None
@@ -109,7 +118,7 @@ def test_boxes_far_smaller_than_a_pixel(tmp_path):
     write_voc(tmp_path / 'voc', dict.fromkeys('abcd', specks), {'trainval': list('abc'), 'test': ['d']})
     for name in 'abcd':
         write_image(tmp_path / f'voc/JPEGImages/{name}.jpg', 2000, 1600)
-    settings = config(tmp_path / 'voc', tmp_path / 'run', randomness__seed=0)
+    settings = detector_config(tmp_path / 'voc', tmp_path / 'run', randomness__seed=0)
     runner = training_runner(settings)
     model, smallest = runner.model, 1.0
     for _ in range(8):
@@ -128,10 +137,14 @@ def test_boxes_far_smaller_than_a_pixel(tmp_path):
     assert smallest < 0.05, 'boxes this small were trained on'
 
 
+def start_from(checkpoint):
+    return {'model__backbone__init_cfg': {'_delete_': True, 'type': 'Pretrained', 'checkpoint': str(checkpoint)}}
+
+
 def test_backbone_starts_from_the_checkpoint(coco, tmp_path):
     network = build_network('mobilenetv2_w0.1', num_classes=7)
     torch.save({'state_dict': network.state_dict()}, tmp_path / 'export.pth')
-    settings = config(coco, tmp_path / 'run', pretrained=str(tmp_path / 'export.pth'), epochs=1)
+    settings = detector_config(coco, tmp_path / 'run', epochs=1, **start_from(tmp_path / 'export.pth'))
     settings.optim_wrapper.optimizer.lr = 0.0
     checkpoint = torch.load(train_detector(settings)['checkpoint'])
     trained = checkpoint['state_dict']['backbone.stages.4.0.project.conv.weight']
@@ -141,7 +154,7 @@ def test_backbone_starts_from_the_checkpoint(coco, tmp_path):
 def test_checkpoint_of_another_network(voc, tmp_path):
     torch.save({'state_dict': build_network('mobilenetv2_w0.2').state_dict()}, tmp_path / 'other.pth')
     with pytest.raises(InputError, match=r'does not fit this network'):
-        train_detector(config(voc, tmp_path / 'run', pretrained=str(tmp_path / 'other.pth')))
+        train_detector(detector_config(voc, tmp_path / 'run', **start_from(tmp_path / 'other.pth')))
 
 
 @pytest.mark.parametrize(
@@ -151,12 +164,16 @@ def test_checkpoint_of_another_network(voc, tmp_path):
         ('baseline', 'mobilenetv2_w0.35', r'work_dirs/baseline_mbv2/export.pth'),
         ('netaug', 'mobilenetv2_w0.5', r'no file of configs/pretrain is for mobilenetv2_w0.5'),
         ('nowhere.pth', 'mcunet', r'no pretrained checkpoint at nowhere.pth'),
+        (None, 'mcunet', r'python tools/pretrain_cls.py configs/pretrain/netaug_mcunet.py'),
     ],
 )
 def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained, arch, message):
+    config = read_config(ROOT / CONFIG, 'det')
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=message):
-        pretrained_path(pretrained, arch)
+        change = pretrained_options(config, pretrained, arch) if pretrained else arch_options(config, arch)
+        config.merge_from_dict(change)
+        check_pretrained(config)
 
 
 @pytest.mark.parametrize(
@@ -164,25 +181,28 @@ def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained
     [
         ({'size': 100}, 'image size 100: expected a multiple of 32'),
         ({'epochs': 0}, 'epochs is 0'),
-        ({'arch': 'mobilenetv9'}, 'mobilenetv9'),
+        ({'model__backbone__arch': 'mobilenetv9'}, 'mobilenetv9'),
         ({'classes': ['cow']}, 'no class cow'),
         ({'train_dataloader__batch_size': 1}, 'batch size is 1: expected .* at least 2'),
     ],
 )
 def test_wrong_values(voc, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
-        config(voc, tmp_path / 'run', **options)
+        train_detector(detector_config(voc, tmp_path / 'run', **options))
 
 
 def test_fewer_images_than_one_batch(voc, tmp_path):
     with pytest.raises(InputError, match=r'4 images to train on are less than one batch of 8'):
-        train_detector(config(voc, tmp_path / 'run', train_dataloader__batch_size=8))
+        train_detector(detector_config(voc, tmp_path / 'run', train_dataloader__batch_size=8))
 
 
 def test_no_detector_in_a_checkpoint(tmp_path):
     torch.save({'state_dict': {}, 'meta': {'arch': 'mobilenetv2_tiny'}}, tmp_path / 'export.pth')
     with pytest.raises(InputError, match=r'holds no detector: expected .* tools/train.py wrote'):
-        detector_meta(tmp_path / 'export.pth')
+        read_detector(tmp_path / 'export.pth')
+    torch.save({'state_dict': {}, 'meta': {'model': {}, 'pipeline': []}}, tmp_path / 'old.pth')
+    with pytest.raises(InputError, match=r'detector of an earlier release.*: train it again'):
+        read_detector(tmp_path / 'old.pth')
 
 
 def test_the_tool_ends_with_the_message_alone(tmp_path):
@@ -194,9 +214,8 @@ def test_the_tool_ends_with_the_message_alone(tmp_path):
 
 def test_blood_cells(shared):
     """The real set in the shared folder: 292 + 72 photographs, two boxes without area."""
-    from mmnetaug.datasets.detection import find_detection_data
-
     from mmnetaug.datasets import VOCDetection
+    from mmnetaug.datasets.discovery import find_detection_data
 
     root = shared / 'data' / 'bccd'
     if not root.is_dir():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmnetaug.datasets import ColorJitter, LoadImageOrSkip, RandomResizedCrop, ResizeCenterCrop
+from mmnetaug.datasets.transforms import ColorJitter, LoadImageOrSkip, RandomResizedCrop, ResizeCenterCrop
 
 
 def test_random_resized_crop_takes_a_part_of_the_promised_area():

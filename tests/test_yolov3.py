@@ -1,31 +1,26 @@
 """YOLOv3: the same function as mmdet's, with the widths of the backbone, and what its loss does otherwise."""
 
-import copy
+from functools import partial
 
 import mmdet.models  # noqa: F401, registers them
 import pytest
 import torch
+from helpers import ROOT, build_detector, detector_config, learn_one_image, sample
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import ConfigDict
 from mmengine.logging import MessageHub
 from mmengine.structures import InstanceData
-from mmnetaug.detection import detection_config, train_detector
-from mmnetaug.detection import test_detector as evaluate_detector
-from mmnetaug.engine.runtime import fill_in_run, read_config
-from test_ssdlite import learn_one_image, sample
-from test_train_det import config as ssdlite_config
 from torch import nn
 
 from mmnetaug import InputError, count_macs
-from mmnetaug.models import YOLOv3
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import epochs_options
+from mmnetaug.apis.test import resize_test, checkpoint_config
+from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.train import train_detector
 
-
-def detector(arch='mobilenetv2_tiny', num_classes=3, size=96, **kwargs):
-    backbone = {'type': 'mmnetaug.TinyNet', 'arch': arch}
-    model = YOLOv3(backbone, num_classes, size, data_preprocessor={'type': 'mmdet.DetDataPreprocessor'}, **kwargs)
-    model.init_weights()
-    return model
+detector = partial(build_detector, 'yolov3')
 
 
 def test_equals_mmdet_with_full_convolutions():
@@ -54,7 +49,7 @@ def test_equals_mmdet_with_full_convolutions():
         },
     }
     theirs = MMDET_MODELS.build(ConfigDict(config)).eval()
-    ours = detector('mobilenetv2_w1.0', 20, 416, depthwise=False).eval()
+    ours = detector('mobilenetv2_w1.0', 20, 416, neck__depthwise=False, bbox_head__depthwise=False).eval()
     # both list their layers in the order of computation; mmdet's backbone has one more, behind the features
     for part in ('backbone', 'neck', 'bbox_head'):
         targets, sources = (getattr(model, part).state_dict() for model in (ours, theirs))
@@ -154,33 +149,26 @@ def test_learns_one_image():
 )
 @pytest.mark.parametrize('method', ['baseline', 'netaug', 'baseline_mixup', 'netaug_mixup'])
 def test_recipe_of_the_paper(data, epochs, milestones, method):
-    config = read_config(f'configs/det/yolov3_{method}_{data}.py', 'det', {'epochs': epochs} if epochs < 200 else None)
-    fill_in_run(config)
+    config = read_config(ROOT / f'configs/det/yolov3_{method}_{data}.py', 'det')
+    if epochs < 200:
+        config.merge_from_dict(epochs_options(config, epochs))
     warmup, steps = config.param_scheduler
     assert (config.train_cfg.max_epochs, steps.milestones, steps.gamma, warmup.end) == (epochs, milestones, 0.1, 2)
     optimizer = {'type': 'SGD', 'lr': 1e-3, 'momentum': 0.9, 'weight_decay': 5e-4}
-    assert config.optim_wrapper.optimizer.to_dict() == optimizer and not config.optim_wrapper.paramwise_cfg
+    assert config.optim_wrapper.optimizer.to_dict() == optimizer and 'paramwise_cfg' not in config.optim_wrapper
     assert config.train_dataloader.batch_size == 64 == config.auto_scale_lr.base_batch_size
-    assert (config.mixup, config.pretrained) == (method.endswith('mixup'), method.split('_')[0])
-
-
-def yolov3_config(voc, work_dir, **options):
-    short = {'epochs': 1, 'train_dataloader.batch_size': 2, 'train_dataloader.num_workers': 0}
-    short.update({'data_root': str(voc), 'pretrained': None, 'val_dataloader.num_workers': 0, **options})
-    config = read_config('configs/det/yolov3_baseline_voc.py', 'det', short)
-    config.work_dir = str(work_dir)
-    return config
+    hooks = [hook.type for hook in config.get('custom_hooks', [])]
+    assert hooks == (['mmnetaug.DetectionMixupHook'] if method.endswith('mixup') else [])
+    pretrained = config.model.backbone.init_cfg.checkpoint
+    assert pretrained == f'work_dirs/{method.split("_")[0]}_mbv2/export.pth'
 
 
 def test_sizes_of_training(voc, tmp_path, monkeypatch):
-    config = detection_config(yolov3_config(voc, tmp_path))
+    config = detector_config(voc, tmp_path, 'yolov3_baseline_voc', size=416)
     (resize,) = config.model.data_preprocessor.batch_augments
     assert resize.random_size_range == (320, 608) and resize.size_divisor == 32
-    preprocessor = config.model.data_preprocessor
     # the size changes every tenth step, and boxes to be ignored are resized too
-    model = YOLOv3(
-        {'type': 'mmnetaug.TinyNet', 'arch': 'mobilenetv2_w0.1'}, 2, 416, data_preprocessor=preprocessor
-    ).train()
+    model = detector('mobilenetv2_w0.1', 2, 416).train()
     monkeypatch.setattr(MessageHub.get_current_instance(), 'get_info', lambda key: next(steps))
     steps, sides = iter(range(9, 200, 10)), set()
     for _ in range(20):
@@ -194,21 +182,27 @@ def test_sizes_of_training(voc, tmp_path, monkeypatch):
     assert len(sides) > 4 and sides <= set(range(320, 609, 32))
     scales = [
         next(transform.scale for transform in loader.dataset.pipeline if transform.type == 'Resize')
-        for loader in (config.train_dataloader, config.val_dataloader)
+        for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader)
     ]
-    assert scales == [(608, 608), (416, 416)]
+    assert scales == [(608, 608), (416, 416), (416, 416)]
+
+
+def evaluate(checkpoint, work_dir, size=None):
+    config = checkpoint_config(checkpoint)
+    if size:
+        resize_test(config, size)
+    config.work_dir = str(work_dir)
+    return evaluate_detector(config, checkpoint)
 
 
 def test_one_detector_at_several_sizes(voc, tmp_path):
-    small = {'arch': 'mobilenetv2_w0.1', 'size': 96}
-    result = train_detector(detection_config(yolov3_config(voc, tmp_path / 'run', **small)))
-    other = yolov3_config(voc, tmp_path / 'test')
-    own, larger = (evaluate_detector(copy.deepcopy(other), result['checkpoint'], size) for size in (None, 192))
+    result = train_detector(detector_config(voc, tmp_path / 'run', 'yolov3_baseline_voc', epochs=1))
+    own, larger = (evaluate(result['checkpoint'], tmp_path / f'test{size}', size) for size in (None, 192))
     assert (own['size'], own['macs'], own['AP50_area']) == (96, result['macs'], result['AP50_area'])
     assert (larger['size'], larger['macs'], larger['params']) == (192, 4 * result['macs'], result['params'])
 
 
 def test_ssdlite_has_one_size(voc, tmp_path):
-    result = train_detector(ssdlite_config(voc, tmp_path / 'run', epochs=1))
-    with pytest.raises(InputError, match=r'is an SSDLite for 96 px.*--size 128'):
-        evaluate_detector(yolov3_config(voc, tmp_path / 'test'), result['checkpoint'], 128)
+    result = train_detector(detector_config(voc, tmp_path / 'run', epochs=1))
+    with pytest.raises(InputError, match=r'an SSDLite for 96: .*--size 128'):
+        evaluate(result['checkpoint'], tmp_path / 'test', 128)

@@ -8,8 +8,9 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.apis.overrides import dataset_key, get_value
-from mmnetaug.apis.test import build_detector, set_test_data, test_config, test_detector
+from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.checkpoint import read_detector
+from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.records import write_json
 from mmnetaug.visualization import plot_ap_against_macs
@@ -50,21 +51,32 @@ def benchmark(
 
     Returns:
         One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.
+
+    Raises:
+        InputError: no detector in a checkpoint, data that cannot be used, or another data set for each.
     """
     out_dir = Path(out_dir)
+    runs = []
     for checkpoint in checkpoints:
         read_detector(checkpoint)  # a wrong one fails before any work
-    rows = []
-    for name, checkpoint in zip(names, checkpoints):
-        run = test_config(checkpoint, config)
+        run = checkpoint_config(checkpoint, config)
         if data_root:
             set_test_data(run, data_root)
         run.work_dir = str(out_dir / 'logs')
+        runs.append(run)
+    data_sets = [get_value(run, dataset_key(run, 'test_dataloader')) for run in runs]
+    used, *others = dict.fromkeys((data.get('data_root'), str(data.get('ann_file'))) for data in data_sets)
+    if others:
+        raise InputError(
+            f'the detectors were tested on different data, {" and ".join(map(str, [used, *others]))}: give a config or '
+            '--data-root to test all on the same'
+        )
+    rows = []
+    for name, checkpoint, run in zip(names, checkpoints, runs):
         scores = test_detector(run, checkpoint)
         speed = measure_inference(build_detector(checkpoint), scores['size'])
         rows.append({'name': name, 'arch': scores['arch'], 'size': scores['size'], **scores, **speed})
-    used = get_value(run, dataset_key(run, 'test_dataloader')).get('data_root')
-    report = {'machine': machine('cpu'), 'data_root': used, 'detectors': rows}
+    report = {'machine': machine('cpu'), 'data_root': used[0], 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
         writer = csv.DictWriter(file, rows[0].keys())

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmnetaug.apis.config import CONFIGS
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import check_size
 
@@ -32,12 +32,6 @@ PRETRAIN_CONFIGS = {
 }
 # Arguments of transforms that are sizes of images in pixels.
 SIZES = ('scale', 'size', 'img_scale', 'crop_size', 'random_size_range')
-
-
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
 
 
 def dataset_key(config: Config, loader: str) -> str:
@@ -98,6 +92,7 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
     """
     check_whole('epochs', epochs, 1)
     before = config.train_cfg.max_epochs
+    check_whole('train_cfg.max_epochs', before, 1)
     warmup = warmup_epochs(config)
     shorter = min(warmup, epochs - 1)
 
@@ -126,7 +121,8 @@ def warmup_epochs(config: Config) -> int:
 
 def lengthened(config: Config, times: int) -> int:
     """Epochs of a run whose epochs after warm-up are ``times`` those of the config (``--schedule 2x``)."""
-    warmup = warmup_epochs(config)
+    check_whole('train_cfg.max_epochs', config.train_cfg.max_epochs, 1)
+    warmup = min(warmup_epochs(config), config.train_cfg.max_epochs - 1)
     return warmup + times * (config.train_cfg.max_epochs - warmup)
 
 
@@ -324,7 +320,10 @@ def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
     if pretrained in ('none', 'None'):
         return {'model.backbone.init_cfg': None}
     path = pretrained_export(pretrained, arch) if pretrained in ('netaug', 'baseline') else pretrained
-    return {'model.backbone.init_cfg': {'type': 'Pretrained', 'checkpoint': path}}
+    init = {'type': 'Pretrained', 'checkpoint': path}
+    # where it is there already it is replaced as a whole
+    replaces = {'_delete_': True} if 'init_cfg' in config.model.backbone else {}
+    return {'model.backbone.init_cfg': {**init, **replaces}}
 
 
 def pretrained_export(kind: str, arch: str) -> str:

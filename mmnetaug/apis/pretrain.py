@@ -45,7 +45,16 @@ def pretrain(config: Config) -> dict[str, Any]:
         list(loader.dataset.metainfo['classes']) for loader in (runner.train_dataloader, runner.val_dataloader)
     )
     if classes != validated:
-        raise InputError(f'the classes to train on are {classes[:5]} ... and those to validate on {validated[:5]} ...')
+        different = sorted(set(classes) ^ set(validated)) or classes  # or the same in another order
+        raise InputError(
+            f'the classes to train on and to validate on differ, first {", ".join(different[:5])}: expected the same '
+            'in both'
+        )
+    if config.model.num_classes != len(classes):
+        raise InputError(
+            f'the data has {len(classes)} classes and model.num_classes is {config.model.num_classes}: expected the '
+            'same; --data-root DIR sets it to the number of classes there'
+        )
     start = time.time()
     accuracy = train_and_validate(runner)
     seconds = time.time() - start

@@ -22,7 +22,7 @@ TEST = (
 )  # fmt: skip
 
 
-def test_config(checkpoint: str | Path, config: Config | None = None) -> Config:
+def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> Config:
     """A config to test a checkpoint with: network, classes and transforms are the checkpoint's.
 
     Args:
@@ -55,7 +55,7 @@ def _dataset(config: Config) -> ConfigDict:
 
 
 def set_test_data(config: Config, data_root: str) -> None:
-    """Have a config of :func:`test_config` test on another folder, in VOC or COCO layout.
+    """Have a config of :func:`checkpoint_config` test on another folder, in VOC or COCO layout.
 
     Raises:
         InputError: the data set cannot be used, or has other classes.
@@ -75,7 +75,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     """Evaluate a detector.
 
     Args:
-        config: of :func:`test_config`, with ``work_dir``.
+        config: of :func:`checkpoint_config`, with ``work_dir``.
         checkpoint: path of the checkpoint.
 
     Returns:
@@ -124,5 +124,5 @@ def load_detector(detector: nn.Module, state: dict[str, Tensor], path: str | Pat
 
 
 def resize_test(config: Config, size: int) -> None:
-    """Have a config of :func:`test_config` test at another side of the images, in pixels; the model stays."""
+    """Have a config of :func:`checkpoint_config` test at another side of the images, in pixels; the model stays."""
     config.merge_from_dict(size_options(config, size, model=False))

@@ -16,9 +16,7 @@ import torch
 
 
 def allow_resuming() -> None:
-    """Declare the parts of MMEngine's message hub safe to load; nothing to do before torch 2.6."""
-    if not hasattr(torch.serialization, 'get_unsafe_globals_in_checkpoint'):
-        return  # before torch 2.6 torch.load refuses nothing
+    """Declare the parts of MMEngine's message hub safe to load."""
     from mmengine.logging.history_buffer import HistoryBuffer
 
     def statistic(owner: type, name: str) -> Callable:

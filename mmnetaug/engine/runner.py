@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
@@ -22,6 +22,8 @@ SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 KEPT = ('model', 'train_cfg', 'param_scheduler', 'train_dataloader.batch_size', 'default_hooks.netaug', 'custom_hooks')
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
+# Entries that are whole numbers -> the least.
+LEAST = {'train_cfg.max_epochs': 1, 'val_dataloader.batch_size': 1, 'randomness.seed': 0}
 
 
 def training_runner(config: Config) -> Runner:
@@ -29,20 +31,21 @@ def training_runner(config: Config) -> Runner:
 
     Raises:
         InputError: the work directory holds a run that is not to be resumed or that has another schedule, mixed
-            precision without a GPU, fewer images than a batch, or a batch of a single image.
+            precision without a GPU, fewer images than a batch, a batch of a single image, or a number out of range.
     """
     if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
-    if config.train_dataloader.batch_size < 2:
-        raise InputError(
-            f'training batch size is {config.train_dataloader.batch_size}: expected a whole number of at least 2, as '
-            'normalisation of 1x1 maps needs two images'
-        )
+    # normalisation of 1x1 maps needs two images
+    check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
+    for name, least in LEAST.items():
+        value = _value(config, name)
+        if value is not None:
+            check_whole(name, value, least)
     schedule = _check_work_dir(config)
     prepare_distributed(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
     config.setdefault('experiment_name', str(config.work_dir))
-    runner = build_runner(config)
+    runner = build_runner(config, training=True)
     loader = runner.train_loop.dataloader
     if not len(loader):
         raise InputError(
@@ -54,10 +57,17 @@ def training_runner(config: Config) -> Runner:
     return runner
 
 
-def build_runner(config: Config) -> Runner:
-    """``Runner.from_cfg``; an argument that a part of the config does not take is an :class:`InputError`."""
+def build_runner(config: Config, training: bool = False) -> Runner:
+    """``Runner.from_cfg``, and with ``training`` its optimizer.
+
+    Raises:
+        InputError: an argument that a part of the config does not take.
+    """
     try:
-        return Runner.from_cfg(config)
+        runner = Runner.from_cfg(config)
+        if training:
+            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+        return runner
     except TypeError as error:
         if 'argument' not in str(error):
             raise
@@ -97,10 +107,8 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
     """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
     schedule = {}
     for name in KEPT:
-        value = config
-        for key in name.split('.'):
-            value = value.get(key, {})
-        schedule.update(_flat(name, value))
+        value = _value(config, name)
+        schedule.update({} if value is None else _flat(name, value))
     schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
     schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
@@ -124,6 +132,14 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 '--work-dir'
             )
     return schedule
+
+
+def _value(config: Config, name: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    value = config
+    for key in name.split('.'):
+        value = (value or {}).get(key)
+    return value
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:

@@ -115,8 +115,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
     noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
-    given = settings.pretrain_data or its.config.train_dataloader.dataset.data_root
-    return Plan(figure, {**noted, 'data': given, 'command': command}, sources, points, steps)
+    return Plan(figure, {**noted, 'data': its.given, 'command': command}, sources, points, steps)
 
 
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:

@@ -1,14 +1,19 @@
 """Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mmengine.config import Config
+
 from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, image_size, multi_scale_range
+from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, dataset_key, image_size, multi_scale_range, size_options
+from mmnetaug.apis.test import TEST
 from mmnetaug.apis.train import head_name
+from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
@@ -27,11 +32,8 @@ METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug
 COMPARISONS = (('netaug', 'baseline'), ('baseline_mixup', 'baseline'))
 # Layout of the data -> what the panels show: key of a result, and how the figure calls it.
 MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
-# Values of the configs that have options of their own or tell the methods apart.
-OWN_OPTIONS = (
-    *('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness'),
-    *(f'{split}_dataloader.dataset.data_root' for split in ('train', 'val', 'test')),
-)
+# Values of the configs that have options of their own or tell the methods apart, beside data and sizes.
+OWN_OPTIONS = ('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness')
 AGAIN = report.AGAIN.format(figure='fig5')
 
 
@@ -41,8 +43,8 @@ class Settings:
 
     Attributes:
         data: folder in VOC or COCO layout.
-        head: beginning of the files in ``configs/det``, such as 'ssdlite' or 'yolov3'. Where the config trains on
-            batches of several sizes, one model is tested at each of ``sizes``; else one is trained for each.
+        head: HEAD of the files ``configs/det/HEAD_METHOD_LAYOUT.py``. Where these train on batches of several sizes,
+            one model is tested at each of ``sizes``; else one is trained for each.
         arch: of the backbone.
         sizes: sides of the test images in pixels. None: the config's range in steps of 96, or its size and those 64 and
             128 pixels below.
@@ -104,24 +106,14 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
         raise InputError(str(error).replace('--data-root', '--data')) from error
     configs = _configs(root, settings.head, layout)
     config = read_config(configs['baseline'], 'det')
-    report.check_options(settings.train_options, OWN_OPTIONS)
+    several = multi_scale_range(config)
+    train_sizes = _train_sizes(settings, config)
+    sizes = list(train_sizes)
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    data_roots = [f'{dataset_key(config, loader)}.data_root' for loader in loaders]
+    report.check_options(settings.train_options, (*OWN_OPTIONS, *data_roots, *size_options(config, sizes[0])))
     merge_cfg_options(config, settings.train_options)
     epochs = settings.epochs or config.train_cfg.max_epochs
-    own_size, several = image_size(config), multi_scale_range(config)
-    default_sizes = range(several[0], several[1] + 1, 96) if several else (own_size - 128, own_size - 64, own_size)
-    sizes = sorted(set(settings.sizes or default_sizes))
-    for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
-        check_size(size)
-    train_sizes = {size: size for size in sizes}
-    if several:
-        largest = several[1] / own_size
-        reaching = (size for size in range(96, sizes[-1] + 1, 32) if 32 * round(size * largest / 32) >= sizes[-1])
-        train_sizes = dict.fromkeys(sizes, settings.train_size or next(reaching))
-    elif settings.train_size:
-        raise InputError(
-            f'--train-size is for detectors trained on batches of several sizes: one {head_name(config.model)} is '
-            'trained for each of --sizes, so leave it out'
-        )
 
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
@@ -136,7 +128,11 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     if settings.train_options:
         tag += f'_x{digest(sorted(settings.train_options))}'
 
-    changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
+    # Of training options a test takes those of what it has itself.
+    test_options = [option for option in settings.train_options if re.split(r'[.=]', option)[0] in TEST]
+    changes, test_changes = (
+        ['--cfg-options', *options] if options else [] for options in (settings.train_options, test_options)
+    )
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, path in configs.items():
         for seed in seeds:
@@ -156,7 +152,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                     result = f'runs/{run}/test_{size}.json'
                     test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
-                    test += changes
+                    test += test_changes
                     steps[result] = _step([result], test, [export])
                 points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
 
@@ -176,12 +172,28 @@ def _configs(root: Path, head: str, layout: str) -> dict[str, Path]:
     """Method -> its config, of the methods that the head has configs for."""
     paths = {method: root / f'configs/det/{head}_{method}_{layout}.py' for method in METHODS}
     if not paths['baseline'].is_file():
-        heads = sorted(
-            path.name.split('_baseline_')[0] for path in (root / 'configs/det').glob(f'*_baseline_{layout}.py')
-        )
-        known = [name for name in heads if '_' not in name]
-        raise InputError(f'--head {head}: no {paths["baseline"]}; expected one of {", ".join(known)}')
+        ending = f'_baseline_{layout}.py'
+        heads = sorted(path.name.removesuffix(ending) for path in (root / 'configs/det').glob(f'*{ending}'))
+        raise InputError(f'--head {head}: no {paths["baseline"]}; expected one of {", ".join(heads)}')
     return {method: path for method, path in paths.items() if path.is_file()}
+
+
+def _train_sizes(settings: Settings, config: Config) -> dict[int, int]:
+    """Side of the test images -> size that its detector is trained with, in ascending order."""
+    own, several = image_size(config), multi_scale_range(config)
+    by_config = range(several[0], several[1] + 1, 96) if several else range(own - 128, own + 1, 64)
+    sizes = sorted(set(settings.sizes or (size for size in by_config if size >= 96)))
+    for size in [*sizes, *([settings.train_size] if settings.train_size else [])]:
+        check_size(size)
+    if several:
+        reaching = (size for size in range(96, sizes[-1], 32) if 32 * round(size * several[1] / own / 32) >= sizes[-1])
+        return dict.fromkeys(sizes, settings.train_size or next(reaching, sizes[-1]))
+    if settings.train_size:
+        raise InputError(
+            f'--train-size is for detectors trained on batches of several sizes: one {head_name(config.model)} is '
+            'trained for each of --sizes, so leave it out'
+        )
+    return {size: size for size in sizes}
 
 
 def _step(makes: list[str], command: list, needs: list[str]) -> Step:
@@ -204,7 +216,7 @@ def _given_backbones(patterns: Sequence[str], seeds: Sequence[int], arch: str) -
                     f'no {kind} checkpoint at {path}: expected the export.pth of pretraining with seed {seed}; check '
                     'the path, where {seed} stands for the seed, or leave out --pretrained to have backbones trained'
                 )
-            TinyNet(arch, init_cfg={'type': 'Pretrained', 'checkpoint': str(path)}).init_weights()
+            StrictPretrained(str(path))(TinyNet(arch))
             backbones[kind, seed] = str(path), f'from-{digest(path.read_bytes())}'
     return backbones
 
@@ -222,7 +234,7 @@ def _pretraining(
     backbones, steps = {}, []
     for kind in ('baseline', 'netaug'):
         runs = Pretraining(root, out, kind, ending, arch, settings.pretrain_data)
-        epochs = settings.pretrain_epochs or runs.config.epochs
+        epochs = settings.pretrain_epochs or runs.config.train_cfg.max_epochs
         try:
             its_steps = runs.steps([epochs], seeds)
         except InputError as error:

@@ -46,7 +46,8 @@ class Pretraining:
     Attributes:
         config: as read, with ``arch`` and ``train_options``.
         arch: the network.
-        data: the folder that the runs are trained on.
+        given: the folder that the runs are trained on, as it is written.
+        data: the same, absolute.
 
     Raises:
         InputError: no such config, or an option that is none.
@@ -71,7 +72,8 @@ class Pretraining:
         merge_cfg_options(self.config, train_options)
         self.arch = get_arch(self.config.model.arch).name
         self.own_data = data is None
-        self.data = str(Path(data or self._dataset('train').data_root).resolve())
+        self.given = data or self._dataset('train').data_root
+        self.data = str(Path(self.given).resolve())
         self.changes = list(train_options)
         self.tag = f'_x{digest(sorted(train_options))}' if train_options else ''
 

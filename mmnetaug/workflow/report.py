@@ -27,12 +27,11 @@ def check_positive(**values: Any) -> None:
             raise InputError(f'--{name.replace("_", "-")} {value}: expected a number above 0')
 
 
-def check_options(options: Sequence[str], own: Sequence[str]) -> dict[str, Any]:
-    """KEY=VALUE changes of configs, none of which may be of what the figure sets itself, ``own`` (dotted keys)."""
-    parsed = parse_cfg_options(options)
-    if taken := [key for key in parsed if any(f'{key}.'.startswith(f'{name}.') for name in own)]:
-        raise InputError(f'--cfg-options {taken[0]}=...: the figure sets {taken[0]} itself, see --help')
-    return parsed
+def check_options(options: Sequence[str], own: Sequence[str]) -> None:
+    """Raise :class:`InputError` for KEY=VALUE changes of what the figure sets itself, ``own`` (dotted keys)."""
+    for key in parse_cfg_options(options):
+        if any(f'{key}.'.startswith(f'{name}.') for name in own):
+            raise InputError(f'--cfg-options {key}=...: the figure sets {key} itself, see --help')
 
 
 def check_seeds(seeds: Sequence[int]) -> list[int]:

@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmnetaug.errors import check_whole
 from mmnetaug.registry import HOOKS
 
 
@@ -17,17 +18,23 @@ class TrainAccuracyHook(Hook):
     between the two accuracies says how far the network over-fits (NetAug paper, figure 4).
 
     Args:
-        images: how many, spread evenly over the training set; all where there are fewer.
+        images: how many, spread evenly over the training set; all where there are fewer, and 0 measures nothing.
+
+    Raises:
+        InputError: ``images`` is no such number.
     """
 
     priority = 'HIGHEST'  # before the metrics are logged
 
     def __init__(self, images: int = 10000):
+        check_whole('images of TrainAccuracyHook', images, 0)
         self.images = images
         self.loader: torch.utils.data.DataLoader | None = None
 
     @torch.no_grad()
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if not self.images:
+            return
         if self.loader is None:
             trained = runner.train_dataloader.dataset
             chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))

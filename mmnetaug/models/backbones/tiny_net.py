@@ -76,7 +76,8 @@ class TinyNet(BaseModule):
         out_channels: channels of each requested feature map.
 
     Raises:
-        InputError: unknown architecture, a feature map that it does not have, or an initialisation of another type.
+        InputError: unknown architecture, a feature map that it does not have, none at all, or an initialisation of
+            another type.
     """
 
     def __init__(
@@ -97,7 +98,13 @@ class TinyNet(BaseModule):
         super().__init__(init_cfg and {**init_cfg, 'type': 'mmnetaug.Pretrained'})
         network = build_network(arch)
         self.arch = network.arch.name
-        wanted = out_features or out_indices or ('stride8', 'stride16', 'stride32')
+        given = [names for names in (out_features, out_indices) if names is not None]
+        if len(given) > 1 or [] in map(list, given):
+            raise InputError(
+                f'out_features {out_features} and out_indices {out_indices} of {arch}: expected one of the two, with '
+                "at least one feature map, such as out_features=('stride16', 'stride32')"
+            )
+        wanted = given[0] if given else ('stride8', 'stride16', 'stride32')
         self.maps = _select(network.arch, wanted)
         last = self.maps[-1].index
         if not -1 <= frozen_stages <= len(network.stages):
