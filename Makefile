@@ -1,6 +1,6 @@
 # `make demo` runs the whole chain on data that it draws; `make test` runs the tests. Both install into .venv first.
 PYTHON ?= python3
-# Any torch from 2.1 on will do: make demo TORCH=torch==2.4.0
+# Any torch from 2.6 on will do: make demo TORCH=torch==2.6.0
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo

@@ -7,12 +7,12 @@ setup(
     version='0.1.0',
     description='Network Augmentation (NetAug) for tiny object detectors, on MMDetection',
     license='Apache-2.0',
-    python_requires='>=3.9',
+    python_requires='>=3.10',
     packages=find_packages(include=['mmnetaug', 'mmnetaug.*']),
     package_data={'mmnetaug.workflow': ['Snakefile']},
     # mmcv comes as mmcv, mmcv-lite or onedl-mmcv and mmdet as mmdet or onedl-mmdetection: naming one of
     # them here would replace what another environment already has. requirements.txt installs a working set.
-    install_requires=['torch>=2.1', 'numpy', 'scipy', 'pycocotools', 'matplotlib', 'tensorboard'],
+    install_requires=['torch>=2.6', 'numpy', 'scipy', 'pycocotools', 'matplotlib', 'tensorboard'],
     extras_require={
         'dev': ['pytest', 'ruff'],
         'figures': ['snakemake>=8; python_version >= "3.11"'],  # which needs that Python itself

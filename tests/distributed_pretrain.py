@@ -6,12 +6,10 @@ import os
 import sys
 from pathlib import Path
 
-from helpers import pretrain_config
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 
-from mmnetaug.apis import pretrain as pretraining
-from mmnetaug.engine import runner as running
+from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.errors import run_tool
 from mmnetaug.registry import HOOKS
 
@@ -32,3 +30,28 @@ class Record(Hook):
         Path(runner.work_dir, f'rank{get_rank()}.json').write_text(json.dumps(self.steps))
 
 
+def note_writers(work_dir):
+    """Leave a file for each process that writes a result, a schedule or an export."""
+
+    def noted(write):
+        def function(*arguments):
+            Path(work_dir, f'writer{os.environ["RANK"]}').touch()
+            return write(*arguments)
+
+        return function
+
+    for module in map(sys.modules.get, ('mmnetaug.engine.runner', 'mmnetaug.apis.pretrain')):
+        for name in {'write_json', 'write_export'} & vars(module).keys():
+            setattr(module, name, noted(getattr(module, name)))
+
+
+def main():
+    from helpers import pretrain_config  # which imports mmdet, after mmnetaug has mended it
+
+    data_root, work_dir = sys.argv[1:]
+    note_writers(work_dir)
+    options = {'launcher': 'pytorch', 'train_dataloader.batch_size': 4, 'custom_hooks': [{'type': 'mmnetaug.Record'}]}
+    pretrain(pretrain_config(data_root, work_dir, **options))
+
+
+run_tool(main)

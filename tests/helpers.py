@@ -11,6 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.structures import InstanceData
+from pytest import importorskip
 
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import (
@@ -21,6 +22,7 @@ from mmnetaug.apis.overrides import (
     worker_options,
 )
 from mmnetaug.registry import HOOKS, MODELS
+from mmnetaug.workflow.graph import run_plan
 
 ROOT = Path(__file__).parents[1]
 CAT, DOG = ('cat', 11, 11, 31, 31, 0), ('dog', 1, 1, 20, 40, 0)
@@ -142,3 +144,51 @@ def learn_one_image(model, lr, steps, score=0.5, overlap=0.6):
     assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > score).all()
     overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
     assert (overlaps > overlap).all()
+
+
+def ap_points(aps, size=320, macs=1e8, measure='AP50_area'):
+    """Points of figure 5. ``aps``: method -> AP of seeds 0, 1, ..."""
+    return [
+        {'method': method, 'size': size, 'seed': seed, 'macs': macs, measure: ap}
+        for method, values in aps.items()
+        for seed, ap in enumerate(values)
+    ]
+
+
+def ap_curves(first, second, shift):
+    """Two sizes, two seeds; NetAug has 1 - ``shift`` of the baseline's MACs at equal AP, mixup never its AP."""
+    rows = []
+    for size, macs, ap in [(96, 1e7, first), (128, 4e7, second)]:
+        rows += ap_points({'baseline': [ap, ap + 0.02], 'baseline_mixup': [ap - 0.5, ap - 0.5]}, size, macs)
+        rows += ap_points({'netaug': [ap, ap + 0.02]}, size, macs * (1 - shift))
+    return rows
+
+
+def pretend(root, **tools):
+    """A folder with the repository's configs and tools that only pretend, but for drawing."""
+    (root / 'tools').mkdir(parents=True)
+    (root / 'configs').symlink_to(ROOT / 'configs')
+    (root / 'tools' / 'figures.py').symlink_to(ROOT / 'tools' / 'figures.py')
+    for name, text in tools.items():
+        (root / 'tools' / f'{name}.py').write_text(text)
+    return root
+
+
+def missing(plan, out, capfd):
+    """Number of jobs of each rule that Snakemake would run."""
+    importorskip('snakemake')
+    capfd.readouterr()
+    run_plan(plan, out, dry_run=True)
+    printed = ''.join(capfd.readouterr())
+    if 'job ' not in printed:
+        return {}
+    lines = [line.split() for line in printed[printed.index('job ') :].splitlines()[2:]]
+    jobs = {line[0]: int(line[1]) for line in lines[: lines.index([])]}
+    assert jobs.pop('total') == sum(jobs.values())
+    return jobs
+
+
+def read_table(text, header):
+    """Cells of a table in Markdown, row by row."""
+    lines = text[text.index(header) :].split('\n\n')[0].splitlines()
+    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]

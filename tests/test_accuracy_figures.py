@@ -3,19 +3,19 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import pytest
-from test_figures import missing, pretend, read_table
+from helpers import ROOT, missing, pretend, read_table
 
 from mmnetaug import InputError
-from mmnetaug.workflow import accuracy, graph
+from mmnetaug.apis.overrides import regularizers
+from mmnetaug.records import RESULT_VERSION
+from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
-from mmnetaug.workflow.pretraining import METHODS
+from mmnetaug.workflow.pretraining import PAPER, methods
 
-REPOSITORY = Path(__file__).parents[1]
 TINY, LARGE = 'mbv2_nano_cifar100', 'resnet14_cifar100'
 
 PRETRAIN = """
@@ -113,12 +113,17 @@ def test_a_network_may_have_seeds_of_its_own(root, image_tree, tmp_path):
 
 
 def test_commands_of_the_methods(root, image_tree, tmp_path):
-    plan = plan_accuracy(settings('fig1', image_tree, networks=[TINY], seeds=((3,),)), root, tmp_path / 'out')
-    commands = {point['method']: ' '.join(step.command) for point, step in zip(plan.points, plan.steps)}
-    assert commands.keys() == METHODS.keys()
-    for method, command in commands.items():
-        switches = [f'--{name}' for name in ('mixup', 'autoaugment', 'dropblock') if f' --{name}' in command]
-        assert switches == ([f'--{method}'] if method in ('mixup', 'autoaugment', 'dropblock') else [])
+    def commands(**changes):
+        wanted = settings('fig1', image_tree, networks=[TINY], seeds=((3,),), **changes)
+        plan = plan_accuracy(wanted, root, tmp_path / 'out')
+        return {point['method']: ' '.join(step.command) for point, step in zip(plan.points, plan.steps)}
+
+    assert list(commands()) == ['baseline', *PAPER, 'netaug']
+    # every regulariser is a method, but for one that needs the checkpoint of another run
+    assert set(methods()) == {'baseline', 'netaug', *regularizers()} - {'distill'}
+    for method, command in commands(methods=list(methods())).items():
+        switches = [f'--{name}' for name in regularizers() if f' --{name}' in command]
+        assert switches == ([f'--{method}'] if method in regularizers() else [])
         assert ('netaug_mbv2_nano_cifar100.py' in command) == (method == 'netaug')
         assert '--seed 3' in command and '--epochs 80' in command and '--resume' in command
 
@@ -151,11 +156,13 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
         ('fig1', {'seeds': ((-1,),)}, r'seeds -1: expected whole numbers'),
         ('fig4', {'seeds': ((0,), (1,), (2,))}, r'--seeds \[0\] and \[1\] and \[2\] for 2 networks: expected'),
         ('fig1', {'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
-        ('fig3', {'train_options': ['epochs=3']}, r'--cfg-options epochs=...: the figure sets epochs itself'),
-        ('fig1', {'train_options': ['mixup=0.2']}, r'the figure sets mixup itself'),
-        ('fig1', {'train_options': ['distill.checkpoint=a.pth']}, r'the figure sets distill.checkpoint itself'),
-        ('fig1', {'train_options': ['model.dropout=0.2']}, r'the figure sets model.dropout itself'),
-        ('fig1', {'train_options': ['model.distill.checkpoint=a']}, r'the figure sets model.distill.checkpoint itself'),
+        ('fig3', {'train_options': ['train_cfg.max_epochs=3']}, r'the figure sets train_cfg.max_epochs itself'),
+        ('fig3', {'train_options': ['param_scheduler.0.end=3']}, r'the figure sets param_scheduler.0.end itself'),
+        ('fig1', {'train_options': ['custom_hooks.0.alpha=0.2']}, r'the figure sets custom_hooks.0.alpha itself'),
+        ('fig1', {'train_options': ['model.arch=mcunet']}, r'the figure sets model.arch itself'),
+        ('fig1', {'train_options': ['model.netaug.width_mults=1,2']}, r'sets model.netaug.width_mults itself'),
+        ('fig4', {'train_options': ['default_hooks.train_accuracy.images=5']}, r'sets default_hooks.train_accuracy'),
+        ('fig1', {'train_options': ['optim_wrapper.optimiser.lr=1']}, r'no optim_wrapper.optimiser; did you mean'),
         ('fig1', {'train_options': ['randomness.seed=7']}, r'the figure sets randomness.seed itself'),
         ('fig1', {'train_options': ['val_dataloader.dataset.data_root=a']}, r'sets val_dataloader.dataset.data_root'),
         ('fig1', {'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
@@ -164,7 +171,7 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
 )
 def test_wrong_settings(figure, changes, message, image_tree, tmp_path):
     with pytest.raises(InputError, match=message):
-        plan_accuracy(settings(figure, image_tree, **changes), REPOSITORY, tmp_path / 'out')
+        plan_accuracy(settings(figure, image_tree, **changes), ROOT, tmp_path / 'out')
 
 
 def test_results_that_cannot_be_used(root, image_tree, tmp_path):
@@ -188,7 +195,7 @@ def test_results_that_cannot_be_used(root, image_tree, tmp_path):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(InputError, match=r'no result at .*fig4.json .*run the command of the figure again'):
         redraw_accuracy('fig4', tmp_path, tmp_path)
-    (tmp_path / 'fig4.json').write_text(json.dumps({'version': graph.RESULT_VERSION}))
+    (tmp_path / 'fig4.json').write_text(json.dumps({'version': RESULT_VERSION}))
     with pytest.raises(InputError, match='is no figure 4'):
         redraw_accuracy('fig4', tmp_path, tmp_path)
 
@@ -198,7 +205,7 @@ def test_results_with_gaps(tmp_path):
     point = {'network': TINY, 'arch': 'a', 'macs': 1e6, 'params': 1e5, 'epochs': 3, 'accuracy': 0.5}
     point.update(train_accuracy=0.6, history=[{'epoch': 3, 'accuracy': 0.5, 'train_accuracy': 0.6}])
     points = [{**point, 'method': 'baseline', 'seed': 0}, {**point, 'method': 'netaug', 'seed': 1}]
-    content = {'version': graph.RESULT_VERSION, 'settings': {'networks': [TINY, LARGE], 'data': 'd'}, 'points': points}
+    content = {'version': RESULT_VERSION, 'settings': {'networks': [TINY, LARGE], 'data': 'd'}, 'points': points}
     for figure in ('fig1', 'fig3', 'fig4'):
         (tmp_path / f'{figure}.json').write_text(json.dumps(content))
         assert redraw_accuracy(figure, tmp_path, tmp_path / 'new')['comparisons'] == []
@@ -236,7 +243,7 @@ def test_one_command(image_tree, tmp_path):
     command = [sys.executable, 'tools/figures.py', 'fig4', '--networks', TINY, '--epochs', '1', '--seeds', '0']
     command += ['--pretrain-data', str(image_tree), '--out', str(tmp_path / 'out'), '--cfg-options']
     command += ['train_dataloader.batch_size=8', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((tmp_path / 'out/fig4.json').read_text())
     assert [point['method'] for point in report['points']] == ['baseline', 'netaug']

@@ -105,9 +105,15 @@ RTMDET_HEAD = {
     [
         ({'type': 'YOLOXPAFPN', 'out_channels': 16}, YOLOX_HEAD),
         ({'type': 'CSPNeXtPAFPN', 'out_channels': 16, 'expand_ratio': 0.5}, RTMDET_HEAD),
-        ({'type': 'FPN', 'out_channels': 16, 'num_outs': 3}, RTMDET_HEAD),
+        (
+            [
+                {'type': 'FPN', 'out_channels': 24, 'num_outs': 3},
+                {'type': 'FPN', 'in_channels': [24] * 3, 'out_channels': 16, 'num_outs': 3},
+            ],
+            RTMDET_HEAD,
+        ),
     ],
-    ids=['YOLOX', 'RTMDet', 'RTMDet on FPN'],
+    ids=['YOLOX', 'RTMDet', 'RTMDet on two necks'],
 )
 def test_heads_of_mmdet_build_on_our_networks(neck, head):
     given = json.dumps([TINY, neck, head])

@@ -2,45 +2,38 @@
 
 import json
 import os
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from functools import partial
-from pathlib import Path
 
 import cv2
 import pytest
 import torch
-from test_detection_data import write_voc
-from test_tradeoff import curves, points
+from helpers import ROOT, ap_curves, ap_points, missing, pretend, read_table
 
 from mmnetaug import InputError, build_network
+from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import graph
 from mmnetaug.workflow.fig5 import METHODS, Settings, draw_fig5, plan_fig5, redraw_fig5
 from mmnetaug.workflow.graph import run_plan
-
-REPOSITORY = Path(__file__).parents[1]
-
 
 # The figure
 
 
 def write_report(folder, rows, layout='voc', **changes):
     folder.mkdir(parents=True)
-    settings = {'head': 'ssdlite', 'arch': 'mobilenetv2_tiny', 'data': 'data/pets', 'epochs': 9, 'layout': layout}
-    report = {'version': graph.RESULT_VERSION, 'figure': 'fig5', 'settings': settings, 'points': rows, **changes}
+    settings = {'arch': 'mobilenetv2_tiny', 'data': 'data/pets', 'epochs': 9, 'layout': layout, 'head_name': 'SSDLite'}
+    report = {'version': RESULT_VERSION, 'figure': 'fig5', 'settings': settings, 'points': rows, **changes}
     (folder / 'fig5.json').write_text(json.dumps(report))
     return folder
 
 
-def read_table(text, header):
-    lines = text[text.index(header) :].split('\n\n')[0].splitlines()
-    return [[cell.strip() for cell in line.strip('|').split('|')] for line in lines[2:]]
-
-
 def test_figure_from_results(tmp_path):
-    rows = curves(0.6, 0.7, 0.25)
+    rows = ap_curves(0.6, 0.7, 0.25)
     old, new = write_report(tmp_path / 'old', rows), tmp_path / 'new'
     report = redraw_fig5(old, new)
     assert sorted(path.name for path in new.iterdir()) == ['fig5.json', 'fig5.md', 'fig5.png', 'fig5.svg']
@@ -65,8 +58,20 @@ def test_figure_from_results(tmp_path):
     assert sorted(found) == sorted((*key(row), round(100 * row['AP50_area'], 2)) for row in rows)
 
 
+@pytest.mark.parametrize('folder', ['fig1', 'fig3', 'fig4', 'fig5/ssdlite', 'fig5/yolov3'])
+def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
+    """What earlier releases measured is drawn again with the same words and numbers."""
+    figure, kept = folder[:4], ROOT / 'results' / folder
+    command = ['figures.py', figure, '--from-results', str(kept), '--out', str(tmp_path)]
+    monkeypatch.setattr(sys, 'argv', command)
+    runpy.run_path(str(ROOT / 'tools/figures.py'), run_name='__main__')
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f'{figure}.{e}' for e in ('json', 'md', 'png', 'svg')]
+    for name in (f'{figure}.md', f'{figure}.json'):
+        assert (tmp_path / name).read_bytes() == (kept / name).read_bytes()
+
+
 def test_coco_has_two_panels(tmp_path):
-    rows = [{**row, 'AP50': row['AP50_area'], 'AP': row['AP50_area'] / 2} for row in curves(0.6, 0.7, 0.25)]
+    rows = [{**row, 'AP50': row['AP50_area'], 'AP': row['AP50_area'] / 2} for row in ap_curves(0.6, 0.7, 0.25)]
     report = redraw_fig5(write_report(tmp_path / 'coco', rows, 'coco'), tmp_path / 'coco')
     redraw_fig5(write_report(tmp_path / 'voc', rows), tmp_path / 'voc')
     wide, narrow = (cv2.imread(str(tmp_path / layout / 'fig5.png')).shape[1] for layout in ('coco', 'voc'))
@@ -77,10 +82,10 @@ def test_coco_has_two_panels(tmp_path):
 
 def test_awkward_figures(tmp_path):
     """One size with one seed; AP of zero; no overlap; a method that is missing."""
-    report = redraw_fig5(write_report(tmp_path / 'a', points({'baseline': [0.0], 'netaug': [0.5]})), tmp_path / 'a')
+    report = redraw_fig5(write_report(tmp_path / 'a', ap_points({'baseline': [0.0], 'netaug': [0.5]})), tmp_path / 'a')
     assert report['headline'].startswith('No overlap')
     assert report['comparisons'][0]['differences'] == [{'size': 320, 'mean': 0.5, 'interval': None, 'seeds': 1}]
-    assert redraw_fig5(write_report(tmp_path / 'b', points({'netaug': [0.0]})), tmp_path / 'b')['headline'] is None
+    assert redraw_fig5(write_report(tmp_path / 'b', ap_points({'netaug': [0.0]})), tmp_path / 'b')['headline'] is None
     assert cv2.imread(str(tmp_path / 'b/fig5.png')).std() > 5
 
 
@@ -112,8 +117,8 @@ def test_points_that_lack_something(tmp_path):
 
 
 def test_a_figure_of_other_data_is_not_drawn_over(tmp_path):
-    other = write_report(tmp_path / 'other', points({'netaug': [0.5]}))
-    mine = write_report(tmp_path / 'mine', points({'netaug': [0.5]}))
+    other = write_report(tmp_path / 'other', ap_points({'netaug': [0.5]}))
+    mine = write_report(tmp_path / 'mine', ap_points({'netaug': [0.5]}))
     report = json.loads((mine / 'fig5.json').read_text())
     report['settings']['data'] = 'data/cars'
     (mine / 'fig5.json').write_text(json.dumps(report))
@@ -160,26 +165,9 @@ json.dump({'version': 1, 'macs': 1e5, 'params': 9, 'AP50_area': 0.1, 'AP50_11poi
 """
 
 
-def pretend(root, **tools):
-    """A folder with the repository's configs and tools that only pretend, but for drawing."""
-    (root / 'tools').mkdir(parents=True)
-    (root / 'configs').symlink_to(REPOSITORY / 'configs')
-    (root / 'tools' / 'figures.py').symlink_to(REPOSITORY / 'tools' / 'figures.py')
-    for name, text in tools.items():
-        (root / 'tools' / f'{name}.py').write_text(text)
-    return root
-
-
 @pytest.fixture
 def root(tmp_path):
     return pretend(tmp_path / 'root', train=TRAIN, pretrain_cls=TRAIN, test=TEST)
-
-
-@pytest.fixture
-def voc(tmp_path):
-    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
-    write_voc(tmp_path / 'voc', dict.fromkeys('abcdef', objects), {'trainval': list('abcd'), 'test': ['e', 'f']})
-    return tmp_path / 'voc'
 
 
 @pytest.fixture
@@ -194,20 +182,6 @@ def backbones(tmp_path):
 def settings(voc, backbones, **changes):
     defaults = {'head': 'ssdlite', 'arch': 'mobilenetv2_w0.1', 'sizes': (96, 128), 'seeds': (0, 1), 'epochs': 3}
     return Settings(**{'data': str(voc), 'pretrained': (backbones, backbones), **defaults, **changes})
-
-
-def missing(plan, out, capfd):
-    """Number of jobs of each rule that Snakemake would run."""
-    pytest.importorskip('snakemake')
-    capfd.readouterr()
-    run_plan(plan, out, dry_run=True)
-    printed = ''.join(capfd.readouterr())
-    if 'job ' not in printed:
-        return {}
-    lines = [line.split() for line in printed[printed.index('job ') :].splitlines()[2:]]
-    jobs = {line[0]: int(line[1]) for line in lines[: lines.index([])]}
-    assert jobs.pop('total') == sum(jobs.values())
-    return jobs
 
 
 def test_graph_of_ssdlite(voc, backbones, root, tmp_path, capfd):
@@ -232,12 +206,38 @@ def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd
     assert train.needs == ['runs/pretrain_netaug_mbv2_tiny_mobilenetv2_tiny_e155_seed1/export.pth']
 
 
+def test_sizes_follow_the_config(voc, backbones, root, tmp_path):
+    for head, sizes in [('ssdlite', [192, 256, 320]), ('yolov3', [320, 416, 512, 608])]:
+        plan = plan_fig5(settings(voc, backbones, head=head, sizes=None), root, tmp_path / head)
+        assert plan.settings['sizes'] == sizes
+
+
+def own_head(root, **files):
+    """Configs of a head of one's own beside those of the repository: ``files`` are method -> text."""
+    (root / 'configs').unlink()
+    shutil.copytree(ROOT / 'configs', root / 'configs')
+    for method, text in files.items():
+        (root / f'configs/det/my_head_{method}_voc.py').write_text(text)
+
+
+def test_graph_of_a_head_without_some_methods(voc, backbones, root, tmp_path, capfd):
+    """Any head takes part by its configs alone."""
+    base = "_base_ = './ssdlite_baseline_voc.py'\nmodel = dict(bbox_head=dict(type='mmdet.GFLHead'))\n"
+    own_head(root, baseline=base, netaug="_base_ = './my_head_baseline_voc.py'\n")
+    plan = plan_fig5(settings(voc, backbones, head='my_head'), root, tmp_path / 'out')
+    assert missing(plan, tmp_path / 'out', capfd) == {'finetune': 8, 'draw': 1}
+    assert {point['method'] for point in plan.points} == {'baseline', 'netaug'}
+    run_plan(plan, tmp_path / 'out', jobs=2)
+    assert (tmp_path / 'out/fig5.md').read_text().startswith('# Figure 5: GFL on mobilenetv2_w0.1, voc\n')
+
+
 @pytest.mark.parametrize('largest', range(96, 609, 32))
 def test_yolov3_is_trained_up_to_the_largest_size(voc, backbones, root, tmp_path, largest):
     plan = plan_fig5(settings(voc, backbones, head='yolov3', sizes=(96, largest)), root, tmp_path / 'out')
     size = plan.settings['train_size']
-    assert 32 * round(1.46 * size / 32) >= largest
-    assert size == 96 or 32 * round(1.46 * (size - 32) / 32) < largest, 'no larger than needed'
+    # it is trained on batches of up to 608 pixels where it is tested at 416
+    assert 32 * round(608 / 416 * size / 32) >= largest
+    assert size == 96 or 32 * round(608 / 416 * (size - 32) / 32) < largest, 'no larger than needed'
 
 
 def test_runs_are_used_again(voc, backbones, root, tmp_path, capfd):
@@ -255,7 +255,7 @@ def test_runs_are_used_again(voc, backbones, root, tmp_path, capfd):
     assert missing(plan_fig5(settings(voc, backbones, sizes=(96,)), root, out), out, capfd) == {}
     # more sizes and seeds: what is there is used again; another recipe: it is not
     assert missing(plan_fig5(settings(voc, backbones), root, out), out, capfd) == {'finetune': 6, 'draw': 1}
-    for change in [{'epochs': 4}, {'batch_size': 8}, {'lr': 0.1}, {'train_options': ['warmup_epochs=1']}]:
+    for change in [{'epochs': 4}, {'batch_size': 8}, {'lr': 0.1}, {'train_options': ['param_scheduler.0.end=1']}]:
         plan = plan_fig5(settings(voc, backbones, sizes=(96,), **change), root, out)
         assert missing(plan, out, capfd) == {'finetune': 6, 'draw': 1}, change
     # other backbones under the same names
@@ -326,9 +326,17 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'sizes': (100,)}, r'image size 100: expected a multiple of 32'),
         ({'epochs': 0}, r'--epochs 0: expected a number above 0'),
         ({'seeds': (-1,)}, r'seeds -1: expected whole numbers'),
-        ({'train_size': 416}, r'--train-size is for YOLOv3'),
+        ({'train_size': 416}, r'--train-size is for detectors trained on batches of several sizes: one SSDLite is'),
+        ({'head': 'retina'}, r'--head retina: no .*retina_baseline_voc.py; expected one of ssdlite, yolov3'),
         ({'train_options': ['nonsense']}, r'--cfg-options nonsense: expected KEY=VALUE'),
-        ({'train_options': ['epochs=5']}, r'--cfg-options epochs=...: the figure sets epochs'),
+        ({'train_options': ['optim_wrapper.optimiser.lr=1']}, r'no optim_wrapper.optimiser; did you mean'),
+        (
+            {'train_options': ['train_cfg.max_epochs=5']},
+            r'--cfg-options train_cfg.max_epochs=...: the figure sets',
+        ),
+        ({'train_options': ['model.neck.size=96']}, r'the figure sets model.neck.size itself'),
+        ({'train_options': ['test_dataloader.dataset.data_root=a']}, r'sets test_dataloader.dataset.data_root itself'),
+        ({'train_options': ['custom_hooks.0.alpha=1']}, r'the figure sets custom_hooks.0.alpha itself'),
         ({'pretrain_epochs': 3}, r'give either it or --pretrain-config'),
         ({'arch': 'mobilenetv9'}, r'mobilenetv9'),
         ({'pretrained': ('nowhere.pth', 'nowhere.pth')}, r'no baseline checkpoint at .*nowhere.pth'),
@@ -341,14 +349,14 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
 )
 def test_wrong_settings(voc, backbones, tmp_path, changes, message):
     with pytest.raises(InputError, match=message):
-        plan_fig5(settings(voc, backbones, **changes), REPOSITORY, tmp_path / 'out')
+        plan_fig5(settings(voc, backbones, **changes), ROOT, tmp_path / 'out')
 
 
 def test_runs_on_other_data(voc, backbones, tmp_path):
     (tmp_path / 'out/runs').mkdir(parents=True)
     (tmp_path / 'out/runs/data.json').write_text('{"--data": "/data/pets"}')
     with pytest.raises(InputError, match=r'holds runs with --data /data/pets, not .*voc: give another --out'):
-        plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path / 'out')
+        plan_fig5(settings(voc, backbones), ROOT, tmp_path / 'out')
 
 
 @pytest.mark.parametrize(
@@ -361,24 +369,24 @@ def test_runs_on_other_data(voc, backbones, tmp_path):
 )
 def test_results_that_cannot_be_used(voc, backbones, tmp_path, content, message):
     out = tmp_path / 'out'
-    plan = plan_fig5(settings(voc, backbones), REPOSITORY, out)
+    plan = plan_fig5(settings(voc, backbones), ROOT, out)
     result = out / plan.points[3]['result']
     result.parent.mkdir(parents=True)
     result.write_text(content)
     with pytest.raises(InputError, match=message) as caught:
-        plan_fig5(settings(voc, backbones), REPOSITORY, out)
+        plan_fig5(settings(voc, backbones), ROOT, out)
     assert str(result) in str(caught.value)
 
 
 def test_a_plan_without_its_runs(voc, backbones, tmp_path):
-    plan = plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path)
+    plan = plan_fig5(settings(voc, backbones), ROOT, tmp_path)
     content = {'settings': plan.settings, 'points': plan.points}
     with pytest.raises(InputError, match=r'no result at .*result.json .*run the command of the figure again'):
         draw_fig5(content, tmp_path)
 
 
 def test_without_snakemake(voc, backbones, tmp_path, monkeypatch):
-    plan = plan_fig5(settings(voc, backbones), REPOSITORY, tmp_path / 'out')
+    plan = plan_fig5(settings(voc, backbones), ROOT, tmp_path / 'out')
     monkeypatch.setattr(graph.importlib.util, 'find_spec', lambda name: None)
     with pytest.raises(InputError, match=r"pip install -e '.\[figures\]'"):
         run_plan(plan, tmp_path / 'out')
@@ -395,7 +403,7 @@ def test_one_command(voc, backbones, tmp_path):
     command += ['--arch', 'mobilenetv2_w0.1', '--epochs', '1', '--batch-size', '2', '--seeds', '0']
     command += ['--pretrained', backbones, backbones, '--out', str(tmp_path / 'out')]
     command += ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'out' / 'fig5.json').read_text())
     assert [(row['method'], row['size'], row['seed']) for row in report['points']] == [(m, 96, 0) for m in METHODS]
@@ -404,3 +412,25 @@ def test_one_command(voc, backbones, tmp_path):
         assert all(row[name] == result[name] for name in ('macs', 'params', 'AP50_area', 'AP50_11point'))
         assert result['mixup'] == (row['method'] == 'baseline_mixup')
     assert report['headline'] in done.stdout
+
+
+def test_one_command_for_a_detector_of_several_sizes(voc, backbones, root, tmp_path):
+    """The real tools: one detector of one epoch, tested at two sizes with those training options that a test has."""
+    pytest.importorskip('snakemake')
+    own_head(root, baseline="_base_ = './yolov3_baseline_voc.py'\n")
+    for tool in ('train', 'test'):
+        (root / f'tools/{tool}.py').unlink()
+        (root / f'tools/{tool}.py').symlink_to(ROOT / f'tools/{tool}.py')
+    command = [sys.executable, str(root / 'tools/figures.py'), 'fig5', '--data', str(voc), '--head', 'my_head']
+    command += ['--arch', 'mobilenetv2_w0.1', '--sizes', '96', '128', '--epochs', '1', '--batch-size', '2']
+    command += ['--seeds', '0', '--pretrained', backbones, backbones, '--out', str(tmp_path / 'out'), '--cfg-options']
+    command += [f'{split}_dataloader.num_workers=0' for split in ('train', 'val', 'test')]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (run,) = (tmp_path / 'out/runs').glob('my_head*/')
+    assert '_baseline_96px_e1_b2_x' in run.name
+    tests = [json.loads((run / f'test_{size}.json').read_text()) for size in (96, 128)]
+    assert [test['size'] for test in tests] == [96, 128] and tests[0]['macs'] < tests[1]['macs']
+    # that of training is at the size for which it was trained
+    assert tests[0]['AP50_area'] == json.loads((run / 'result.json').read_text())['AP50_area']
+    assert '| baseline | 128 | ' in done.stdout

@@ -1,57 +1,58 @@
 """Pretraining: from a folder of images to export.pth."""
 
+import importlib.util
 import json
 import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
+from functools import partial
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from helpers import ROOT, Killed, pretrain_config
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
-from mmnetaug.engine.runtime import read_config
-from mmnetaug.pretrain import lengthened, pretrain, pretrain_config
+from mmengine.runner import Runner
 
 import mmnetaug
 from mmnetaug import InputError
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import lengthened
+from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.datasets import ImageFolder
+from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks import estimate_norm_statistics
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
+from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.registry import HOOKS
-from mmnetaug.visualization import read_history
+from mmnetaug.workflow.pretraining import methods
 
-ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
-
-
-def config_for(images, work_dir, name='netaug_mbv2_tiny_cifar100', **options):
-    """A run of seconds on the images of the fixture."""
-    config = read_config(
-        ROOT / f'configs/pretrain/{name}.py',
-        'pretrain',
-        {
-            'train_dataloader.dataset.data_root': str(images),
-            'val_dataloader.dataset.data_root': str(images),
-            'train_dataloader.num_workers': 0,
-            'val_dataloader.num_workers': 0,
-            'train_dataloader.batch_size': 8,
-            'num_classes': 2,
-            'epochs': 2,
-            'work_dir': str(work_dir),
-            **options,
-        },
-    )
-    return config
+NANO = 'baseline_mbv2_nano_cifar100'
+# Name -> hook of its base file.
+REGULARIZERS = {
+    'autoaugment': {'type': 'mmnetaug.AutoAugmentHook'},
+    'distill': {
+        'type': 'mmnetaug.DistillationHook',
+        'checkpoint': 'work_dirs/baseline_resnet50/export.pth',
+        'temperature': 4.0,
+        'weight': 0.5,
+    },
+    'dropblock': {'type': 'mmnetaug.DropBlockHook', 'rate': 0.1},
+    'dropout': {'type': 'mmnetaug.DropoutHook', 'rate': 0.2},
+    'mixup': {'type': 'mmnetaug.MixupHook', 'alpha': 0.2},
+}
 
 
 @pytest.mark.parametrize('name', ['baseline_mbv2_tiny_cifar100', 'netaug_mbv2_tiny_cifar100'])
 def test_a_run_ends_with_an_export_that_loads(image_tree, tmp_path, name):
-    result = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name)))
+    config = pretrain_config(image_tree, tmp_path / 'run', name)
+    result = pretrain(config)
     assert result == json.loads((tmp_path / 'run/result.json').read_text())
     assert 0 <= result['top1'] <= 100
     network = mmnetaug.build_network('mobilenetv2_tiny', num_classes=2)
@@ -62,10 +63,7 @@ def test_a_run_ends_with_an_export_that_loads(image_tree, tmp_path, name):
     # The export scores what the run reported.
     network.eval()
     hits = []
-    dataset = ImageFolder(
-        image_tree, 'val', pretrain_config(config_for(image_tree, '')).val_dataloader.dataset.pipeline
-    )
-    for item in dataset:
+    for item in ImageFolder(image_tree, 'val', config.val_dataloader.dataset.pipeline):
         image = item['inputs'].flip(0).float()
         mean, std = torch.tensor([123.675, 116.28, 103.53]), torch.tensor([58.395, 57.12, 57.375])
         with torch.no_grad():
@@ -78,18 +76,18 @@ def test_training_accuracy_is_that_of_validation_on_training_images(image_tree, 
     """A tree in which both splits hold the same images: the two accuracies are equal at every validation."""
     shutil.rmtree(image_tree / 'val')
     shutil.copytree(image_tree / 'train', image_tree / 'val')
-    name, options = 'baseline_mbv2_nano_cifar100', {'train_cfg.val_interval': 1, 'dropout': 0.5, 'mixup': 0.2}
+    hooks = [{'type': 'mmnetaug.DropoutHook', 'rate': 0.5}, {'type': 'mmnetaug.MixupHook', 'alpha': 0.2}]
+    options = {'train_cfg.val_interval': 1, 'custom_hooks': hooks}
+    number = 'default_hooks.train_accuracy.images'
     for images, work_dir in [(10000, tmp_path / 'all'), (12, tmp_path / 'some')]:
-        config = config_for(image_tree, work_dir, name, epochs=3, train_eval_images=images, **options)
-        result = pretrain(pretrain_config(config))
+        result = pretrain(pretrain_config(image_tree, work_dir, NANO, epochs=3, **{number: images}, **options))
         assert [row['epoch'] for row in result['history']] == [1, 2, 3]
         for row in result['history']:
             if images > 48:
                 assert row['train_eval_top1'] == row['top1']
             hits = row['train_eval_top1'] / 100 * min(images, 48)
             assert hits == pytest.approx(round(hits))
-    config = config_for(image_tree, tmp_path / 'none', name, epochs=1, train_eval_images=0)
-    result = pretrain(pretrain_config(config))
+    result = pretrain(pretrain_config(image_tree, tmp_path / 'none', NANO, epochs=1, **{number: 0}))
     assert 'train_eval_top1' not in result['history'][0]
 
 
@@ -103,18 +101,20 @@ def test_the_last_epoch_is_validated_once(image_tree, tmp_path, monkeypatch):
             validations.append(runner.epoch)
 
     for run, epochs, resume, expected in [('a', 3, False, [2, 3]), ('a', 3, True, [3]), ('b', 1, False, [1])]:
-        options = {'epochs': epochs, 'resume': resume, 'train_cfg.val_interval': 2}
-        config = pretrain_config(config_for(image_tree, tmp_path / run, 'baseline_mbv2_nano_cifar100', **options))
-        config.custom_hooks.append(dict(type='mmnetaug.CountValidations'))
+        options = {
+            'resume': resume,
+            'train_cfg.val_interval': 2,
+            'custom_hooks': [{'type': 'mmnetaug.CountValidations'}],
+        }
         validations.clear()
-        result = pretrain(config)
+        result = pretrain(pretrain_config(image_tree, tmp_path / run, NANO, epochs, **options))
         assert validations == expected, 'a finished run that is resumed is validated for its result'
         assert [row['epoch'] for row in result['history']] == ([2, 3] if run == 'a' else [1])
         assert result['history'][-1]['top1'] == result['top1']
 
 
 def test_grouped_optimizer_is_that_of_mmengine(image_tree):
-    config = pretrain_config(config_for(image_tree, ''))
+    config = pretrain_config(image_tree, '')
     steps = []
     for constructor in ('DefaultOptimWrapperConstructor', config.optim_wrapper.constructor):
         torch.manual_seed(0)
@@ -134,25 +134,13 @@ def test_grouped_optimizer_is_that_of_mmengine(image_tree):
         torch.testing.assert_close(ours, theirs)
 
 
-class Killed(Exception):
-    """As if the run had been stopped."""
-
-
-@HOOKS.register_module()
-class KillAfterFirstEpoch(Hook):
-    priority = 'LOWEST'
-
-    def after_train_epoch(self, runner):
-        raise Killed
-
-
 def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
-    whole = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'whole', epochs=3)))
-    config = pretrain_config(config_for(image_tree, tmp_path / 'stopped', epochs=3))
-    config.custom_hooks.append(dict(type='mmnetaug.KillAfterFirstEpoch'))
+    whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', epochs=3))
+    config = pretrain_config(image_tree, tmp_path / 'stopped', epochs=3)
+    config.default_hooks.kill = {'type': 'mmnetaug.KillAfterFirstEpoch'}
     with pytest.raises(Killed):
         pretrain(config)
-    resumed = pretrain(pretrain_config(config_for(image_tree, tmp_path / 'stopped', epochs=3, resume=True)))
+    resumed = pretrain(pretrain_config(image_tree, tmp_path / 'stopped', epochs=3, resume=True))
     assert any('resumed epoch: 1' in path.read_text() for path in (tmp_path / 'stopped').rglob('*.log'))
     rates = [dict(read_history(tmp_path / name, 'lr')) for name in ('whole', 'stopped')]
     assert rates[0] == pytest.approx(rates[1])
@@ -162,44 +150,57 @@ def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
 def test_schedule_flag_multiplies_the_epochs_after_warm_up(image_tree, tmp_path):
     config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_tiny.py', 'pretrain')
     assert [lengthened(config, times) for times in (1, 2, 4)] == [155, 305, 605]
-    config.epochs, config.warmup_epochs = 3, 5
+    config.train_cfg.max_epochs = 3  # shorter than the warm-up
     assert [lengthened(config, times) for times in (1, 2, 4)] == [3, 4, 6]
-    command = [sys.executable, 'tools/pretrain_cls.py', 'configs/pretrain/baseline_mbv2_nano_cifar100.py']
-    command += ['--data-root', str(image_tree), '--work-dir', str(tmp_path / 'run'), '--batch-size', '8']
-    options = ['--cfg-options', 'num_classes=2', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
-    wrong = subprocess.run([*command, '--schedule', '2x', '--epochs', '3'], capture_output=True, text=True, cwd=ROOT)
+    (tmp_path / 'short.py').write_text(
+        f"_base_ = ['{ROOT}/configs/pretrain/{NANO}.py']\ntrain_cfg = dict(max_epochs=2)\n"
+    )
+    command = [sys.executable, 'tools/pretrain_cls.py', str(tmp_path / 'short.py'), '--work-dir', str(tmp_path / 'run')]
+    command += ['--data-root', str(image_tree), '--batch-size', '8', '--workers', '0', '--schedule', '2x']
+    wrong = subprocess.run([*command, '--epochs', '3'], capture_output=True, text=True, cwd=ROOT)
     assert wrong.returncode and 'error: --epochs 3 and --schedule 2x: give one of the two' in wrong.stderr
-    command += ['--schedule', '2x', '--mixup', '--dropblock', *options, 'epochs=2', 'warmup_epochs=1']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run([*command, '--mixup', '--dropblock'], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / 'run/result.json').read_text())
-    assert result['epochs'] == 3 and (result['recipe']['mixup'], result['recipe']['dropblock']) == (0.2, 0.1)
+    assert result['epochs'] == 3
+    assert result['recipe']['custom_hooks'] == [
+        {'type': 'mmnetaug.DropBlockHook', 'rate': 0.1},
+        {'type': 'mmnetaug.MixupHook', 'alpha': 0.2},
+    ]
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=1)))
+    config_of = partial(pretrain_config, image_tree, tmp_path / 'run')
+    pretrain(config_of(epochs=1))
     with pytest.raises(InputError, match='--resume'):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=1)))
-    with pytest.raises(InputError, match=r'started with epochs .*its own settings'):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', epochs=3, resume=True)))
+        pretrain(config_of(epochs=1))
+    message = r'started with .*train_cfg\.max_epochs 1, not .*train_cfg\.max_epochs 3: resume it with its own settings'
+    with pytest.raises(InputError, match=message):
+        pretrain(config_of(epochs=3, resume=True))
+    pretrain(config_of(epochs=1, resume=True, **{'train_cfg.val_interval': 1}))  # what changes no weight
 
 
 @pytest.mark.parametrize(
     'changes',
-    [{'num_classes': 3}, {'model.arch': 'mobilenetv2_w0.1'}, {'model.netaug': {'width_mults': (1.0, 2.0)}}],
+    [
+        {'model.num_classes': 3},
+        {'model.arch': 'mobilenetv2_w0.1'},
+        {'model.netaug': {'width_mults': (1.0, 2.0)}},
+        {'train_dataloader.batch_size': 4},
+        {'custom_hooks': [{'type': 'mmnetaug.MixupHook', 'alpha': 0.2}]},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
-def test_a_run_is_not_resumed_as_another_network(changes, image_tree, tmp_path):
+def test_a_run_is_not_resumed_as_another(changes, image_tree, tmp_path):
     """MMEngine resumes whatever fits and leaves the rest random."""
-    name = 'baseline_mbv2_nano_cifar100'
-    pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=1)))
+    pretrain(pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1))
     exported = (tmp_path / 'run/export.pth').read_bytes()
-    if 'num_classes' in changes:
+    if 'model.num_classes' in changes:
         for split in ('train', 'val'):
             shutil.copytree(image_tree / split / 'dark', image_tree / split / 'grey')
-    key = next(iter(changes)).split('.')[-1]
-    with pytest.raises(InputError, match=rf'started with {key} .*, not {key} .*its own settings'):
-        pretrain(pretrain_config(config_for(image_tree, tmp_path / 'run', name, epochs=1, resume=True, **changes)))
+    (key,) = changes
+    with pytest.raises(InputError, match=rf'started with {key}\S* .*, not {key}\S* .*its own settings'):
+        pretrain(pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1, resume=True, **changes))
     assert (tmp_path / 'run/export.pth').read_bytes() == exported
 
 
@@ -220,10 +221,9 @@ def test_schedule_of_netaug(image_tree, tmp_path):
     draws = {}
     for seed in (0, 1):
         steps.clear(), sorts.clear()
-        options = {'epochs': 4, 'warmup_epochs': 0, 'randomness.seed': seed, 'train_dataloader.batch_size': 24}
-        config = pretrain_config(config_for(image_tree, tmp_path / str(seed), **options))
-        config.custom_hooks.insert(0, dict(type='mmnetaug.Watch'))
-        pretrain(config)
+        options = {'randomness.seed': seed, 'train_dataloader.batch_size': 24}
+        hooks = [{'type': 'mmnetaug.Watch'}]
+        pretrain(pretrain_config(image_tree, tmp_path / str(seed), epochs=4, custom_hooks=hooks, **options))
         draws[seed] = [json.dumps(widths) for _, widths in steps]
         assert sorts == [0, 1]
         stems = {half: {w['stem.0.conv'] for epoch, w in steps if (epoch >= 2) == half} for half in (False, True)}
@@ -245,6 +245,23 @@ def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
         assert first[step][:2] == second[step][:2]  # draw and weights
         assert first[step][2] != second[step][2]  # each process has images of its own
     assert len({json.dumps(step[0]) for step in first}) > 6  # the draws differ from step to step
+
+
+def test_the_config_of_a_run_is_complete(image_tree, tmp_path):
+    """What a run leaves in its folder makes the same weights with MMEngine alone."""
+    config = pretrain_config(image_tree, tmp_path / 'ours', 'netaug_mbv2_nano_cifar100')
+    pretrain(config)
+    stock = Config.fromfile(tmp_path / 'ours/netaug_mbv2_nano_cifar100.py')
+    stock.work_dir = stock.experiment_name = str(tmp_path / 'stock')
+    runner = Runner.from_cfg(stock)
+    runner.train()
+    ours, theirs = (
+        torch.load(tmp_path / run / 'epoch_2.pth', weights_only=False)['state_dict'] for run in ('ours', 'stock')
+    )
+    start = Runner.from_cfg(stock).model.state_dict()
+    assert ours.keys() == theirs.keys() == start.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert not any(torch.equal(ours[name], tensor) for name, tensor in start.items() if name.endswith('conv.weight'))
 
 
 def test_statistics_are_the_mean_over_batches():
@@ -279,32 +296,9 @@ def test_topk_of_hand_made_logits():
     assert metric.compute_metrics(metric.results) == {'top1': 50.0, 'top5': 75.0}
 
 
-@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
-def test_every_config_builds_its_model_and_twins_differ_in_netaug_alone(path):
-    config = Config.fromfile(path)
-    model = dict(config.model, num_classes=config.num_classes or 20)
-    assert model.pop('type') == 'mmnetaug.Classifier'
-    network = Classifier(**model).network
-    assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
-    if path.stem.startswith('netaug'):
-        twin_name = path.name.replace('netaug_distill', 'distill').replace('netaug', 'baseline')
-        twin = Config.fromfile(path.with_name(twin_name))
-        del config.model['netaug'], config._cfg_dict['custom_hooks']
-        assert config.to_dict() == twin.to_dict()
-
-
-@pytest.mark.parametrize('network', ['mbv2_tiny', 'resnet50'])
-@pytest.mark.parametrize('name, changed', [('mixup', 0.2), ('autoaugment', True), ('dropblock', 0.1), ('dropout', 0.2)])
-def test_config_of_a_regulariser_is_the_baseline_with_its_switch(network, name, changed):
-    config, baseline = (
-        Config.fromfile(ROOT / f'configs/pretrain/{kind}_{network}.py').to_dict() for kind in (name, 'baseline')
-    )
-    assert not baseline[name] and config == {**baseline, name: changed}
-
-
 def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
     """Six steps an epoch with batches of 8: the rate of 128 images, 0.1, is scaled to 8."""
-    pretrain(pretrain_config(config_for(image_tree, tmp_path, epochs=4, **{'default_hooks.logger.interval': 1})))
+    pretrain(pretrain_config(image_tree, tmp_path, epochs=4, **{'default_hooks.logger.interval': 1}))
     (log,) = tmp_path.glob('*/vis_data/scalars.json')
     rates = [record['lr'] for record in map(json.loads, log.read_text().splitlines()) if 'lr' in record]
     assert len(rates) == 24
@@ -313,3 +307,236 @@ def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
     assert max(rates) == pytest.approx(peak) and rates.index(max(rates)) in (5, 6)
     expected = [peak / 2 * (1 + np.cos(np.pi * step / 18)) for step in range(18)]
     assert rates[6:] == pytest.approx(expected, abs=peak * 0.02)
+
+
+# --- configs ---
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    """A folder with the data sets of the configs below ``data``, each class with the same two images.
+
+    Of ImageNet-21K-P it has 100 classes, as ten thousand folders take long to read.
+    """
+    folder = tmp_path_factory.mktemp('configs')
+    (folder / 'class').mkdir()
+    for i in range(2):
+        cv2.imwrite(str(folder / f'class/{i}.png'), np.full((32, 32, 3), 100 * i, np.uint8))
+    for name, number in [('cifar100', 100), ('shapes/cls', 20), ('imagenet', 1000), ('imagenet21k_p', 100)]:
+        train = folder / 'data' / name / 'train'
+        train.mkdir(parents=True)
+        for i in range(number):
+            (train / f'class{i}').symlink_to(folder / 'class')
+        train.with_name('val').symlink_to(train)
+    return folder
+
+
+def leaves(value):
+    """All values of a config that are neither dicts nor lists."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [leaf for below in value for leaf in leaves(below)] if isinstance(value, (list, tuple)) else [value]
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_every_config_is_complete(path, data, tmp_path, monkeypatch):
+    """MMEngine builds all of it, from the registries: no value is left open."""
+    config = Config.fromfile(path)
+    assert None not in leaves(config.to_dict())
+    loaders = [config.train_dataloader, config.val_dataloader]
+    classes = config.model.num_classes
+    assert [loader.dataset.num_classes for loader in loaders] == [classes, classes]
+    if path.stem.endswith('_21k'):
+        assert classes == 10450
+        for loader in loaders:
+            loader.dataset.num_classes = 100
+    for loader in loaders:
+        loader.dataset.serialize_data = False  # which takes long, as does what MMEngine logs of the config
+    monkeypatch.setattr(Config, 'pretty_text', '')
+    monkeypatch.chdir(data)
+    config.work_dir = str(tmp_path)
+    runner = Runner.from_cfg(config)
+    network = runner.model.network
+    assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
+    assert network.num_classes == classes
+    sizes = {loop.dataloader.dataset[0]['inputs'].shape for loop in (runner.train_loop, runner.val_loop)}
+    arch = get_arch(config.model.arch)
+    size = 48 if 'shapes' in path.stem else 32 if 'tiny_cifar100' in path.stem else arch.input_size
+    size = 16 if 'resnet14_cifar100' in path.stem else size
+    assert sizes == {(3, size, size)}
+    assert isinstance(runner.val_loop.evaluator.metrics[0], TopK)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    assert len(runner.optim_wrapper.optimizer.param_groups) == 2
+    schedule = runner.build_param_scheduler(runner.param_schedulers)
+    assert schedule[-1].end == runner.max_iters > 0
+    hooks = {type(hook).__name__ for hook in runner.hooks}
+    assert {'EpochSeedHook', 'TrainAccuracyHook', 'KeepFreedMemoryHook'} <= hooks
+    assert ('NetAugHook' in hooks) == path.stem.startswith('netaug')
+
+
+@pytest.mark.parametrize('path', [path for path in CONFIGS if 'netaug' in path.stem], ids=lambda path: path.stem)
+def test_twins_differ_in_netaug_alone(path):
+    config = Config.fromfile(path)
+    twin = Config.fromfile(path.with_name(path.name.replace('netaug_distill', 'distill').replace('netaug', 'baseline')))
+    del config.model['netaug'], config.default_hooks['netaug']
+    assert config.to_dict() == twin.to_dict()
+
+
+@pytest.mark.parametrize(
+    'path', [path for path in CONFIGS if path.stem.split('_')[0] in REGULARIZERS], ids=lambda path: path.stem
+)
+def test_config_of_a_regulariser_is_the_baseline_with_its_hook(path):
+    name, _, network = path.stem.partition('_')
+    baseline = Config.fromfile(path.with_name(f'baseline_{network}.py')).to_dict()
+    assert 'custom_hooks' not in baseline
+    assert Config.fromfile(path).to_dict() == {**baseline, 'custom_hooks': [REGULARIZERS[name]]}
+
+
+# --- the tool ---
+
+
+@pytest.fixture
+def config_of_tool(monkeypatch):
+    """A function from a command line to the config that ``tools/pretrain_cls.py`` trains with."""
+
+    def config_of(*arguments):
+        spec = importlib.util.spec_from_file_location('pretrain_cls', ROOT / 'tools/pretrain_cls.py')
+        tool = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(tool)
+        configs = []
+        monkeypatch.setattr(tool, 'pretrain', lambda config: configs.append(config) or {'top1': 0.0, 'macs': 0})
+        monkeypatch.setattr(sys, 'argv', ['pretrain_cls.py', *map(str, arguments)])
+        tool.main()
+        return configs[0]
+
+    return config_of
+
+
+def child_of(folder, base, text, *more):
+    """A config of a user's own: bases and what is different."""
+    bases = [str(ROOT / f'configs/{name}.py') for name in (f'pretrain/{base}', *more)]
+    (folder / 'child.py').write_text(f'_base_ = {bases}\n{text}\n')
+    return folder / 'child.py'
+
+
+def without_run(config):
+    return {key: value for key, value in config.to_dict().items() if key not in ('work_dir', 'launcher', 'resume')}
+
+
+COSINE = "dict(type='CosineAnnealingLR', by_epoch=True, begin={}, convert_to_iter_based=True)"
+LINEAR = "dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end={}, convert_to_iter_based=True)"
+DATA = "dict(dataset=dict(data_root='{data}', num_classes=2))"
+LOADERS = ('train_dataloader', 'val_dataloader')
+# Flags, the same in a child config, and the same as --cfg-options.
+FLAGS = {
+    '--data-root {data}': (
+        '\n'.join(['model = dict(num_classes=2)', *(f'{loader} = {DATA}' for loader in LOADERS)]),
+        'model.num_classes=2 '
+        + ' '.join(f'{loader}.dataset.data_root={{data}} {loader}.dataset.num_classes=2' for loader in LOADERS),
+    ),
+    '--arch mobilenetv2_w0.1': ("model = dict(arch='mobilenetv2_w0.1')", 'model.arch=mobilenetv2_w0.1'),
+    '--epochs 40': ('train_cfg = dict(max_epochs=40)', 'train_cfg.max_epochs=40'),
+    '--epochs 3': (
+        f'train_cfg = dict(max_epochs=3)\nparam_scheduler = [{LINEAR.format(2)}, {COSINE.format(2)}]',
+        'train_cfg.max_epochs=3 param_scheduler.0.end=2 param_scheduler.1.begin=2',
+    ),
+    '--epochs 1': (f'train_cfg = dict(max_epochs=1)\nparam_scheduler = [{COSINE.format(0)}]', None),
+    '--schedule 1x': ('', 'train_cfg.max_epochs=155'),
+    '--schedule 2x': ('train_cfg = dict(max_epochs=305)', 'train_cfg.max_epochs=305'),
+    '--schedule 4x': ('train_cfg = dict(max_epochs=605)', 'train_cfg.max_epochs=605'),
+    '--batch-size 64': ('train_dataloader = dict(batch_size=64)', 'train_dataloader.batch_size=64'),
+    '--seed 7': ('randomness = dict(seed=7)', 'randomness.seed=7'),
+    '--amp': ("optim_wrapper = dict(type='AmpOptimWrapper')", 'optim_wrapper.type=AmpOptimWrapper'),
+    '--workers 0': (
+        '\n'.join(f'{loader} = dict(num_workers=0, persistent_workers=False)' for loader in LOADERS),
+        ' '.join(f'{loader}.num_workers=0' for loader in LOADERS),
+    ),
+    '--workers 3': (
+        '\n'.join(f'{loader} = dict(num_workers=3)' for loader in LOADERS),
+        ' '.join(f'{loader}.num_workers=3' for loader in LOADERS),
+    ),
+    '--mixup 0.4': ("custom_hooks = [dict(type='mmnetaug.MixupHook', alpha=0.4)]", None),
+    '--dropblock 0.3': ("custom_hooks = [dict(type='mmnetaug.DropBlockHook', rate=0.3)]", None),
+    '--dropout 0.5': ("custom_hooks = [dict(type='mmnetaug.DropoutHook', rate=0.5)]", None),
+    **{
+        f'{flag} big.pth': (
+            "custom_hooks = [dict(type='mmnetaug.DistillationHook', checkpoint='big.pth', temperature=4.0, weight=0.5)]",
+            None,
+        )
+        for flag in ('--distill', '--teacher')
+    },
+    '--mixup --autoaugment': (
+        "custom_hooks = [dict(type='mmnetaug.AutoAugmentHook'), dict(type='mmnetaug.MixupHook', alpha=0.2)]",
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize('flags', FLAGS)
+def test_what_a_flag_changes_can_be_written_in_a_config(flags, config_of_tool, image_tree, tmp_path):
+    child, options = FLAGS[flags]
+    base = ROOT / 'configs/pretrain/netaug_mbv2_tiny.py'
+    changed = without_run(config_of_tool(base, *flags.format(data=image_tree).split()))
+    written = child_of(tmp_path, base.stem, child.format(data=image_tree))
+    assert changed == without_run(Config.fromfile(written)) == without_run(config_of_tool(written))
+    if options:
+        options = options.format(data=image_tree).split()
+        assert changed == without_run(config_of_tool(base, '--cfg-options', *options))
+    assert (changed == without_run(Config.fromfile(base))) == (flags == '--schedule 1x')
+
+
+@pytest.mark.parametrize('name', REGULARIZERS)
+@pytest.mark.parametrize('base', ['baseline_mbv2_tiny', 'netaug_mbv2_tiny'])
+def test_a_regulariser_without_a_value_is_its_base_file(name, base, config_of_tool, tmp_path):
+    written = Config.fromfile(child_of(tmp_path, base, '', f'_base_/regularizers/{name}'))
+    assert written.custom_hooks == [REGULARIZERS[name]]
+    for flag in [f'--{name}', *(['--teacher'] if name == 'distill' else [])]:
+        assert without_run(config_of_tool(ROOT / f'configs/pretrain/{base}.py', flag)) == without_run(written)
+
+
+def test_a_flag_replaces_the_hook_of_the_config(config_of_tool):
+    config = config_of_tool(ROOT / 'configs/pretrain/mixup_mbv2_tiny.py', '--mixup', '0.7')
+    assert config.custom_hooks == [{'type': 'mmnetaug.MixupHook', 'alpha': 0.7}]
+    changed = config_of_tool(ROOT / 'configs/pretrain/mixup_mbv2_tiny.py', '--cfg-options', 'custom_hooks.0.alpha=0.7')
+    assert without_run(config) == without_run(changed)
+
+
+def test_where_a_run_goes(config_of_tool):
+    config = config_of_tool(ROOT / f'configs/pretrain/{NANO}.py')
+    assert (config.work_dir, config.resume, config.launcher) == (f'work_dirs/{NANO}', False, 'none')
+    config = config_of_tool(ROOT / f'configs/pretrain/{NANO}.py', '--work-dir', 'here', '--resume')
+    assert (config.work_dir, config.resume, config.launcher) == ('here', True, 'none')
+
+
+def test_a_new_regulariser_is_one_class_and_one_base_file(config_of_tool, image_tree, tmp_path, monkeypatch):
+    @HOOKS.register_module(force=True)
+    class LabelNoiseHook(Hook):
+        """Labels of ``share`` of the images become 0."""
+
+        calls = 0
+
+        def __init__(self, share):
+            self.share = share
+
+        def before_train(self, runner):
+            runner.model.augments.append(self.change)
+
+        def change(self, inputs, targets):
+            LabelNoiseHook.calls += 1
+            return inputs, torch.where(torch.rand(len(targets)) < self.share, 0, targets)
+
+    shutil.copytree(ROOT / 'configs', tmp_path / 'configs')
+    (tmp_path / 'configs/_base_/regularizers/label-noise.py').write_text(
+        "# change labels of the share VALUE of images\ncustom_hooks = [dict(type='mmnetaug.LabelNoiseHook', share=0.1)]\n"
+    )
+    known = methods()
+    monkeypatch.setattr('mmnetaug.apis.overrides.CONFIGS', tmp_path / 'configs')
+    base = ROOT / f'configs/pretrain/{NANO}.py'
+    assert config_of_tool(base, '--label-noise').custom_hooks == [{'type': 'mmnetaug.LabelNoiseHook', 'share': 0.1}]
+    options = ['--data-root', image_tree, '--work-dir', tmp_path / 'run', '--epochs', 1, '--batch-size', 8]
+    config = config_of_tool(base, '--label-noise', '0.3', *options, '--workers', 0)
+    assert config.custom_hooks == [{'type': 'mmnetaug.LabelNoiseHook', 'share': 0.3}]
+    pretrain(config)
+    assert LabelNoiseHook.calls == 6
+    new = methods()
+    assert new.pop('label-noise') == ('baseline', ['--label-noise']) and new == known

@@ -139,7 +139,9 @@ def test_wrong_config_file(tmp_path):
     (tmp_path / 'broken.py').write_text('model = dict(')
     with pytest.raises(InputError, match='is no config'):
         read_config(tmp_path / 'broken.py', 'pretrain')
-    message = r'a config for mmnetaug\.SingleStageDetector, without model\.arch and model\.num_classes.*configs/pretrain'
+    message = (
+        r'a config for mmnetaug\.SingleStageDetector, without model\.arch and model\.num_classes.*configs/pretrain'
+    )
     with pytest.raises(InputError, match=message):
         read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'pretrain')
 

@@ -63,7 +63,7 @@ def test_every_backbone_fits_and_dominates(arch):
 def test_widths_by_hand():
     # The last stage expands 32 channels to 192, a third of MobileNetV2's 96 to 576; so do 512, 256, 256 and 128
     model = detector('mobilenetv2_w0.35', size=320)
-    assert model.bbox_head.in_channels[:2] == (192, 112)
+    assert model.bbox_head.in_channels[:2] == [192, 112]
     extras = [layer[-1].pointwise_conv.out_channels for layer in model.neck.extra_layers]
     assert extras == [168, 88, 88, 40]
 

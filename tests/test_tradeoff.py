@@ -3,6 +3,7 @@
 import math
 
 import pytest
+from helpers import ap_curves, ap_points
 
 from mmnetaug import InputError
 from mmnetaug.evaluation.tradeoff import compare, cost_saved, headline, paired_differences
@@ -53,19 +54,10 @@ def test_no_curve(curve):
         cost_saved([(1, 10)], curve)
 
 
-def points(aps, size=320, macs=1e8, measure='AP50_area'):
-    """``aps``: method -> AP of seeds 0, 1, ..."""
-    return [
-        {'method': method, 'size': size, 'seed': seed, 'macs': macs, measure: ap}
-        for method, values in aps.items()
-        for seed, ap in enumerate(values)
-    ]
-
-
 def test_paired_differences():
-    rows = points({'baseline': [0.50, 0.40, 0.30], 'netaug': [0.51, 0.42, 0.33]})
-    rows += points({'baseline': [0.2], 'netaug': [0.3]}, size=96)
-    rows += points({'baseline': [0.2, 0.3], 'baseline_mixup': [0.3, 0.4]}, size=128)
+    rows = ap_points({'baseline': [0.50, 0.40, 0.30], 'netaug': [0.51, 0.42, 0.33]})
+    rows += ap_points({'baseline': [0.2], 'netaug': [0.3]}, size=96)
+    rows += ap_points({'baseline': [0.2, 0.3], 'baseline_mixup': [0.3, 0.4]}, size=128)
     single, found = paired_differences(rows, 'netaug', 'baseline', 'AP50_area')
     assert single == {'size': 96, 'mean': pytest.approx(0.1), 'interval': None, 'seeds': 1}
     # mean 2, deviation 1, 4.30265 from a table of t for two degrees of freedom
@@ -74,32 +66,23 @@ def test_paired_differences():
     assert found['interval'] == pytest.approx([0.02 - half, 0.02 + half], abs=1e-7)
 
 
-def curves(first, second, shift):
-    """Two sizes, two seeds; NetAug has 1 - ``shift`` of the baseline's MACs at equal AP, mixup never its AP."""
-    rows = []
-    for size, macs, ap in [(96, 1e7, first), (128, 4e7, second)]:
-        rows += points({'baseline': [ap, ap + 0.02], 'baseline_mixup': [ap - 0.5, ap - 0.5]}, size, macs)
-        rows += points({'netaug': [ap, ap + 0.02]}, size, macs * (1 - shift))
-    return rows
-
-
 def test_headline():
-    fewer = compare(curves(0.6, 0.7, 0.25), 'netaug', 'baseline', 'AP50_area')
+    fewer = compare(ap_curves(0.6, 0.7, 0.25), 'netaug', 'baseline', 'AP50_area')
     assert headline(fewer, METHODS) == (
         'At equal AP50, NetAug needs 25.0% fewer MACs than the baseline (AP50 from 61.0 to 71.0%; '
         '2 seeds: 25.0% fewer).'
     )
-    more = compare(curves(0.6, 0.7, -0.5), 'netaug', 'baseline', 'AP50_area')
+    more = compare(ap_curves(0.6, 0.7, -0.5), 'netaug', 'baseline', 'AP50_area')
     assert 'NetAug needs 50.0% more MACs than the baseline' in headline(more, METHODS)
     for savings, words in [((0.05, 0.1), '5.0% to 10.0% fewer'), ((-0.2, 0.1), '20.0% more to 10.0% fewer')]:
         spread = {**more, 'per_seed': [{'seed': seed, 'saving': saving} for seed, saving in enumerate(savings)]}
         assert f'2 seeds: {words})' in headline(spread, METHODS)
-    none = compare(curves(0.6, 0.7, 0.25), 'baseline_mixup', 'baseline', 'AP50_area')
+    none = compare(ap_curves(0.6, 0.7, 0.25), 'baseline_mixup', 'baseline', 'AP50_area')
     assert none['saving'] is None and headline(none, METHODS).startswith(
         'No overlap: baseline + mixup and the baseline'
     )
-    one_of_two = [row for row in curves(0.6, 0.7, 0.25) if (row['method'], row['seed']) != ('netaug', 1)]
+    one_of_two = [row for row in ap_curves(0.6, 0.7, 0.25) if (row['method'], row['seed']) != ('netaug', 1)]
     for size, macs, ap in [(96, 1e7, 0.73), (128, 4e7, 0.80)]:
-        one_of_two += points({'netaug': [None, ap]}, size, macs)[1:]
+        one_of_two += ap_points({'netaug': [None, ap]}, size, macs)[1:]
     text = headline(compare(one_of_two, 'netaug', 'baseline', 'AP50_area'), METHODS)
     assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer, 1 without overlap).')

@@ -45,7 +45,7 @@ def main() -> None:
     args = parse_args()
     config = read_run_config(args, 'det')
     if args.arch is not None:
-        config.merge_from_dict(arch_options(config, args.arch))
+        config.merge_from_dict(arch_options(config, args.arch, pretrained=args.pretrained is None))
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.size is not None:

@@ -294,13 +294,13 @@ def _walk(place: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, place
 
 
-def arch_options(config: Config, arch: str) -> Overrides:
+def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
     """``--arch`` of detection: another backbone. It starts from what the same pretraining makes of that network, where
-    the config starts from an export of ``tools/pretrain_cls.py``."""
+    the config starts from an export of ``tools/pretrain_cls.py``, unless not ``pretrained`` (``--pretrained`` says)."""
     options: Overrides = {'model.backbone.arch': get_arch(arch).name}
     init = config.model.backbone.get('init_cfg') or {}
     made = PRETRAINED.fullmatch(init.get('checkpoint', ''))
-    if made:
+    if made and pretrained:
         options['model.backbone.init_cfg.checkpoint'] = pretrained_export(made[1], arch)
     return options
 

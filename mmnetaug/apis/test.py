@@ -35,7 +35,7 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     """
     if config is None:
         return Config(read_detector(checkpoint)[0]['config'])
-    config = Config({key: value for key, value in config.to_dict().items() if key in TEST})
+    config = _test_part(config)
     meta = checkpoint_meta(read_checkpoint(checkpoint))
     if 'config' in meta:
         own = Config(meta['config'])
@@ -45,6 +45,10 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     elif config.model.backbone.get('init_cfg'):
         config.model.backbone.init_cfg = None  # all weights come from the checkpoint
     return config
+
+
+def _test_part(config: Config) -> Config:
+    return Config({key: value for key, value in config.to_dict().items() if key in TEST})
 
 
 def _dataset(config: Config) -> ConfigDict:
@@ -87,8 +91,9 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
             be used.
     """
     content = read_checkpoint(checkpoint)
+    config = _test_part(config)  # without what --cfg-options may say of training
     prepare_distributed(config)
-    config.setdefault('experiment_name', str(config.work_dir))
+    config.experiment_name = str(config.work_dir)
     runner = build_runner(config)
     detector = bare_model(runner)
     load_detector(detector, content['state_dict'], checkpoint)

@@ -126,7 +126,8 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
             raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
         names = sorted({*started, *schedule})
         if changed := [name for name in names if started.get(name) != schedule.get(name)]:
-            theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in changed) for run in (started, schedule))
+            shown = changed[:5]
+            theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in shown) for run in (started, schedule))
             raise InputError(
                 f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
                 '--work-dir'

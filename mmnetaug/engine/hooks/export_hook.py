@@ -17,8 +17,7 @@ def detector_meta(runner: Runner) -> dict[str, Any]:
     :func:`~mmnetaug.checkpoint.read_detector`."""
     config = {key: value for key, value in runner.cfg.to_dict().items() if key in KEPT}
     config['model'] = _without(config['model'], 'init_cfg')
-    dataset = runner.train_dataloader.dataset if hasattr(runner, 'train_dataloader') else None
-    classes = list(dataset.metainfo['classes'])
+    classes = list(runner.train_dataloader.dataset.metainfo['classes'])
     return {
         'config': config,
         'classes': classes,
@@ -32,7 +31,7 @@ def detector_meta(runner: Runner) -> dict[str, Any]:
 def _without(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         return {name: _without(below, key) for name, below in value.items() if name != key}
-    return value
+    return [_without(below, key) for below in value] if isinstance(value, list) else value
 
 
 @HOOKS.register_module()

@@ -1,7 +1,6 @@
 """A single-stage detector whose neck and head are told their channels."""
 
 import copy
-from typing import Any
 
 import torch
 from mmdet.models.detectors import SingleStageDetector as _SingleStageDetector
@@ -39,17 +38,17 @@ class SingleStageDetector(_SingleStageDetector):
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
-        backbone, neck, bbox_head = (part and ConfigDict(copy.deepcopy(part)) for part in (backbone, neck, bbox_head))
+        backbone, neck, bbox_head = (copy.deepcopy(part) for part in (backbone, neck, bbox_head))
         if not bbox_head:
             raise InputError('the detector has no bbox_head: give it one, such as dict(type="mmnetaug.SSDLiteHead")')
         if not isinstance(bbox_head.get('num_classes'), int):
             raise InputError(
-                f'{bbox_head.type} has no num_classes: give it one (model.bbox_head.num_classes=20 for Pascal VOC); '
+                f'{bbox_head["type"]} has no num_classes: give it one (model.bbox_head.num_classes=20 for Pascal VOC); '
                 '--data-root takes as many as the data have'
             )
         _pass_on_channels(backbone, neck, bbox_head)
-        train_cfg, test_cfg = (ConfigDict(copy.deepcopy(part)) if part else part for part in (train_cfg, test_cfg))
-        super().__init__(backbone, neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg)
+        parts = [part and ConfigDict(copy.deepcopy(part)) for part in (train_cfg, test_cfg, data_preprocessor)]
+        super().__init__(backbone, neck, bbox_head, *parts, init_cfg)
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) normalised images, H and W multiples of the largest stride -> one feature map a level."""
@@ -57,27 +56,31 @@ class SingleStageDetector(_SingleStageDetector):
         return super().extract_feat(batch_inputs.contiguous(memory_format=torch.channels_last))
 
 
-def _pass_on_channels(backbone: ConfigDict, neck: ConfigDict | None, bbox_head: ConfigDict) -> None:
+def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> None:
     """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec)."""
-    channels = getattr(_without_weights(backbone), 'out_channels', None)
-    if neck:
-        if channels is not None and _levels(neck.setdefault('in_channels', list(channels))) != _levels(channels):
+    channels = _out_channels(backbone)
+    for part in [neck] if isinstance(neck, dict) else neck or ():
+        if channels is not None and not _fit(part.setdefault('in_channels', channels), channels):
             raise InputError(
-                f'the neck {neck.type} is for feature maps of {neck.in_channels} channels and the backbone '
-                f'{backbone.type} has {list(channels)}: leave in_channels out, and choose the feature maps with '
+                f'the neck {part["type"]} is for feature maps of {part["in_channels"]} channels and what comes before '
+                f'it has {channels}: leave in_channels out, and choose the feature maps with '
                 'model.backbone.out_features'
             )
-        channels = neck.get('out_channels') or getattr(_without_weights(neck), 'out_channels', None)
+        channels = _out_channels(part)
     if channels is not None:
         bbox_head.setdefault('in_channels', channels)
 
 
-def _levels(channels: Any) -> list[int]:
-    """In one order, as some necks list them from low to high resolution."""
-    return sorted([channels] if isinstance(channels, int) else channels)
+def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
+    """Whether channels are the same: one number for all levels, or one for each, which some necks list backwards."""
+    if isinstance(wanted, int) or isinstance(given, int):
+        return {*([wanted] if isinstance(wanted, int) else wanted)} == {*([given] if isinstance(given, int) else given)}
+    return sorted(wanted) == sorted(given)
 
 
-def _without_weights(part: ConfigDict) -> torch.nn.Module:
-    """The part, to be asked for its channels: nothing is allocated, initialised or drawn."""
+def _out_channels(part: dict) -> int | list[int] | None:
+    """Of a backbone or a neck, which is built without allocating, initialising or drawing anything."""
     with torch.device('meta'):
-        return MMDET_MODELS.build({key: value for key, value in part.items() if key != 'init_cfg'})
+        module = MMDET_MODELS.build({key: value for key, value in part.items() if key != 'init_cfg'})
+    channels = getattr(module, 'out_channels', None)
+    return list(channels) if isinstance(channels, tuple) else channels
