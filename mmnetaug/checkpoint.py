@@ -1,19 +1,25 @@
-"""Checkpoints: our own, MMEngine's, and the published NetAug format."""
+"""Checkpoints: our own, MMEngine's, the published NetAug format, and weights of other libraries."""
 
 import os
 import pickle
 import re
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors
+import safetensors.torch
 import torch
+from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
 from torch import Tensor, nn
 
 from mmnetaug.errors import InputError
+from mmnetaug.models.networks.archs import Arch, get_arch
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.registry import WEIGHT_INITIALIZERS
+from mmnetaug.weights import convert, nearest_arch, read_keras, recognise
 
 EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two detector classes, which are no more
 
@@ -30,6 +36,8 @@ PUBLISHED_NAMES = [
 ]
 # Our networks inside a classifier or a detector.
 PREFIXES = ('network.', 'backbone.')
+# Tensors that a checkpoint of a whole network may have beyond those of a backbone.
+BEHIND_BACKBONE = ('stages.', 'head.', 'classifier.')
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -41,6 +49,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f'no checkpoint at {path}: expected a .pth file; check the path')
+    if _is_keras(path):
+        return {'state_dict': read_keras(path)}
+    if path.suffix == '.safetensors':
+        return _read_safetensors(path)
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # what a damaged file raises depends on where the damage is
@@ -68,14 +80,50 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def network_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a checkpoint under the names of :class:`~mmnetaug.models.networks.Network`."""
+def _is_keras(path: Path) -> bool:
+    with open(path, 'rb') as file:
+        if file.read(8) == b'\x89HDF\r\n\x1a\n' or path.suffix in ('.h5', '.keras'):
+            return True
+    return zipfile.is_zipfile(path) and 'model.weights.h5' in zipfile.ZipFile(path).namelist()
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    try:
+        return {'state_dict': safetensors.torch.load_file(path)}
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(
+            f'{path} ({path.stat().st_size} bytes) cannot be read as safetensors: {error}. It may be half fetched: '
+            'fetch it again'
+        ) from error
+
+
+def network_state(checkpoint: Mapping[str, Any], arch: Arch, place: str) -> dict[str, Tensor]:
+    """The tensors of a checkpoint under the names of :class:`~mmnetaug.models.networks.Network`.
+
+    Args:
+        checkpoint: of :func:`read_checkpoint`.
+        arch: the network.
+        place: the file, for messages.
+
+    Raises:
+        InputError: weights of another library that are of another network.
+    """
     state = checkpoint.get('state_dict', checkpoint)
     state = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
     if any('.op_list.' in name for name in state):
         for pattern, ours in PUBLISHED_NAMES:
             state = {re.sub(pattern, ours, name): tensor for name, tensor in state.items()}
         return state
+    foreign = recognise(state)
+    if foreign:
+        library, state = foreign
+        if library.tf_padding:
+            print_log(
+                f'{place}: {library.name} pads convolutions of stride 2 right and bottom first, these networks all '
+                'around; the weights work, and fit best after fine-tuning',
+                'current',
+            )
+        return convert(state, library, arch, place)
     for prefix in PREFIXES:
         inside = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
         if inside:
@@ -88,7 +136,8 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
 
     Args:
         network: a :class:`~mmnetaug.models.networks.Network`, or a module with some of its tensors.
-        path: our own checkpoint (``export.pth`` or one of training), or one in the published NetAug format.
+        path: our own checkpoint (``export.pth`` or one of training), one in the published NetAug format, or weights of
+            another library (see :mod:`mmnetaug.weights`), as ``.pth``, ``.safetensors``, ``.h5`` or ``.keras``.
         ignore: tensors of the checkpoint whose names start so may be absent from ``network``.
 
     Returns:
@@ -99,7 +148,8 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
             another shape; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
-    state = network_state(checkpoint)
+    arch = network.arch if isinstance(network.arch, Arch) else get_arch(network.arch)
+    state = network_state(checkpoint, arch, str(path))
     own = network.state_dict()
     differences = []
     for name, tensor in own.items():
@@ -129,12 +179,14 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
     Args:
         path: as in :func:`~mmnetaug.checkpoint.load_weights`.
         num_classes: how many logits it must give.
-        arch: its name; None where the checkpoint tells it, as our ``export.pth`` does.
+        arch: its name; None where the checkpoint tells it, as our ``export.pth`` and weights of other libraries do.
 
     Raises:
         InputError: the file cannot be read or is of another network, or its architecture is not known.
     """
-    arch = arch or read_checkpoint(path).get('meta', {}).get('arch')
+    content = read_checkpoint(path)
+    foreign = recognise(content.get('state_dict', content))
+    arch = arch or content.get('meta', {}).get('arch') or (foreign and nearest_arch(foreign[1], foreign[0]))
     if not arch:
         raise InputError(
             f'{path} does not say of which network it is: expected an export.pth of ours, or the name of the network '
@@ -159,21 +211,22 @@ class StrictPretrained:
         self.checkpoint = checkpoint
 
     def __call__(self, module: nn.Module) -> None:
-        load_weights(module, self.checkpoint, ignore=('stages.', 'head.', 'classifier.'))
+        load_weights(module, self.checkpoint, ignore=BEHIND_BACKBONE)
         if hasattr(module, '_params_init_info'):  # what MMEngine's log says of each parameter
             update_init_info(module, f'loaded from {self.checkpoint}')
 
 
-def write_export(path: str | Path, network: nn.Module, meta: Mapping[str, Any]) -> None:
+def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write ``export.pth``, whole or not at all.
 
     Args:
         path: of the file.
-        network: what to export.
+        network: what to export, or its state dict.
         meta: plain data about it.
     """
     path = Path(path)
-    state = {name: tensor.cpu().contiguous() for name, tensor in network.state_dict().items()}
+    state = network.state_dict() if isinstance(network, nn.Module) else network
+    state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     partial = path.with_name(f'{path.name}.partial')
     torch.save({'state_dict': state, 'meta': {'version': EXPORT_VERSION, **meta}}, partial)
     os.replace(partial, path)

@@ -28,7 +28,11 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('config', help='a file of configs/det, or one like them')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
-    parser.add_argument('--pretrained', help="checkpoint of the backbone, 'netaug', 'baseline', or 'none'")
+    parser.add_argument(
+        '--pretrained',
+        help="what the backbone starts from: 'imagenet' (public weights, fetched), 'netaug' or 'baseline' (of "
+        "tools/pretrain_cls.py), a path, or 'none'",
+    )
     parser.add_argument('--size', type=int, help='side of the images in pixels, a multiple of 32')
     parser.add_argument('--classes', nargs='+', help='only these classes')
     parser.add_argument(
@@ -46,10 +50,10 @@ def main() -> None:
     config = read_run_config(args, 'det')
     if args.arch is not None:
         config.merge_from_dict(arch_options(config, args.arch, pretrained=args.pretrained is None))
-    if args.pretrained is not None:
-        config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.size is not None:
         config.merge_from_dict(size_options(config, args.size))
+    if args.pretrained is not None:
+        config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.data_root or args.classes:
         data_root = args.data_root or get_value(config, dataset_key(config, 'train_dataloader')).data_root
         config.merge_from_dict(detection_data_options(config, data_root, args.classes))

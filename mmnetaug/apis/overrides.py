@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.apis.config import CONFIGS
+from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.errors import InputError, check_whole
@@ -313,13 +314,17 @@ def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
 
     Args:
         config: complete.
-        pretrained: 'netaug' or 'baseline' for what ``tools/pretrain_cls.py`` makes of that config for ``arch``, a
-            path, or 'none' for random weights.
+        pretrained: 'imagenet' for public ImageNet weights, which are fetched; 'netaug' or 'baseline' for what
+            ``tools/pretrain_cls.py`` makes of that config for ``arch``; a path; or 'none' for random weights.
         arch: the architecture.
     """
     if pretrained in ('none', 'None'):
         return {'model.backbone.init_cfg': None}
-    path = pretrained_export(pretrained, arch) if pretrained in ('netaug', 'baseline') else pretrained
+    path = pretrained
+    if pretrained == 'imagenet':
+        path = str(fetch(imagenet_address(arch, image_size(config))))
+    elif pretrained in ('netaug', 'baseline'):
+        path = pretrained_export(pretrained, arch)
     init = {'type': 'Pretrained', 'checkpoint': path}
     # where it is there already it is replaced as a whole
     replaces = {'_delete_': True} if 'init_cfg' in config.model.backbone else {}
@@ -339,7 +344,7 @@ def pretrained_export(kind: str, arch: str) -> str:
     return f'work_dirs/{kind}_{PRETRAIN_CONFIGS[arch]}/export.pth'
 
 
-OR_ELSE = 'or give --pretrained PATH, or --pretrained none to train from random weights'
+OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
 
 
 def check_pretrained(config: Config) -> None:

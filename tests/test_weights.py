@@ -1,0 +1,311 @@
+"""Weights of other libraries: they give the outputs that they gave there, and nothing of a file goes unnoticed."""
+
+import functools
+import hashlib
+import http.server
+import json
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from helpers import ROOT
+from mmdet.registry import MODELS
+
+from mmnetaug import InputError, build_network, load_weights
+from mmnetaug.apis import weights as public
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import pretrained_options
+from mmnetaug.checkpoint import load_network
+from mmnetaug.models import TinyNet
+
+
+def backbone(arch, path, features=('stride32',)):
+    model = TinyNet(arch, features, init_cfg={'type': 'Pretrained', 'checkpoint': str(path)})
+    model.init_weights()
+    return model.eval()
+
+
+def close(found, expected, tolerance=1e-6):
+    assert (found - expected).norm() < tolerance * expected.norm()
+
+
+@pytest.fixture
+def reference(shared):
+    folder = shared / 'reference'
+
+    def read(name):
+        with np.load(folder / f'{name}_outputs.npz') as file:
+            return {key: torch.from_numpy(file[key]) for key in file}
+
+    return folder, read
+
+
+@torch.no_grad()
+def test_keras_gives_what_it_gave_with_symmetric_padding(reference):
+    folder, read = reference
+    expected = read('keras_mobilenetv2_w0.35')
+    path = folder / 'keras_mobilenetv2_w0.35_no_top.h5'
+    for arch in ('mobilenetv2_w0.35', 'mobilenetv2_tiny'):  # which differ behind a detector's backbone alone
+        (last,) = backbone(arch, path)(expected['image'])
+        close(last, expected['symmetric_padding_block17'], 2e-6)
+    network = build_network('mobilenetv2_w0.35', 10).eval()
+    with pytest.raises(InputError, match=r'classifier.weight: missing'):
+        load_weights(network, path)
+    network.classifier = torch.nn.Identity()
+    load_weights(network, path)
+    close(network(expected['image']), expected['symmetric_padding_pooled'], 1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('name', ['torchvision_mobilenet_v2_w0.35', 'timm_mobilenetv2_035'])
+def test_equal_logits(reference, name, tmp_path):
+    folder, read = reference
+    expected = read(name)
+    state = torch.load(folder / f'{name}.pth')
+    safetensors.torch.save_file(state.get('state_dict', state), tmp_path / 'weights.safetensors')
+    for path in (folder / f'{name}.pth', tmp_path / 'weights.safetensors'):
+        network = build_network('mobilenetv2_w0.35', 10).eval()
+        load_weights(network, path)
+        close(network(expected['image']), expected['logits'])
+        assert load_network(path, 10).arch.name == 'mobilenetv2_w0.35', 'a teacher needs no name'
+
+
+@torch.no_grad()
+def test_torchvisions_mobilenetv3_of_another_width(reference, tmp_path):
+    folder, read = reference
+    name = 'torchvision_mobilenet_v3_large_w0.75'
+    expected = read(name)
+    (last,) = backbone('mobilenetv3_w0.75', folder / f'{name}.pth')(expected['image'])
+    close(last, expected['features'])
+    # what is narrower there stays behind
+    made = public.convert_weights(folder / f'{name}.pth', 'mobilenetv3_w0.75', tmp_path / 'export.pth')
+    assert made['left_out'] == ['classifier', 'head.2.conv'] and made['num_classes'] is None
+    (last,) = backbone('mobilenetv3_w0.75', tmp_path / 'export.pth')(expected['image'])
+    close(last, expected['features'])
+
+
+def randomise(model):
+    """Weights and statistics that hide no mistake: nothing is 0 or 1."""
+    generator = torch.Generator().manual_seed(0)
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point():
+            scale = 0.1 if tensor.ndim == 1 else (2 / tensor[0].numel()) ** 0.5
+            drawn = scale * torch.randn(tensor.shape, generator=generator)
+            tensor.copy_(1 + drawn.abs() if name.endswith(('running_var', 'bn.weight')) else drawn)
+    model.eval()  # which gives nothing back in mmdet
+    return model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ('theirs', 'arch', 'features'),
+    [
+        ({'type': 'MobileNetV2', 'widen_factor': 0.5, 'act_cfg': {'type': 'ReLU6'}}, 'mobilenetv2_w0.5', (0, 1, 3, 4)),
+        ({'type': 'ResNet', 'depth': 50}, 'resnet50', (0, 1, 2, 3)),
+    ],
+    ids=['MobileNetV2', 'ResNet50'],
+)
+@pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.'])
+def test_mmdetections_own_give_the_same_maps(tmp_path, theirs, arch, features, prefix):
+    options = {'out_indices': (1, 2, 4, 5)} if theirs['type'] == 'MobileNetV2' else {}
+    model = randomise(MODELS.build({**theirs, **options}))
+    state = {f'{prefix}{name}': tensor for name, tensor in model.state_dict().items()}
+    if prefix == 'backbone.':
+        state['bbox_head.fc.weight'] = torch.zeros(3)  # of a detector, and none of our business
+    torch.save({'state_dict': state}, tmp_path / 'theirs.pth')
+    image = torch.randn(1, 3, 64, 64)
+    expected, found = model(image), backbone(arch, tmp_path / 'theirs.pth', features)(image)
+    for a, b in zip(found, expected):
+        close(a, b, 1e-5)
+
+
+def rename_for_mmpretrain(name):
+    for part, number in {'expand_conv': 0, 'depthwise_conv': 1, 'linear_conv': 2}.items():
+        if f'.{part}.' in name:
+            first = name.startswith('layer1.')
+            return name.replace(f'.{part}.', f'.conv.{number - first}.')
+    return name
+
+
+@torch.no_grad()
+def test_mmpretrains_names(tmp_path):
+    """Those of its MobileNetV2, whose blocks number their layers, are MMDetection's but for that."""
+    model = randomise(MODELS.build({'type': 'MobileNetV2', 'out_indices': (6,), 'act_cfg': {'type': 'ReLU6'}}))
+    state = {f'backbone.{rename_for_mmpretrain(name)}': tensor for name, tensor in model.state_dict().items()}
+    state |= {'head.fc.weight': torch.randn(5, 1280), 'head.fc.bias': torch.randn(5)}
+    torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'mmpretrain.pth')
+    network = build_network('mobilenetv2_w1.0', 5).eval()
+    load_weights(network, tmp_path / 'mmpretrain.pth')
+    image = torch.randn(1, 3, 64, 64)
+    assert torch.equal(network.classifier.weight, state['head.fc.weight'])
+    close(network.stages(network.stem(image)), model.layer6(model.layer5(model.layer4(model.layer3(model.layer2(
+        model.layer1(model.conv1(image))))))), 1e-5)  # fmt: skip
+    (block,) = model(image)
+    close(network.head[0](network.stages(network.stem(image))), block, 1e-5)
+
+
+def pad_like_tensorflow(model):
+    """Convolutions of stride 2 padded right and bottom first, for even sides."""
+    for conv in model.modules():
+        if isinstance(conv, torch.nn.Conv2d) and conv.stride == (2, 2):
+            before = conv.padding[0] - 1
+            conv.padding = (0, 0)
+            both = (before, before + 1, before, before + 1)
+            conv.register_forward_pre_hook(lambda conv, inputs, both=both: F.pad(inputs[0], both))
+    return model
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('alpha', [0.5, 1.0])
+def test_keras_itself_with_its_padding(tmp_path, monkeypatch, alpha):
+    """Other widths and the newer formats, against Keras' own outputs."""
+    monkeypatch.setenv('KERAS_BACKEND', 'torch')
+    keras = pytest.importorskip('keras')
+    model = keras.applications.MobileNetV2(input_shape=(96, 96, 3), alpha=alpha, weights=None, include_top=False)
+    rng = np.random.default_rng(0)
+    model.set_weights([np.abs(1 + 0.1 * rng.standard_normal(w.shape)).astype(np.float32) if w.ndim == 1 else w
+                       for w in model.get_weights()])  # fmt: skip
+    model.save(tmp_path / 'whole.keras')
+    model.save_weights(tmp_path / 'some.weights.h5')
+    image = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(0))
+    expected = torch.as_tensor(model(image.permute(0, 2, 3, 1)).detach()).permute(0, 3, 1, 2)
+    for name in ('whole.keras', 'some.weights.h5'):
+        network = build_network(f'mobilenetv2_w{alpha}', 10).eval()
+        network.classifier = torch.nn.Identity()
+        load_weights(network, tmp_path / name)
+        pad_like_tensorflow(network)
+        close(network.head[1](network.head[0](network.stages(network.stem(image)))), expected, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'message'),
+    [
+        ('mobilenetv2_w0.5', r'weights of mobilenetv2_w0\.35 \(torchvision\), not of mobilenetv2_w0\.5: take --arch '),
+        ('mcunet', r'weights of mobilenetv2_w0\.35 \(torchvision\), not of mcunet: take --arch mobilenetv2_w0\.35'),
+        ('mobilenetv3_w0.35', r'not of mobilenetv3_w0\.35'),
+    ],
+)
+def test_weights_of_another_network(reference, arch, message):
+    folder, _ = reference
+    with pytest.raises(InputError, match=message):
+        load_weights(build_network(arch, 10), folder / 'torchvision_mobilenet_v2_w0.35.pth')
+
+
+def test_a_tensor_that_nobody_knows(reference, tmp_path):
+    folder, _ = reference
+    state = torch.load(folder / 'timm_mobilenetv2_035.pth')
+    state = dict(state.get('state_dict', state))
+    torch.save({**state, 'blocks.1.0.attn.weight': torch.zeros(1)}, tmp_path / 'more.pth')
+    with pytest.raises(InputError, match=r'1 tensors that are not known, first blocks.1.0.attn.weight'):
+        load_weights(build_network('mobilenetv2_w0.35', 10), tmp_path / 'more.pth')
+    del state['blocks.2.1.bn2.running_mean']
+    torch.save(state, tmp_path / 'fewer.pth')
+    with pytest.raises(InputError, match=r'stages.1.1.spatial.norm.running_mean: missing'):
+        load_weights(build_network('mobilenetv2_w0.35', 10), tmp_path / 'fewer.pth')
+
+
+def test_files_that_are_none(reference, tmp_path):
+    import h5py
+
+    folder, _ = reference
+    whole = (folder / 'keras_mobilenetv2_w0.35_no_top.h5').read_bytes()
+    (tmp_path / 'half.h5').write_bytes(whole[: len(whole) // 2])
+    with h5py.File(tmp_path / 'other.h5', 'w') as file:
+        file['numbers'] = np.arange(3)
+    with h5py.File(tmp_path / 'empty.h5', 'w'):
+        pass
+    with zipfile.ZipFile(tmp_path / 'odd.keras', 'w') as archive:
+        archive.writestr('config.json', json.dumps({}))
+    (tmp_path / 'half.safetensors').write_bytes(b'\x10\x00\x00\x00\x00\x00\x00\x00{"a"')
+    for name, message in {
+        'half.h5': 'cannot be read as a Keras file.*fetch it again',
+        'other.h5': 'cannot be read as a Keras file',
+        'empty.h5': 'without layers of Keras: expected the weights of MobileNetV2',
+        'odd.keras': 'cannot be read as a Keras file',
+        'half.safetensors': 'cannot be read as safetensors.*fetch it again',
+    }.items():
+        with pytest.raises(InputError, match=message):
+            load_weights(build_network('mobilenetv2_w0.35', 10), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ('arch', 'size', 'name'),
+    [
+        ('mobilenetv2_w0.35', 320, 'kernels_0.35_224_no_top.h5'),
+        ('mobilenetv2_w0.35', 144, 'kernels_0.35_160_no_top.h5'),
+        ('mobilenetv2_tiny', 96, 'kernels_0.35_96_no_top.h5'),
+        ('mobilenetv2_w1.4', 96, 'kernels_1.4_224_no_top.h5'),
+        ('mobilenetv2_w1.0', 96, 'mobilenet_v2-7ebf99e0.pth'),
+        ('mobilenetv3_w1.0', 96, 'mobilenet_v3_large-5c1a4163.pth'),
+        ('resnet50', 96, 'resnet50-0676ba61.pth'),
+    ],
+)
+def test_the_right_public_file(arch, size, name):
+    assert public.imagenet_address(arch, size).endswith(name)
+
+
+def test_nothing_is_published(tmp_path):
+    with pytest.raises(
+        InputError, match=r'no public ImageNet weights are known for mcunet: there are some for mobilenetv2'
+    ):
+        public.imagenet_address('mcunet', 96)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A local server in place of the public ones, and an own folder for what is fetched."""
+    folder = tmp_path / 'public'
+    folder.mkdir()
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            asked.append(self.path)
+
+    running = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(Handler, directory=str(folder)))
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    address = f'http://127.0.0.1:{running.server_port}/'
+    monkeypatch.setattr(public, 'KERAS', address)
+    monkeypatch.setattr(public, 'TORCHVISION', address)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path / 'hub'))
+    yield folder, asked
+    running.shutdown()
+
+
+def test_fetched_once_and_checked_ever_after(server, reference, tmp_path):
+    folder, asked = server
+    source = reference[0] / 'keras_mobilenetv2_w0.35_no_top.h5'
+    name = 'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5'
+    (folder / name).write_bytes(source.read_bytes())
+    config = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    for _ in range(2):
+        config.merge_from_dict(pretrained_options(config, 'imagenet', 'mobilenetv2_w0.35'))
+        path = config.model.backbone.init_cfg.checkpoint
+        assert path == str(tmp_path / 'hub/checkpoints' / name)
+    assert len([line for line in asked if name in line]) == 1
+    digest = (tmp_path / 'hub/checkpoints' / f'{name}.sha256').read_text().strip()
+    assert digest == hashlib.sha256(source.read_bytes()).hexdigest()
+    backbone('mobilenetv2_w0.35', path)
+    with open(path, 'r+b') as file:
+        file.truncate(1000)
+    with pytest.raises(InputError, match=r'damaged or half fetched: its SHA-256 .* Delete it'):
+        public.fetch(public.KERAS + name)
+
+
+def test_a_file_whose_name_tells_its_checksum(server):
+    folder, _ = server
+    (folder / 'resnet50-0676ba61.pth').write_bytes(b'something else')
+    with pytest.raises(InputError, match=r'cannot be fetched .*invalid hash value'):
+        public.fetch(public.imagenet_address('resnet50', 224))
+
+
+def test_without_a_network(server, tmp_path):
+    message = (
+        r'mobilenet_v2-7ebf99e0.pth cannot be fetched .*404.* put it at .*hub/checkpoints/mobilenet_v2-7ebf99e0.pth'
+    )
+    with pytest.raises(InputError, match=message):
+        public.fetch(public.imagenet_address('mobilenetv2_w1.0', 224))
