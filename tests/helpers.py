@@ -1,7 +1,11 @@
 """What several test modules need: small data, configs of short runs, and detectors."""
 
 import json
+import runpy
+import sys
+from dataclasses import asdict
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -21,6 +25,7 @@ from mmnetaug.apis.overrides import (
     size_options,
     worker_options,
 )
+from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.registry import HOOKS, MODELS
 from mmnetaug.workflow.graph import run_plan
 
@@ -87,6 +92,8 @@ def pretrain_config(images, work_dir, name='netaug_mbv2_tiny_cifar100', epochs=2
     config = read_config(ROOT / f'configs/pretrain/{name}.py', 'pretrain')
     config.merge_from_dict(image_folder_options(config, str(images)))
     config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
+    # serialising collects all garbage, which takes longer than an epoch here
+    config.train_dataloader.dataset.serialize_data = config.val_dataloader.dataset.serialize_data = False
     config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir), **options})
     return config
 
@@ -172,6 +179,16 @@ def pretend(root, **tools):
     for name, text in tools.items():
         (root / 'tools' / f'{name}.py').write_text(text)
     return root
+
+
+def carry_out(plan, out):
+    """All commands of a plan one after the other in this process, as Snakemake would run them in others."""
+    write_json(out / f'{plan.figure}_plan.json', {'version': RESULT_VERSION, **asdict(plan)})
+    for step in plan.steps:
+        (out / step.makes[0]).parent.mkdir(parents=True, exist_ok=True)
+        with mock.patch.object(sys, 'argv', step.command[1:]):
+            runpy.run_path(step.command[1], run_name='__main__')
+        assert all((out / path).is_file() for path in step.makes)
 
 
 def missing(plan, out, capfd):

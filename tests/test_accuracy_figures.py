@@ -6,7 +6,7 @@ import sys
 
 import cv2
 import pytest
-from helpers import ROOT, missing, pretend, read_table
+from helpers import ROOT, carry_out, missing, pretend, read_table
 
 from mmnetaug import InputError
 from mmnetaug.apis.overrides import regularizers
@@ -100,12 +100,11 @@ def test_the_three_figures_share_their_runs(root, image_tree, tmp_path, capfd):
 
 
 def test_a_network_may_have_seeds_of_its_own(root, image_tree, tmp_path):
-    pytest.importorskip('snakemake')
     out = tmp_path / 'out'
     plan = plan_accuracy(settings('fig4', image_tree, epochs=[20], seeds=((0, 1, 2), (1,))), root, out)
     runs = [(TINY, seed) for seed in (0, 1, 2)] * 2 + [(LARGE, 1)] * 2
     assert sorted((point['network'], point['seed']) for point in plan.points) == sorted(runs)
-    run_plan(plan, out, jobs=4)
+    carry_out(plan, out)
     text = (out / 'fig4.md').read_text()
     assert 'mean over 1 to 3 seeds' in text
     counts = {row[0]: row[-1] for row in read_table(text, '| network | method | epochs | validation |')}
@@ -135,9 +134,8 @@ def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_p
 
 @pytest.mark.parametrize('figure', ['fig1', 'fig3', 'fig4'])
 def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
-    pytest.importorskip('snakemake')
     out, new = tmp_path / 'out', tmp_path / 'new'
-    run_plan(plan_accuracy(settings(figure, image_tree, epochs=[20], seeds=((0,),)), root, out), out)
+    carry_out(plan_accuracy(settings(figure, image_tree, epochs=[20], seeds=((0,),)), root, out), out)
     report = redraw_accuracy(figure, out, new)
     assert json.loads((new / f'{figure}.json').read_text()) == json.loads((out / f'{figure}.json').read_text())
     assert report['comparisons'] and sorted(path.name for path in new.iterdir()) == [
@@ -217,10 +215,9 @@ def test_results_with_gaps(tmp_path):
 
 def test_runs_of_different_networks(root, image_tree, tmp_path):
     """A network of the same name that an earlier release built otherwise."""
-    pytest.importorskip('snakemake')
     out = tmp_path / 'out'
     plan = plan_accuracy(settings('fig4', image_tree, seeds=((0,),), epochs=[2]), root, out)
-    run_plan(plan, out)
+    carry_out(plan, out)
     old = out / plan.points[1]['result']
     old.write_text(json.dumps({**json.loads(old.read_text()), 'macs': 7}))
     points = [accuracy._read_point('fig4', out, point) for point in plan.points]
@@ -229,10 +226,9 @@ def test_runs_of_different_networks(root, image_tree, tmp_path):
 
 
 def test_the_record_names_the_data_as_it_was_given(root, image_tree, tmp_path, monkeypatch):
-    pytest.importorskip('snakemake')
     monkeypatch.chdir(image_tree.parent)
     out = tmp_path / 'out'
-    run_plan(plan_accuracy(settings('fig4', image_tree.name, seeds=((0,),), epochs=[2]), root, out), out)
+    carry_out(plan_accuracy(settings('fig4', image_tree.name, seeds=((0,),), epochs=[2]), root, out), out)
     assert json.loads((out / 'fig4.json').read_text())['settings']['data'] == image_tree.name
     assert f', {image_tree.name}\n' in (out / 'fig4.md').read_text()
 

@@ -7,7 +7,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from helpers import CAT, DOG, write_coco, write_voc
+from helpers import CAT, DOG, ROOT, write_coco, write_voc
 
 from mmnetaug import InputError
 from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
@@ -219,7 +219,7 @@ def test_exit_status_of_the_tool(voc, monkeypatch, capsys):
     def status(*arguments):
         monkeypatch.setattr(sys, 'argv', ['check_data.py', *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            runpy.run_path('tools/check_data.py', run_name='__main__')
+            runpy.run_path(str(ROOT / 'tools/check_data.py'), run_name='__main__')
         return end.value.code
 
     assert status(voc) == 0

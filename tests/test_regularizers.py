@@ -361,8 +361,8 @@ def test_every_regulariser_is_off_in_evaluation(arch, method, name, image_tree):
         ('DropBlock', {'rate': 1}, 'dropblock is 1: expected a number from 0 to below 1'),
         ('Dropout', {'rate': 'much'}, "dropout is 'much': expected a number from 0 to below 1"),
         ('Dropout', {'rate': True}, 'dropout is True: expected a number from 0 to below 1'),
-        ('TrainAccuracy', {'images': -5}, 'images is -5: expected a whole number'),
-        ('TrainAccuracy', {'images': 'abc'}, "images is 'abc': expected a whole number"),
+        ('TrainAccuracy', {'images': -5}, 'images of TrainAccuracyHook is -5: expected a whole number'),
+        ('TrainAccuracy', {'images': 'abc'}, "images .* is 'abc': expected a whole number"),
         ('Distillation', {'checkpoint': 'teacher.pth', 'temperature': 0}, 'temperature 0'),
         ('Distillation', {'checkpoint': 'teacher.pth', 'temperature': 'hot'}, "temperature 'hot'"),
         ('Distillation', {'checkpoint': 'teacher.pth', 'weight': 2}, 'weight 2'),
@@ -391,18 +391,18 @@ def test_no_step_is_trained_with_a_bad_value(hook, values, message, image_tree, 
         pretrain(config)
 
 
-def test_a_teacher_with_other_classes(image_tree, tmp_path):
+def test_a_teacher_with_other_classes(tmp_path):
     path = tmp_path / 'teacher.pth'
     network = mmnetaug.build_network('mobilenetv2_w0.1', 2)
     meta = {'arch': 'mobilenetv2_w0.1', 'classes': ['cat', 'dog']}
-    hook = {'type': 'mmnetaug.DistillationHook', 'checkpoint': str(path)}
-    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', custom_hooks=[hook])
+    run = run_of(Classifier('mobilenetv2_w0.1', 2), classes=['dark', 'light'])
     torch.save({'state_dict': network.state_dict(), 'meta': meta}, path)
     with pytest.raises(InputError, match=r'teacher .* knows 2 classes .*cat.*pretrain a teacher on this data'):
-        pretrain(config)
+        DistillationHook(str(path)).before_train(run)
     torch.save({'state_dict': network.state_dict()}, path)
     with pytest.raises(InputError, match=r'does not say of which network.*arch=\.\.\. of mmnetaug\.DistillationHook'):
-        pretrain(config)
+        DistillationHook(str(path)).before_train(run)
+    DistillationHook(str(path), arch='mobilenetv2_w0.1').before_train(run)
 
 
 def test_a_teacher_from_a_run_of_ours(image_tree, tmp_path):

@@ -6,7 +6,7 @@ from mmengine.dist import is_main_process
 
 from mmnetaug.apis.command_line import add_run_arguments, finish_run_config
 from mmnetaug.apis.config import import_custom, read_config
-from mmnetaug.apis.test import resize_test, set_test_data, checkpoint_config, test_detector
+from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data, test_detector
 from mmnetaug.apis.train import summary
 from mmnetaug.errors import InputError, run_tool
 from mmnetaug.records import RESULT_VERSION, write_json

@@ -18,8 +18,8 @@ from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
-# Entries of a config that a resumed run must have as it was started.
-KEPT = ('model', 'train_cfg', 'param_scheduler', 'train_dataloader.batch_size', 'default_hooks.netaug', 'custom_hooks')
+# Entries of a config that a resumed run must have as it was started; differences are shown in this order.
+KEPT = ('train_cfg', 'model', 'param_scheduler', 'train_dataloader.batch_size', 'default_hooks.netaug', 'custom_hooks')
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
@@ -124,7 +124,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
             started = json.loads(note.read_text()) if note.is_file() else schedule
         except ValueError as error:
             raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
-        names = sorted({*started, *schedule})
+        names = [*started, *(name for name in schedule if name not in started)]
         if changed := [name for name in names if started.get(name) != schedule.get(name)]:
             shown = changed[:5]
             theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in shown) for run in (started, schedule))

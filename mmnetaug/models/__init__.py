@@ -2,7 +2,7 @@
 
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.models.classifiers import Classifier
-from mmnetaug.models.dense_heads import SSDLiteHead, YOLOv3Head
+from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
 from mmnetaug.models.detectors import SingleStageDetector
 from mmnetaug.models.necks import SSDLiteNeck, YOLOv3Neck
 from mmnetaug.models.networks import NetAug, Network, build_network
@@ -10,6 +10,7 @@ from mmnetaug.models.task_modules import SSDLiteAnchorGenerator, YOLOv3AnchorGen
 
 __all__ = [
     'Classifier',
+    'DepthwiseGFLHead',
     'NetAug',
     'Network',
     'SSDLiteAnchorGenerator',

@@ -1,6 +1,5 @@
 """Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug."""
 
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,7 +10,6 @@ from mmengine.config import Config
 
 from mmnetaug.apis.config import merge_cfg_options, read_config
 from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, dataset_key, image_size, multi_scale_range, size_options
-from mmnetaug.apis.test import TEST
 from mmnetaug.apis.train import head_name
 from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
@@ -128,11 +126,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     if settings.train_options:
         tag += f'_x{digest(sorted(settings.train_options))}'
 
-    # Of training options a test takes those of what it has itself.
-    test_options = [option for option in settings.train_options if re.split(r'[.=]', option)[0] in TEST]
-    changes, test_changes = (
-        ['--cfg-options', *options] if options else [] for options in (settings.train_options, test_options)
-    )
+    changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, path in configs.items():
         for seed in seeds:
@@ -152,7 +146,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                     result = f'runs/{run}/test_{size}.json'
                     test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
-                    test += test_changes
+                    test += changes
                     steps[result] = _step([result], test, [export])
                 points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
 

@@ -9,7 +9,8 @@ from mmdet.structures.bbox import bbox_overlaps
 from mmengine.structures import InstanceData
 from torch import Tensor
 
-from mmnetaug.models.necks.yolov3_neck import make_depthwise
+from mmnetaug.models.layers import make_depthwise
+from mmnetaug.models.necks.yolov3_neck import LEAKY_RELU
 from mmnetaug.registry import MODELS
 
 
@@ -38,7 +39,7 @@ class YOLOv3Head(YOLOV3Head):
         super().__init__(in_channels=list(in_channels), out_channels=list(in_channels), **kwargs)
         self.ignore_above = ignore_above
         if depthwise:
-            make_depthwise(self)
+            make_depthwise(self, kwargs.get('act_cfg', LEAKY_RELU))
 
     def loss_by_feat(
         self,

@@ -1,13 +1,14 @@
-"""The neck of YOLOv3, and its 3x3 convolutions made depthwise separable."""
+"""The neck of YOLOv3."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from mmcv.cnn import ConvModule, DepthwiseSeparableConvModule
 from mmdet.models.necks import YOLOV3Neck
-from torch import nn
 
+from mmnetaug.models.layers import make_depthwise
 from mmnetaug.registry import MODELS
+
+LEAKY_RELU = {'type': 'LeakyReLU', 'negative_slope': 0.1}  # YOLOv3's activation
 
 
 @MODELS.register_module()
@@ -30,21 +31,4 @@ class YOLOv3Neck(YOLOV3Neck):
         channels = [min(max_channels, in_channels[1])] * len(in_channels)
         super().__init__(len(in_channels), list(in_channels)[::-1], channels, **kwargs)
         if depthwise:
-            make_depthwise(self)
-
-
-def make_depthwise(module: nn.Module) -> None:
-    """Replace each 3x3 ``ConvModule`` of ``module`` by a depthwise separable one with YOLOv3's activation."""
-    for name, child in module.named_children():
-        if isinstance(child, ConvModule) and child.kernel_size == (3, 3):
-            separable = DepthwiseSeparableConvModule(
-                child.in_channels,
-                child.out_channels,
-                3,
-                padding=1,
-                norm_cfg={'type': 'BN'},
-                act_cfg={'type': 'LeakyReLU', 'negative_slope': 0.1},
-            )
-            setattr(module, name, separable)
-        else:
-            make_depthwise(child)
+            make_depthwise(self, kwargs.get('act_cfg', LEAKY_RELU))
