@@ -229,3 +229,20 @@ def test_blood_cells(shared):
     assert train.findings.names == {
         'boxes without area left out': ['BloodImage_00338.xml', 'BloodImage_00343.xml'],
     }
+
+
+def test_the_average_of_weights_is_what_is_exported_and_tested(voc, tmp_path):
+    """The export, the last checkpoint and the figures are of the same weights, and these are not the trained ones."""
+    config = detector_config(voc, tmp_path / 'run', 'rtmdet_netaug_voc')
+    config.custom_hooks[0].update(momentum=0.1, gamma=1)
+    result = train_detector(config)
+    assert result['head'] == 'RTMDetSepBN'
+    export, last = (torch.load(tmp_path / 'run' / name) for name in ('export.pth', 'epoch_2.pth'))
+    name = 'backbone.stem.0.conv.weight'
+    trained = last['ema_state_dict'][f'module.{name}']  # MMEngine exchanges the two in its checkpoints
+    assert not torch.equal(export['state_dict'][name], trained)
+    for name, tensor in export['state_dict'].items():
+        assert torch.equal(tensor, last['state_dict'][name]), name
+    for number, checkpoint in enumerate(('export.pth', 'epoch_2.pth')):
+        tested = evaluate(tmp_path / 'run' / checkpoint, tmp_path / f'test{number}')
+        assert tested['AP50_area'] == result['AP50_area']

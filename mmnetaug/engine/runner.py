@@ -77,20 +77,28 @@ def build_runner(config: Config, training: bool = False) -> Runner:
 
 
 def train_and_validate(runner: Runner) -> dict[str, Any]:
-    """Train to the end; the metrics of the validation after it, which is not done twice."""
-    last = _LastMetrics()
+    """Train to the end; the metrics of the validation after it, which is not done twice.
+
+    The model is left as it was validated: with the average of weights where there is one.
+    """
+    last = _LastValidation()
     runner.register_hook(last)
     runner.train()
-    return runner.val() if last.metrics is None else last.metrics  # a finished run that is resumed trains no more
+    if last.metrics is None:  # a finished run that is resumed trains no more
+        runner.val()
+    bare_model(runner).load_state_dict(last.state)
+    return last.metrics
 
 
-class _LastMetrics(Hook):
-    """Keeps what the last validation found."""
+class _LastValidation(Hook):
+    """Keeps what the last validation found, and the weights that it was of."""
 
+    priority = 'VERY_HIGH'  # before an average of weights makes room again for the weights that are trained
     metrics = None
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         self.metrics = metrics
+        self.state = {name: tensor.cpu().clone() for name, tensor in bare_model(runner).state_dict().items()}
 
 
 def bare_model(runner: Runner) -> nn.Module:
