@@ -12,7 +12,16 @@ setup(
     package_data={'mmnetaug.workflow': ['Snakefile']},
     # mmcv comes as mmcv, mmcv-lite or onedl-mmcv and mmdet as mmdet or onedl-mmdetection: naming one of
     # them here would replace what another environment already has. requirements.txt installs a working set.
-    install_requires=['torch>=2.6', 'numpy', 'scipy', 'pycocotools', 'matplotlib', 'tensorboard', 'h5py', 'safetensors'],
+    install_requires=[
+        'torch>=2.6',
+        'numpy',
+        'scipy',
+        'pycocotools',
+        'matplotlib',
+        'tensorboard',
+        'h5py',
+        'safetensors',
+    ],
     extras_require={
         'dev': ['pytest', 'ruff', 'keras'],
         'figures': ['snakemake>=8; python_version >= "3.11"'],  # which needs that Python itself

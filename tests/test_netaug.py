@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from fractions import Fraction
 
 import pytest
 import torch
@@ -74,6 +75,83 @@ def test_sorting_changes_no_output_of_the_full_network(arch):
     moved = [name for name, value in aug.state_dict().items() if not torch.equal(value, weights[name])]
     assert any('.expand.conv' in name for name in moved)
     assert any('.se.' in name for name in moved) == ('mobilenetv3' in arch)
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv2_tiny', 'mobilenetv3_w0.35', 'resnet50'])
+def test_momentum_moves_with_its_weight(arch):
+    """Sorting between two steps, or not at all: the full-size network computes the same after the second."""
+    outputs = []
+    images = torch.randn(4, 3, 48, 48, generator=torch.Generator().manual_seed(1))
+    for sort in (False, True):
+        aug = build(arch).double()
+        aug.set_full()
+        optimizer = torch.optim.SGD(aug.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+        for step in range(2):
+            optimizer.zero_grad()
+            F.cross_entropy(aug(images.double()), torch.tensor([0, 1, 2, 3])).backward()
+            optimizer.step()
+            if sort and step == 0:
+                before = aug.stages[1][0].project.conv.weight.clone()
+                aug.sort_channels(optimizer)
+                assert not torch.equal(aug.stages[1][0].project.conv.weight, before), 'something has moved'
+        with torch.no_grad():
+            outputs.append(aug(images.double()))
+    torch.testing.assert_close(*outputs, rtol=1e-8, atol=1e-8)
+
+
+def test_hidden_channels_of_squeeze_and_excite():
+    """By hand, of MobileNetV3 w0.35: middle 40 with 16 hidden, 168 with 40, 336 with 88."""
+    aug = NetAug('mobilenetv3_w0.35', width_mults=(1.0, 2.0, 3.0), expand_ratios=(1.0, 1.6, 2.2, 2.8))
+    pairs = {
+        (base.mid, base.se, top.mid, top.se)
+        for rows, tops in zip(aug.base.stages, aug.arch.stages)
+        for base, top in zip(rows, tops)
+        if base.se
+    }
+    assert pairs
+    for mid, hidden, largest, most in pairs:
+        assert most == max(round(largest / (mid / hidden)), 16)
+    seen = set()
+    for seed in range(60):
+        widths = aug.sample(torch.Generator().manual_seed(seed))
+        for stage, tops in enumerate(aug.arch.stages):
+            for number, top in enumerate(tops):
+                if top.se:
+                    name = f'stages.{stage}.{number}'
+                    m, h = widths[f'{name}.expand.conv'], widths[f'{name}.se.reduce']
+                    # halves are rounded up, unlike Python's round
+                    exact = Fraction(m * top.se, top.mid)
+                    assert h == max(int(exact + Fraction(1, 2)), 16) and widths[f'{name}.se.expand'] == m
+                    seen.add((m, h))
+    assert len(seen) > 50
+    aug.set_base()
+    assert all(
+        aug.get_submodule(f'stages.{stage}.{number}').se.reduce.width == row.se
+        for stage, rows in enumerate(aug.base.stages)
+        for number, row in enumerate(rows)
+        if row.se
+    )
+
+
+def test_hidden_channels_are_sorted_by_the_weights_that_read_them():
+    aug = build('mobilenetv3_w0.35')
+    aug.sort_channels()
+    blocks = [block for block in aug.modules() if hasattr(block, 'se')]
+    assert blocks
+    for block in blocks:
+        importance = block.se.expand.weight.abs().sum((0, 2, 3))
+        assert (importance.diff() <= 0).all()
+
+
+def test_groups_that_are_neither_one_nor_depthwise_are_refused(monkeypatch):
+    def grouped(self, *args, **kwargs):
+        init(self, *args, **kwargs)
+        self.stem[0].conv = torch.nn.Conv2d(4, 16, 3, groups=2)
+
+    init = mmnetaug.models.Network.__init__
+    monkeypatch.setattr(mmnetaug.models.Network, '__init__', grouped)
+    with pytest.raises(InputError, match='a convolution of 2 groups on 4 channels'):
+        NetAug('mobilenetv2_tiny', 10)
 
 
 def test_sorting_puts_the_largest_first():

@@ -25,7 +25,7 @@ from mmnetaug.apis.overrides import lengthened
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.history import read_history
-from mmnetaug.engine.hooks import estimate_norm_statistics
+from mmnetaug.engine.hooks import NetAugHook, estimate_norm_statistics
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
 from mmnetaug.models.networks.archs import get_arch
@@ -234,7 +234,7 @@ def test_a_run_is_not_resumed_as_another(changes, image_tree, tmp_path):
 
 
 def test_schedule_of_netaug(image_tree, tmp_path):
-    """Widths are drawn and channels sorted in the first half of the epochs, expansions throughout."""
+    """Widths are drawn and channels sorted until half of the epochs after warm-up remain, expansions throughout."""
     steps, sorts = [], []
 
     @HOOKS.register_module(force=True)
@@ -242,7 +242,7 @@ def test_schedule_of_netaug(image_tree, tmp_path):
         def before_train(self, runner):
             network = runner.model.network
             sort = network.sort_channels
-            network.sort_channels = lambda: (sorts.append(runner.epoch), sort())
+            network.sort_channels = lambda optimizer: (sorts.append(runner.epoch), sort(optimizer))
 
         def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
             steps.append((runner.epoch, runner.model.augmented))
@@ -252,13 +252,51 @@ def test_schedule_of_netaug(image_tree, tmp_path):
         steps.clear(), sorts.clear()
         options = {'randomness.seed': seed, 'train_dataloader.batch_size': 24}
         hooks = [{'type': 'mmnetaug.Watch'}]
-        pretrain(pretrain_config(image_tree, tmp_path / str(seed), epochs=4, custom_hooks=hooks, **options))
+        pretrain(pretrain_config(image_tree, tmp_path / str(seed), epochs=5, custom_hooks=hooks, **options))
         draws[seed] = [json.dumps(widths) for _, widths in steps]
-        assert sorts == [0, 1]
-        stems = {half: {w['stem.0.conv'] for epoch, w in steps if (epoch >= 2) == half} for half in (False, True)}
+        assert sorts == [0, 1, 2], 'of four epochs after one of warm-up the last two draw expansions alone'
+        stems = {half: {w['stem.0.conv'] for epoch, w in steps if (epoch >= 3) == half} for half in (False, True)}
         assert stems[False] & {29, 42} and stems[True] == {16}
     assert len(set(draws[0])) > 4
     assert not set(draws[0]) & set(draws[1])
+
+
+@pytest.mark.parametrize(('epochs', 'warmup', 'last'), [(155, 5, 80), (25, 5, 15), (20, 1, 11), (80, 1, 41), (3, 0, 2)])
+def test_when_the_last_widths_are_drawn(epochs, warmup, last):
+    """As many epochs remain as half of those after warm-up: 75 of 155 with 5 of warm-up."""
+    schedulers = [{'type': 'LinearLR', 'by_epoch': True, 'begin': 0, 'end': warmup}] if warmup else []
+    cfg = Config({'param_scheduler': [*schedulers, {'type': 'CosineAnnealingLR'}]})
+    drawing = [
+        NetAugHook._draws_widths(SimpleNamespace(epoch=epoch, max_epochs=epochs, cfg=cfg)) for epoch in range(epochs)
+    ]
+    assert drawing == [epoch < last for epoch in range(epochs)]
+
+
+@pytest.mark.parametrize(
+    ('hook', 'message'),
+    [
+        ({'type': 'EMAHook'}, r'an average of weights \(EMAHook\) would mix channels that NetAug sorts'),
+        ({'type': 'mmnetaug.Synchronise'}, r'sync_bn cannot normalise a part of the channels'),
+    ],
+)
+def test_what_knows_no_sub_networks_is_refused(image_tree, tmp_path, hook, message):
+    @HOOKS.register_module(force=True)
+    class Synchronise(Hook):
+        priority = 'HIGHEST'
+
+        def before_train(self, runner):  # what MMEngine's sync_bn does in several processes
+            runner.model.network = torch.nn.SyncBatchNorm.convert_sync_batchnorm(runner.model.network)
+
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config(image_tree, tmp_path, custom_hooks=[hook]))
+
+
+def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, tmp_path):
+    pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1))
+    checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
+    assert checkpoint['mmnetaug'] == {'supernet': True, 'statistics_of_base_network': False}
+    with pytest.raises(InputError, match=r'supernet is larger than its tiny network: use the export\.pth'):
+        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 2), tmp_path / 'run/epoch_1.pth')
 
 
 def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):

@@ -16,7 +16,7 @@ from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.overrides import arch_options, check_pretrained, pretrained_options
-from mmnetaug.apis.test import set_test_data, checkpoint_config
+from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector

@@ -16,7 +16,7 @@ from torch import nn
 from mmnetaug import InputError, count_macs
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import epochs_options
-from mmnetaug.apis.test import resize_test, checkpoint_config
+from mmnetaug.apis.test import checkpoint_config, resize_test
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 

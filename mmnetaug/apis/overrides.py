@@ -16,6 +16,7 @@ from mmnetaug.apis.config import CONFIGS
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.engine.runner import warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import check_size
@@ -112,12 +113,6 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         if scheduler.get('end') != 0:  # a warm-up of no length
             schedulers.append(scheduler)
     return {'train_cfg.max_epochs': epochs, 'param_scheduler': schedulers}
-
-
-def warmup_epochs(config: Config) -> int:
-    """Length of the linear warm-up in epochs, 0 where there is none or where it is counted in steps."""
-    first = config.param_scheduler[0]
-    return first.end if first.type == 'LinearLR' and first.get('by_epoch', True) else 0
 
 
 def lengthened(config: Config, times: int) -> int:

@@ -106,6 +106,13 @@ def bare_model(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
+def warmup_epochs(config: Config) -> int:
+    """Length of the linear warm-up in epochs, 0 where there is none or where it is counted in steps."""
+    schedulers = config.get('param_scheduler') or []
+    first = schedulers[0] if isinstance(schedulers, list) and schedulers else {}
+    return first.get('end', 0) if first.get('type') == 'LinearLR' and first.get('by_epoch', True) else 0
+
+
 def derived_seed(*parts: int) -> int:
     """A seed of 32 bits out of a run's seed and counters. Hashed: neighbouring seeds of torch share their draws."""
     return random.Random('/'.join(map(str, parts))).getrandbits(32)

@@ -5,11 +5,12 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.engine.runner import bare_model, derived_seed
+from mmnetaug.engine.runner import bare_model, derived_seed, warmup_epochs
+from mmnetaug.errors import InputError
 from mmnetaug.models.classifiers import Classifier
 from mmnetaug.registry import HOOKS
 
@@ -53,12 +54,16 @@ def estimate_norm_statistics(model: Classifier, batches, max_images: int) -> Non
 class NetAugHook(Hook):
     """Draws an augmented network for each step, sorts channels, and mends statistics before evaluation.
 
-    In the first half of the epochs widths and expansions are drawn and the channels are sorted at the start of each
-    epoch; in the second half only expansions are drawn (NetAug paper, section 4.1). A step's draw depends on the
-    run's seed and the step alone, so that all processes, and a resumed run, draw the same.
+    Widths and expansions are drawn, and the channels are sorted at the start of each epoch, until as many epochs remain
+    as half of those after warm-up; from then on only expansions are drawn (NetAug paper, section 4.1). A step's draw
+    depends on the run's seed and the step alone, so that all processes, and a resumed run, draw the same.
 
     Args:
         statistics_images: training images on which statistics are estimated before an evaluation.
+
+    Raises:
+        InputError: in training, with synchronised normalisation or an average of weights, which know of no
+            sub-networks.
     """
 
     def __init__(self, statistics_images: int = 16000):
@@ -67,18 +72,36 @@ class NetAugHook(Hook):
         self.estimated_at = -1
 
     @staticmethod
-    def _first_half(runner: Runner) -> bool:
-        return runner.epoch < runner.max_epochs / 2
+    def _draws_widths(runner: Runner) -> bool:
+        remaining = runner.max_epochs - runner.epoch
+        return remaining > (runner.max_epochs - warmup_epochs(runner.cfg)) / 2
+
+    def before_train(self, runner: Runner) -> None:
+        if any(isinstance(module, nn.SyncBatchNorm) for module in bare_model(runner).modules()):
+            raise InputError(
+                'sync_bn cannot normalise a part of the channels, as the sub-networks of NetAug have them: leave it '
+                'out (statistics are averaged over processes before each evaluation)'
+            )
+        if any(isinstance(hook, EMAHook) for hook in runner.hooks):
+            raise InputError(
+                'an average of weights (EMAHook) would mix channels that NetAug sorts anew: leave it out of a config '
+                'with NetAug'
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        if self._first_half(runner):
-            bare_model(runner).network.sort_channels()
+        if self._draws_widths(runner):
+            bare_model(runner).network.sort_channels(runner.optim_wrapper.optimizer)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
         model = bare_model(runner)
         self.generator.manual_seed(derived_seed(runner.seed, runner.iter))
-        model.augmented = model.network.sample(self.generator, width=self._first_half(runner))
+        model.augmented = model.network.sample(self.generator, width=self._draws_widths(runner))
         model.network.set_base()
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        # The state dict was taken before a validation: the weights can be resumed from, but not judged as they are.
+        fit = self.estimated_at == runner.iter
+        checkpoint['mmnetaug'] = {'supernet': True, 'statistics_of_base_network': fit}
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.estimated_at != runner.iter:

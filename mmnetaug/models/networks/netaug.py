@@ -5,7 +5,8 @@ are told (``ELASTIC`` in layers.py), :meth:`NetAug.sample` tells them, and :meth
 here knows which network it augments.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,7 +18,9 @@ from mmnetaug.models.networks.layers import ELASTIC, ElasticConv2d, InvertedResi
 from mmnetaug.models.networks.network import Network
 
 
-def rescale(arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[[], float]) -> Arch:
+def rescale(
+    arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[[], float], largest: Arch | None = None
+) -> Arch:
     """``arch`` with other widths (NetAug paper, section 3.2).
 
     Args:
@@ -26,10 +29,11 @@ def rescale(arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[
             identity shortcut keeps the width that arrives.
         expand_ratio: called once for each middle width; it becomes round(e * expand_ratio() * width in), with e
             the base network's expansion.
+        largest: the supernet, whose ratios squeeze-and-excite follows; None for the supernet itself.
     """
     base_in = in_channels = 3
 
-    def rescale_row(row: Row) -> Row:
+    def rescale_row(row: Row, top: Row | None) -> Row:
         nonlocal base_in, in_channels
         if isinstance(row, Pool):
             return row
@@ -40,16 +44,35 @@ def rescale(arch: Arch, width_mult: Callable[[], float], expand_ratio: Callable[
             mid = in_channels
             if row.mid:
                 mid = changes['mid'] = round(row.mid / base_in * expand_ratio() * in_channels)
-            changes['se'] = round(mid / (row.mid or base_in) * row.se)
+            if row.se:
+                changes['se'] = _hidden_channels(mid, row, top)
         base_in, in_channels = row.out, changes['out']
         return replace(row, **changes)
 
+    def rescale_rows(rows: tuple[Row, ...], tops: tuple[Row, ...] | None) -> tuple[Row, ...]:
+        return tuple(map(rescale_row, rows, tops or [None] * len(rows)))
+
+    tops = largest.stages if largest else [None] * len(arch.stages)
     return replace(
         arch,
-        stem=tuple(map(rescale_row, arch.stem)),
-        stages=tuple(tuple(map(rescale_row, rows)) for rows in arch.stages),
-        head=tuple(map(rescale_row, arch.head)),
+        stem=rescale_rows(arch.stem, largest and largest.stem),
+        stages=tuple(map(rescale_rows, arch.stages, tops)),
+        head=rescale_rows(arch.head, largest and largest.head),
     )
+
+
+LEAST_HIDDEN = 16  # channels of squeeze-and-excite
+
+
+def _hidden_channels(mid: int, row: Block, top: Block | None) -> int:
+    """Hidden channels of squeeze-and-excite beside ``mid`` middle channels, as in the published code.
+
+    The supernet's (``top`` is None) keep the base network's ratio; those of a sample keep the supernet's, where halves
+    are rounded up.
+    """
+    if top is None:
+        return max(round(mid / (row.mid / row.se)), LEAST_HIDDEN)
+    return max(math.floor(mid * top.se / top.mid + 0.5), LEAST_HIDDEN)
 
 
 def conv_widths(arch: Arch) -> dict[str, int]:
@@ -81,11 +104,14 @@ def conv_widths(arch: Arch) -> dict[str, int]:
     return widths
 
 
-def _permute(layer: nn.Module, order: torch.Tensor, dim: int = 0) -> None:
-    """Reorder the channels ``dim`` of every tensor of ``layer`` in place; biases and norms have outputs alone."""
-    for tensor in (*layer.parameters(), *layer.buffers()):
-        if tensor.ndim > dim:
-            tensor.data.copy_(tensor.data.index_select(dim, order))
+def _tensors(layer: nn.Module, optimizer: torch.optim.Optimizer | None) -> Iterator[torch.Tensor]:
+    """All tensors of a layer, and what an optimizer keeps of each parameter in its shape, such as momentum."""
+    yield from layer.buffers()
+    for parameter in layer.parameters():
+        yield parameter
+        for kept in optimizer.state[parameter].values() if optimizer and parameter in optimizer.state else ():
+            if isinstance(kept, torch.Tensor) and kept.shape == parameter.shape:
+                yield kept
 
 
 class NetAug(Network):
@@ -121,6 +147,12 @@ class NetAug(Network):
         self.base = get_arch(arch)
         self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
         super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
+        grouped = [m for m in self.modules() if isinstance(m, nn.Conv2d) and m.groups not in (1, m.in_channels)]
+        if grouped:
+            raise InputError(
+                f'{arch} has a convolution of {grouped[0].groups} groups on {grouped[0].in_channels} channels: a '
+                'supernet knows depthwise convolutions and those of one group'
+            )
         self.max_widths = conv_widths(self.arch)
         # Found once: looking all of them up takes as long as a layer of a tiny network.
         self.elastic_convs = {name: self.get_submodule(name) for name in self.max_widths}
@@ -147,9 +179,10 @@ class NetAug(Network):
         def draw(choices: Sequence[float], enabled: bool) -> float:
             return choices[int(torch.randint(len(choices), (), generator=generator))] if enabled else 1.0
 
-        widths = conv_widths(
-            rescale(self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand))
+        drawn = rescale(
+            self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand), self.arch
         )
+        widths = conv_widths(drawn)
         self.set_widths(widths)
         return widths
 
@@ -183,12 +216,20 @@ class NetAug(Network):
             self.elastic_convs[name].width = width
 
     @torch.no_grad()
-    def sort_channels(self) -> None:
+    def sort_channels(self, optimizer: torch.optim.Optimizer | None = None) -> None:
         """Put the most important middle channels of every block first (NetAug paper, section 3.2).
 
-        Importance is the L1 norm of the weights that read the channel. The full-size network computes the same
-        function before and after.
+        Importance is the L1 norm of the weights that read the channel; so are the hidden channels of
+        squeeze-and-excite sorted. The full-size network computes the same function before and after.
+
+        Args:
+            optimizer: what it keeps of a weight, such as momentum, moves with the weight.
         """
+
+        def permute(layer: nn.Module, order: torch.Tensor, dim: int = 0) -> None:
+            for tensor in _tensors(layer, optimizer):
+                if tensor.ndim > dim:  # biases and normalisation have outputs alone
+                    tensor.data.copy_(tensor.data.index_select(dim, order))
 
         def order_of(conv: ElasticConv2d) -> torch.Tensor:
             return conv.weight.abs().sum((0, 2, 3)).argsort(descending=True, stable=True)
@@ -197,15 +238,18 @@ class NetAug(Network):
             if not (isinstance(block, InvertedResidual) and block.row.mid):
                 continue
             order = order_of(block.project.conv)
-            _permute(block.project.conv, order, dim=1)
+            permute(block.project.conv, order, dim=1)
             if block.row.se:
-                _permute(block.se.reduce, order, dim=1)
-                _permute(block.se.expand, order)
-            _permute(block.spatial, order)
+                permute(block.se.reduce, order, dim=1)
+                permute(block.se.expand, order)
+                hidden = order_of(block.se.expand)
+                permute(block.se.expand, hidden, dim=1)
+                permute(block.se.reduce, hidden)
+            permute(block.spatial, order)
             if not block.row.depthwise:
                 order = order_of(block.spatial.conv)
-                _permute(block.spatial.conv, order, dim=1)
-            _permute(block.expand, order)
+                permute(block.spatial.conv, order, dim=1)
+            permute(block.expand, order)
 
     def export(self) -> Network:
         """The plain tiny network: the leading block of every tensor. Same outputs as the base, bit for bit."""
