@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from functools import partial
+from types import SimpleNamespace
 
 import cv2
 import numpy as np

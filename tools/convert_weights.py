@@ -9,7 +9,7 @@ from mmnetaug.errors import run_tool
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Example: python tools/convert_weights.py mobilenet_v2-7ebf99e0.pth --arch mobilenetv2_w1.0 --out mb.pth',
+        epilog='Example: python tools/convert_weights.py mobilenet_v2-7ebf99e0.pth --arch mobilenetv2_w1.0 --out m.pth',
     )
     parser.add_argument('source', help='.pth, .safetensors, .h5 or .keras')
     parser.add_argument('--arch', required=True, help='our name of the network, such as mobilenetv2_w1.0')
