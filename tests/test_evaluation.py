@@ -226,7 +226,7 @@ def iou(a, b):
     return width * height / (area - width * height)
 
 
-def devkit_ap(images, label):
+def devkit_ap(images, label, overlap=0.5):
     """AP of a class by 11 points and by area, as the VOC development kit describes them."""
     objects = {
         image: [(box, hard, []) for hard in (False, True) for box, of in kinds[hard] if of == label]
@@ -239,7 +239,7 @@ def devkit_ap(images, label):
     right, wrong, curve = 0, 0, []
     for _, image, box in sorted(detections, reverse=True):
         best = max(objects[image], key=lambda entry: iou(entry[0], box), default=None)
-        if best is not None and iou(best[0], box) >= 0.5:
+        if best is not None and iou(best[0], box) >= overlap:
             if best[1]:
                 continue
             right, wrong = (right, wrong + 1) if best[2] else (right + 1, wrong)
@@ -274,4 +274,16 @@ def test_voc_measures_equal_the_devkits():
     found = voc_measures(images, ['cat', 'dog'])
     expected = np.mean([devkit_ap(images, label) for label in (0, 1)], axis=0)
     assert [found['AP50_11point'], found['AP50_area']] == pytest.approx(expected.tolist(), abs=1e-6)
-    assert 0.1 < expected[1] < 0.9 and list(found) == ['AP50_11point', 'AP50_area']
+    assert 0.1 < expected[1] < 0.9 and list(found) == ['AP50_11point', 'AP50_area', 'AP', 'class_AP50']
+    for label, name in enumerate(['cat', 'dog']):
+        assert found['class_AP50'][name] == pytest.approx(devkit_ap(images, label)[1], abs=1e-6)
+    overlaps = [0.5 + 0.05 * step for step in range(10)]
+    areas = [devkit_ap(images, label, overlap)[1] for label in (0, 1) for overlap in overlaps]
+    assert found['AP'] == pytest.approx(np.mean(areas), abs=1e-6) and found['AP'] < found['AP50_area']
+
+
+def test_classes_without_an_object_are_no_part_of_the_mean():
+    here = [10, 10, 49, 49]
+    found = voc_measures([([(here, 0)], [], [(here, 0, 0.9), (here, 1, 0.8)])], ['cell', 'hen'])
+    assert found == {'AP50_11point': 1.0, 'AP50_area': 1.0, 'AP': 1.0, 'class_AP50': {'cell': 1.0}}
+    assert voc_measures([([(here, 0)], [], [])], ['cell'])['AP50_area'] == 0.0

@@ -14,7 +14,7 @@ def main() -> None:
         epilog='Example: python tools/plot_curves.py baseline=work_dirs/a_s0,work_dirs/a_s1 NetAug=work_dirs/b_s0',
     )
     parser.add_argument('series', nargs='+', metavar='NAME=DIR[,DIR]', help='name of a series and its work directories')
-    parser.add_argument('--key', default='top1', help='what to draw: top1, train_top1, loss_base, voc_area/mAP ...')
+    parser.add_argument('--key', default='top1', help='what to draw: top1, train_top1, loss_base, AP50_area ...')
     parser.add_argument('--ylabel', help='with the unit (default: the key)')
     parser.add_argument('--out', default='work_dirs/curves.png', help='PNG or SVG')
     args = parser.parse_args()

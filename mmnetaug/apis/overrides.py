@@ -204,15 +204,13 @@ def evaluators(data: dict) -> list[dict]:
     """The measures for a data set of :func:`~mmnetaug.datasets.discovery.find_detection_data`.
 
     VOC layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve (since
-    VOC2010). COCO layout: pycocotools' average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and by size.
+    VOC2010), of each class too, and over IoU 0.5 to 0.95. COCO layout: pycocotools' average precision over IoU 0.5 to
+    0.95, at 0.5, at 0.75, and by size.
     """
     if data['layout'] == 'coco':
         ann_file = Path(data['test']['data_root']) / data['test']['ann_file']
         return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': str(ann_file)}]
-    return [
-        {'type': 'mmdet.VOCMetric', 'eval_mode': mode, 'prefix': prefix}
-        for mode, prefix in [('11points', 'voc_11point'), ('area', 'voc_area')]
-    ]
+    return [{'type': 'mmnetaug.VOCAveragePrecision'}]
 
 
 def image_size(config: Config, loader: str = 'test_dataloader') -> int:

@@ -15,8 +15,7 @@ from mmnetaug.engine.runner import bare_model, train_and_validate, training_runn
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.records import RESULT_VERSION, write_json
 
-# Key in MMEngine's logs -> name of the measure in results, where it is another.
-NAMES = {'voc_11point/mAP': 'AP50_11point', 'voc_area/mAP': 'AP50_area'}
+BY_CLASS = 'AP50/'  # beginning of a measure of one class
 COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
 
 
@@ -28,9 +27,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         command: what to type to do the same again, for the record.
 
     Returns:
-        What ``result.json`` holds: ``AP50_11point`` and ``AP50_area`` (VOC layout) or ``AP``, ``AP50``, ``AP75``,
-        ``AP_small``, ``AP_medium`` and ``AP_large`` (COCO; None for a size that no object has), fractions; MACs,
-        parameters, the recipe, and where the checkpoint is.
+        What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class; VOC layout)
+        or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` (COCO; None for a size that no object
+        has), fractions; MACs, parameters, the recipe, and where the checkpoint is.
 
     Raises:
         InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
@@ -92,13 +91,14 @@ def head_name(model: dict[str, Any]) -> str:
     return model['bbox_head']['type'].rpartition('.')[2].removesuffix('Head')
 
 
-def measures(metrics: dict[str, float]) -> dict[str, float | None]:
+def measures(metrics: dict[str, float]) -> dict[str, Any]:
     """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
     without small objects."""
-    found = {NAMES.get(key, key.removeprefix('coco/')): float(value) for key, value in metrics.items()}
     if any(key.startswith('coco/') for key in metrics):
-        return {name: found.get(name) for name in COCO_MEASURES}
-    return {name: value for name, value in found.items() if name.startswith('AP') and '/' not in name}
+        return {name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}
+    found = {name: value for name, value in metrics.items() if name.startswith('AP')}
+    by_class = {name.removeprefix(BY_CLASS): found.pop(name) for name in list(found) if name.startswith(BY_CLASS)}
+    return {**found, **({'class_AP50': by_class} if by_class else {})}
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -51,9 +51,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-# Average precision at IoU 0.5: by 11 points of recall (VOC2007), and by the area under the curve (since VOC2010).
-val_evaluator = [
-    dict(type='mmdet.VOCMetric', eval_mode='11points', prefix='voc_11point'),
-    dict(type='mmdet.VOCMetric', eval_mode='area', prefix='voc_area'),
-]
+val_evaluator = [dict(type='mmnetaug.VOCAveragePrecision')]
 test_evaluator = val_evaluator
