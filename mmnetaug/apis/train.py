@@ -27,9 +27,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         command: what to type to do the same again, for the record.
 
     Returns:
-        What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class; VOC layout)
-        or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` (COCO; None for a size that no object
-        has), fractions; MACs, parameters, the recipe, and where the checkpoint is.
+        What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class) in VOC
+        layout, or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` in COCO layout (None for a
+        size that no object has), fractions; MACs, parameters, the recipe, and where the checkpoint is.
 
     Raises:
         InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work

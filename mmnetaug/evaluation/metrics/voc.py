@@ -1,7 +1,5 @@
 """Pascal VOC's average precision."""
 
-from typing import Any
-
 import numpy as np
 from mmdet.evaluation import VOCMetric
 from mmdet.evaluation.functional.mean_ap import average_precision, tpfp_default
@@ -25,15 +23,12 @@ class VOCAveragePrecision(VOCMetric):
 
     default_prefix = None
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-
     def compute_metrics(self, results: list[tuple[dict, list[np.ndarray]]]) -> dict[str, float]:
         """Means over the classes that have objects, fractions.
 
         Returns:
-            ``AP50_area`` (area under the curve, VOC since 2010) and ``AP50_11point`` (VOC2007) at IoU 0.5, ``AP`` (area,
-            mean over IoU 0.5 to 0.95 by 0.05), and ``AP50/CLASS`` (area) of each of these classes.
+            ``AP50_area`` (area under the curve, VOC since 2010) and ``AP50_11point`` (VOC2007) at IoU 0.5, ``AP``
+            (area, mean over IoU 0.5 to 0.95 by 0.05), and ``AP50/CLASS`` (area) of each of these classes.
         """
         by_class, elevens, means = {}, [], []
         for label, name in enumerate(self.dataset_meta['classes']):
