@@ -19,6 +19,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.models.networks.archs import Arch, get_arch
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.registry import WEIGHT_INITIALIZERS
+from mmnetaug.trust import check_config
 from mmnetaug.weights import convert, nearest_arch, read_keras, recognise
 
 EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two detector classes, which are no more
@@ -262,4 +263,7 @@ def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f'{path} holds no detector: expected the export.pth or epoch_N.pth that tools/train.py wrote (to use its '
             'weights with a config of your own: tools/test.py CONFIG CHECKPOINT)'
         )
+    check_config(meta['config'], str(path))
+    if not isinstance(meta['classes'], (list, tuple)) or not all(isinstance(name, str) for name in meta['classes']):
+        raise InputError(f'{path} has no names of classes: expected the export.pth that tools/train.py wrote')
     return dict(meta), dict(content['state_dict'])

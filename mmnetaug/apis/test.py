@@ -36,8 +36,8 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     if config is None:
         return Config(read_detector(checkpoint)[0]['config'])
     config = _test_part(config)
-    meta = checkpoint_meta(read_checkpoint(checkpoint))
-    if 'config' in meta:
+    if 'config' in checkpoint_meta(read_checkpoint(checkpoint)):
+        meta, _ = read_detector(checkpoint)
         own = Config(meta['config'])
         config.model = own.model
         _dataset(config).pipeline = _dataset(own).pipeline

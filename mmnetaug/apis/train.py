@@ -1,6 +1,7 @@
 """Detectors: from a complete config to a checkpoint and its AP."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         f'backbone; {cost["params"] / 1e6:.3f} M parameters; {len(meta["classes"])} classes: '
         f'{", ".join(meta["classes"])}'
     )
+    start = time.time()
     metrics = train_and_validate(runner)
+    seconds = time.time() - start
     hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks', [])]
     result = {
         'head': head,
@@ -61,6 +64,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'test_images': len(runner.val_dataloader.dataset),
         'epochs': runner.max_epochs,
         'batch_size': config.train_dataloader.batch_size,
+        'train_seconds': round(seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,
         'seed': runner.seed,
         'data_root': get_value(config, dataset_key(config, 'test_dataloader')).get('data_root'),

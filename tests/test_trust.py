@@ -1,0 +1,121 @@
+"""No file runs code: what a checkpoint names is checked before anything is built."""
+
+import copy
+
+import pytest
+import torch
+from helpers import ROOT, build_detector, detector_config
+from mmengine.config import Config
+
+from mmnetaug import InputError
+from mmnetaug.apis.benchmark import benchmark
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.inference import infer
+from mmnetaug.apis.test import build_detector as build_from_checkpoint
+from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.engine.hooks.export_hook import KEPT, _without
+from mmnetaug.trust import check_config
+
+
+def honest(voc, tmp_path, head='ssdlite'):
+    """The meta of an export, and its weights."""
+    config = detector_config(voc, tmp_path, f'{head}_baseline_voc').to_dict()
+    kept = {key: config[key] for key in KEPT}
+    kept['model'] = _without(kept['model'], 'init_cfg')
+    meta = {
+        'version': 2,
+        'config': kept,
+        'classes': ['cat', 'dog'],
+        'seed': 0,
+        'dataset_meta': {'classes': ['cat', 'dog']},
+    }
+    return meta
+
+
+POPEN = {'type': 'subprocess.Popen', 'args': 'touch {ran}', 'shell': True}
+# Dotted place in a config -> what a malicious file puts there.
+ATTACKS = {
+    'model': POPEN,
+    'model.backbone': POPEN,
+    'model.neck': POPEN,
+    'model.bbox_head.loss_cls': POPEN,
+    'model.bbox_head.anchor_generator': POPEN,
+    'model.train_cfg.assigner': POPEN,
+    'model.data_preprocessor': POPEN,
+    'model.data_preprocessor.batch_augments': [POPEN],
+    'model.test_cfg.nms': {'type': "__import__('os').system('touch {ran}')", 'iou_threshold': 0.5},
+    'model.backbone.init_cfg': {'type': 'Pretrained', 'checkpoint': 'http://127.0.0.1:9/x.pth'},
+    'model.bbox_head.init_cfg': POPEN,
+    'model.bbox_head._scope_': 'evil',
+    'model.bbox_head.type': 'evil.Head',
+    'model.type': 'os.system',
+    'model.backbone.pretrained': 'x.pth',
+    'test_dataloader.dataset.pipeline': [POPEN],
+    'test_dataloader.dataset.type': 'subprocess.Popen',
+    'test_dataloader.sampler': POPEN,
+    'test_dataloader.collate_fn': POPEN,
+    'test_dataloader.dataset.backend_args': {'backend': 'http'},
+    'test_evaluator': [{'type': 'mmengine.DumpResults', 'out_file_path': '{ran}.pkl'}],
+    'test_cfg': POPEN,
+    'default_scope': 'evil',
+    'custom_imports': {'imports': ['evil']},
+    'visualizer': POPEN,
+    'model.bbox_head.num_classes': torch.zeros(3),
+}
+
+
+def put(config, place, value):
+    *path, last = place.split('.')
+    for key in path:
+        config = config.setdefault(key, {})
+    config[last] = value
+
+
+def armed(value, ran):
+    """The value with the file that it would make, if it ran."""
+    if isinstance(value, dict):
+        return {key: armed(each, ran) for key, each in value.items()}
+    if isinstance(value, list):
+        return [armed(each, ran) for each in value]
+    return value.replace('{ran}', str(ran)) if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize('legacy', [False, True], ids=['zip', 'legacy'])
+@pytest.mark.parametrize('place', ATTACKS)
+def test_nothing_of_a_malicious_checkpoint_runs(voc, tmp_path, place, legacy):
+    ran, meta = tmp_path / 'ran', honest(voc, tmp_path)
+    put(meta['config'], place, armed(copy.deepcopy(ATTACKS[place]), ran))
+    state = {'state_dict': {}}
+    for name, content in {
+        'export.pth': {**state, 'meta': meta},
+        'epoch_1.pth': {**state, 'meta': {}, 'mmnetaug': meta},
+    }.items():
+        path = tmp_path / name
+        torch.save({'state_dict': {}, **content}, path, _use_new_zipfile_serialization=not legacy)
+        attempts = [
+            lambda path=path: build_from_checkpoint(path),
+            lambda path=path: checkpoint_config(path),
+            lambda path=path: checkpoint_config(path, read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')),
+            lambda path=path: infer(voc / 'JPEGImages', path, tmp_path / 'vis'),
+            lambda path=path: benchmark([path], ['x'], tmp_path / 'benchmark'),
+        ]
+        for attempt in attempts:
+            with pytest.raises(InputError, match=f'{name} was not loaded: its '):
+                attempt()
+    assert not ran.exists() and not ran.with_suffix('.pkl').exists()
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'configs/det').glob('*.py')), ids=lambda path: path.stem)
+def test_what_our_configs_name_is_accepted(path):
+    config = Config.fromfile(path).to_dict()
+    config = {key: config[key] for key in KEPT}
+    config['model'] = _without(config['model'], 'init_cfg')
+    check_config(config, 'export.pth')
+
+
+def test_an_honest_checkpoint(voc, tmp_path):
+    meta = honest(voc, tmp_path)
+    model = build_detector('ssdlite', 'mobilenetv2_w0.1', 2)
+    torch.save({'state_dict': model.state_dict(), 'meta': meta}, tmp_path / 'export.pth')
+    found = build_from_checkpoint(tmp_path / 'export.pth')
+    assert found.state_dict().keys() == model.state_dict().keys()
