@@ -159,8 +159,27 @@ def test_a_checkpoint_of_mmengine_resumes(tmp_path):
     resumed = train_line(tmp_path / 'parts', epochs=4, resume=True)
     assert resumed.epoch == 4 and resumed.iter == 8
     assert torch.equal(resumed.model.weight, whole.model.weight)
-    history = resumed.message_hub.get_scalar('train/loss').data[0]
-    assert len(history) == 8, 'the first two epochs come from the checkpoint'
+    checkpoint = torch.load(tmp_path / 'parts' / 'epoch_4.pth', weights_only=True)
+    assert not checkpoint['message_hub']['log_scalars'], 'the history of logged values stays out'
+
+
+def test_a_config_in_a_checkpoint_is_not_run(tmp_path):
+    train_line(tmp_path / 'run', epochs=2, resume=False)
+    path, ran = tmp_path / 'run' / 'epoch_2.pth', tmp_path / 'ran'
+    checkpoint = torch.load(path)
+    checkpoint['meta']['config'] = f'import pathlib\npathlib.Path({str(ran)!r}).touch()'
+    torch.save(checkpoint, path)
+    resumed = train_line(tmp_path / 'run', epochs=4, resume=True)
+    assert resumed.epoch == 4 and not ran.exists()
+
+
+def test_no_safe_global_allocates(tmp_path):
+    """Importing the package declares nothing safe to load: an array in a checkpoint is refused."""
+    declared = [each[0] if isinstance(each, tuple) else each for each in torch.serialization.get_safe_globals()]
+    assert not [each for each in declared if not each.__module__.startswith('torch')]
+    torch.save({'state_dict': {}, 'array': np.zeros(3)}, tmp_path / 'array.pth')
+    with pytest.raises(UnpicklingError):
+        torch.load(tmp_path / 'array.pth')
 
 
 @pytest.mark.parametrize('call', [(print, ('code runs',)), (getattr, (np.ndarray, 'tofile'))])

@@ -27,5 +27,5 @@ def apply() -> None:
     from . import checkpoint, mmcv_ops, ssd_head
 
     mmcv_ops.provide_missing_operators()
-    checkpoint.allow_resuming()
+    checkpoint.keep_checkpoints_plain()
     ssd_head.add_missing_loss()

@@ -1,41 +1,37 @@
-"""Resuming from MMEngine's own checkpoints under PyTorch's safe loading.
+"""Checkpoints of MMEngine as plain data, saved and loaded.
 
-MMEngine calls ``torch.load`` with its defaults. Since torch 2.6 these refuse everything but plain tensors
-and containers, and so MMEngine's checkpoints, in which the message hub keeps its history in numpy arrays
-(https://github.com/open-mmlab/mmengine/issues/1655). Loading stays safe: only what these histories consist
-of is declared harmless.
+MMEngine keeps the history of logged values in its checkpoints, in numpy arrays, which ``torch.load`` rightly refuses
+(https://github.com/open-mmlab/mmengine/issues/1655): a pickle may build arrays over any memory. Nothing needs the
+history to go on, so it stays out. And when MMEngine resumes, it runs a config that it finds in the checkpoint's meta as
+Python.
 
-Delete when the oldest MMEngine in use resumes by itself without ``weights_only=False``.
+Delete when MMEngine's checkpoints load with ``weights_only=True`` and it executes nothing of them.
 """
 
-from collections.abc import Callable
-from pickle import UnpicklingError
+from functools import wraps
+from typing import Any
 
-import numpy as np
-import torch
+PLAIN = (str, int, float, bool, type(None))  # not their subclasses, such as numpy's numbers
 
 
-def allow_resuming() -> None:
-    """Declare the parts of MMEngine's message hub safe to load."""
-    from mmengine.logging.history_buffer import HistoryBuffer
+def keep_checkpoints_plain() -> None:
+    """Leave the history and all that is no plain data out of what is saved, and a config out of what is loaded."""
+    from mmengine.logging import MessageHub
+    from mmengine.runner import Runner
 
-    def statistic(owner: type, name: str) -> Callable:
-        """Stand in for ``getattr``, which would reach anything, where a history names its statistics."""
-        if owner is not HistoryBuffer or name not in ('min', 'max', 'current', 'mean'):
-            raise UnpicklingError(f'{owner!r}.{name} is no statistic of HistoryBuffer')
-        return getattr(owner, name)
+    state_dict, load_checkpoint = MessageHub.state_dict, Runner.load_checkpoint
 
-    reconstruct = np.empty(0).__reduce__()[0]
-    scalar = np.float64(0).__reduce__()[0]
-    torch.serialization.add_safe_globals(
-        [
-            HistoryBuffer,
-            (statistic, 'builtins.getattr'),
-            np.ndarray,
-            np.dtype,
-            *(type(np.dtype(name)) for name in ('float64', 'float32', 'int64', 'int32', 'bool')),
-            # numpy 2 renamed the module that these two live in; a checkpoint may come from either version.
-            *((reconstruct, f'numpy.{core}.multiarray._reconstruct') for core in ('core', '_core')),
-            *((scalar, f'numpy.{core}.multiarray.scalar') for core in ('core', '_core')),
-        ]
-    )
+    @wraps(state_dict)
+    def plain_state_dict(self: MessageHub) -> dict[str, Any]:
+        state = state_dict(self)
+        plain = {key: value for key, value in state['runtime_info'].items() if type(value) in PLAIN}
+        return {**state, 'log_scalars': {}, 'runtime_info': plain}
+
+    @wraps(load_checkpoint)
+    def load_without_config(self: Runner, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        checkpoint = load_checkpoint(self, *args, **kwargs)
+        if isinstance(checkpoint.get('meta'), dict):
+            checkpoint['meta'].pop('config', None)
+        return checkpoint
+
+    MessageHub.state_dict, Runner.load_checkpoint = plain_state_dict, load_without_config

@@ -13,6 +13,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json
@@ -134,6 +135,8 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
                 '--work-dir'
             )
+        latest = Path((work_dir / 'last_checkpoint').read_text().strip())
+        read_checkpoint(latest if latest.is_file() else work_dir / latest.name)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         try:
             started = json.loads(note.read_text()) if note.is_file() else schedule
