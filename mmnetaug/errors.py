@@ -1,14 +1,31 @@
-"""The one exception for mistakes that a person can mend."""
+"""Mistakes that a person can mend, and how a tool ends."""
 
+import errno
+import shlex
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch.distributed as dist
 
+# What the system says where a folder, a disk or a right is at fault, not the program.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
 
 class InputError(ValueError):
     """Wrong input: the message says what is wrong, what was expected and what to type next."""
+
+
+class Stopped(Exception):
+    """A run was told to stop, and has saved.
+
+    Attributes:
+        signal: number of the signal that told it.
+    """
+
+    def __init__(self, signal: int, message: str) -> None:
+        super().__init__(message)
+        self.signal = signal
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
@@ -18,14 +35,36 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a command-line tool; an :class:`InputError` ends it with its message alone and exit status 2."""
+    """Run a command-line tool.
+
+    An :class:`InputError`, a disk that cannot be written and a process of a data loader that died end it with one
+    message and exit status 2; :class:`Stopped` with what to type to go on, and 128 and the signal's number.
+    """
     try:
         main()
+    except Stopped as stopped:
+        again = [part for part in sys.argv if part != '--resume']
+        _end(f'{stopped}. It goes on with\n    {shlex.join(["python", *again, "--resume"])}', 128 + stopped.signal)
     except InputError as error:
-        sys.stdout.flush()
         # One raised in a data loader's process arrives with the whole trace as its text.
-        print(f'\nerror: {str(error).rsplit("InputError: ", 1)[-1].strip()}', file=sys.stderr)
-        sys.exit(2)
+        _end(f'error: {str(error).rsplit("InputError: ", 1)[-1].strip()}', 2)
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        place = f'{error.filename}: ' if error.filename else ''
+        advice = 'Make room or give another folder (--work-dir, --out); what was saved stays'
+        _end(f'error: {place}{error.strerror}. {advice}', 2)
+    except RuntimeError as error:
+        if 'DataLoader worker' not in str(error):
+            raise
+        advice = 'Where memory ran out, --workers 1 needs less and --workers 0 none; the run goes on with --resume'
+        _end(f'error: {str(error).splitlines()[0]} {advice}', 2)
     finally:
         if dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _end(message: str, status: int) -> None:
+    sys.stdout.flush()
+    print(f'\n{message}', file=sys.stderr)
+    sys.exit(status)

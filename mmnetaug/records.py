@@ -12,10 +12,18 @@ RESULT_VERSION = 1  # of result.json and the records of figures; another one is 
 
 def write_json(path: str | Path, content: dict | list) -> None:
     """Write a JSON file that is there whole or not at all."""
+    write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file that is there whole or not at all, also after the power went."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
-    partial.write_text(json.dumps(content, indent=2) + '\n')
+    with open(partial, 'w') as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 

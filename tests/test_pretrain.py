@@ -438,7 +438,7 @@ def test_every_config_is_complete(path, data, tmp_path, monkeypatch):
     schedule = runner.build_param_scheduler(runner.param_schedulers)
     assert schedule[-1].end == runner.max_iters > 0
     hooks = {type(hook).__name__ for hook in runner.hooks}
-    assert {'EpochSeedHook', 'TrainAccuracyHook', 'KeepFreedMemoryHook'} <= hooks
+    assert {'IterationSeedHook', 'TrainAccuracyHook', 'KeepFreedMemoryHook'} <= hooks
     assert ('NetAugHook' in hooks) == path.stem.startswith('netaug')
 
 

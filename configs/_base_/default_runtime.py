@@ -4,9 +4,10 @@ custom_imports = dict(imports=['mmnetaug'])
 
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=20),
-    checkpoint=dict(type='CheckpointHook', interval=5, max_keep_ckpts=1),
-    invalid_loss=dict(type='CheckInvalidLossHook', interval=50, priority='VERY_LOW'),
-    epoch_seed=dict(type='mmnetaug.EpochSeedHook'),
+    checkpoint=dict(type='mmnetaug.CheckpointHook', interval=1, iterations=0, keep_best=True, max_keep_ckpts=1),
+    finite_loss=dict(type='mmnetaug.FiniteLossHook'),
+    iteration_seed=dict(type='mmnetaug.IterationSeedHook'),
+    stop=dict(type='mmnetaug.StopHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
     export=dict(type='mmnetaug.ExportHook'),

@@ -6,7 +6,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
-from mmnetaug.apis.overrides import common_options, epochs_options, worker_options
+from mmnetaug.apis.overrides import (
+    checkpoint_options,
+    common_options,
+    epochs_options,
+    patience_options,
+    worker_options,
+)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
@@ -18,6 +24,15 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
         parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
         parser.add_argument('--seed', type=int)
         parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
+        parser.add_argument(
+            '--checkpoint-interval', type=int, metavar='N', help='also save every N iterations, within an epoch'
+        )
+        parser.add_argument(
+            '--patience',
+            type=int,
+            metavar='N',
+            help='stop after N validations without a better result (default: never)',
+        )
         parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
     parser.add_argument('--workers', type=int, help='processes that load data (default: as in the config)')
     parser.add_argument(
@@ -48,6 +63,10 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`add_run_arguments` into a config, and last of all ``--cfg-options``."""
     if hasattr(args, 'epochs'):
         config.merge_from_dict(common_options(args))
+        if args.checkpoint_interval is not None:
+            config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
+        if args.patience is not None:
+            config.merge_from_dict(patience_options(config, args.patience))
         if args.epochs is not None:
             config.merge_from_dict(epochs_options(config, args.epochs))
     if args.workers is not None:

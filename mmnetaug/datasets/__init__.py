@@ -3,6 +3,7 @@
 from mmnetaug.datasets import transforms
 from mmnetaug.datasets.coco import COCODetection
 from mmnetaug.datasets.image_folder import ImageFolder
+from mmnetaug.datasets.samplers import ResumableSampler
 from mmnetaug.datasets.voc import VOCDetection
 
-__all__ = ['COCODetection', 'ImageFolder', 'VOCDetection', 'transforms']
+__all__ = ['COCODetection', 'ImageFolder', 'ResumableSampler', 'VOCDetection', 'transforms']

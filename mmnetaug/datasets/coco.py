@@ -6,12 +6,13 @@ from typing import Any
 from mmdet.datasets import CocoDataset
 
 from mmnetaug.datasets.findings import ReportsFindings, image_size, missing_data, usable_box
+from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
 
 @DATASETS.register_module()
-class COCODetection(ReportsFindings, CocoDataset):
+class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
     """mmdet's ``CocoDataset``, which leaves out missing and broken images and counts what it leaves out.
 
     pycocotools evaluates the whole annotation file: objects that are left out in testing count as missed there.

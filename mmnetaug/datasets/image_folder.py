@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
@@ -31,7 +32,7 @@ def class_folders(folder: Path) -> tuple[str, ...]:
 
 
 @DATASETS.register_module()
-class ImageFolder(BaseDataset):
+class ImageFolder(SeededSamples, BaseDataset):
     """``data_root/split/CLASS/*.jpg``: class names are folder names, in alphabetical order.
 
     An image that the pipeline gives up (``LoadImageOrSkip``) is replaced by the next one.

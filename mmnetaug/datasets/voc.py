@@ -9,6 +9,7 @@ from mmdet.datasets import VOCDataset, XMLDataset
 
 from mmnetaug.datasets.findings import ReportsFindings, image_size, missing_data, usable_box
 from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
+from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
@@ -17,7 +18,7 @@ UNREADABLE_XML = (ElementTree.ParseError, ValueError, LookupError)
 
 
 @DATASETS.register_module()
-class VOCDetection(ReportsFindings, XMLDataset):
+class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
     """One image set of a folder in Pascal VOC layout, or several together.
 
     Boxes flagged difficult are neither objects nor background, in training as in evaluation (the VOC protocol).

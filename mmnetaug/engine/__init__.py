@@ -1,5 +1,5 @@
 """Hooks and settings of training."""
 
-from mmnetaug.engine import hooks
+from mmnetaug.engine import hooks, loops
 
-__all__ = ['hooks']
+__all__ = ['hooks', 'loops']

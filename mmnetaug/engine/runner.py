@@ -1,7 +1,9 @@
 """From a complete config to a trained model: checks around MMEngine's runner."""
 
+import fcntl
 import json
-import random
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import nn
 from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.records import write_json
+from mmnetaug.records import write_json, write_text
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 # Entries of a config that a resumed run must have as it was started; differences are shown in this order.
@@ -84,9 +86,10 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     """
     last = _LastValidation()
     runner.register_hook(last)
-    runner.train()
-    if last.metrics is None:  # a finished run that is resumed trains no more
-        runner.val()
+    with _locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
+        runner.train()
+        if last.metrics is None:  # a finished run that is resumed trains no more
+            runner.val()
     bare_model(runner).load_state_dict(last.state)
     return last.metrics
 
@@ -114,11 +117,6 @@ def warmup_epochs(config: Config) -> int:
     return first.get('end', 0) if first.get('type') == 'LinearLR' and first.get('by_epoch', True) else 0
 
 
-def derived_seed(*parts: int) -> int:
-    """A seed of 32 bits out of a run's seed and counters. Hashed: neighbouring seeds of torch share their draws."""
-    return random.Random('/'.join(map(str, parts))).getrandbits(32)
-
-
 def _check_work_dir(config: Config) -> dict[str, Any]:
     """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
     schedule = {}
@@ -135,8 +133,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
                 '--work-dir'
             )
-        latest = Path((work_dir / 'last_checkpoint').read_text().strip())
-        read_checkpoint(latest if latest.is_file() else work_dir / latest.name)
+        _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         try:
             started = json.loads(note.read_text()) if note.is_file() else schedule
@@ -151,6 +148,39 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 '--work-dir'
             )
     return schedule
+
+
+def _check_last(work_dir: Path) -> None:
+    """Have ``last_checkpoint`` name a checkpoint that loads, also where the work directory has moved."""
+    note = work_dir / 'last_checkpoint'
+    try:
+        latest = Path(note.read_text().strip())
+    except ValueError as error:
+        raise InputError(f'{note} is damaged ({error}): write the path of a checkpoint into it') from error
+    if not latest.is_file() or (work_dir / latest.name).is_file():
+        latest = work_dir / latest.name
+    if not latest.is_file():
+        there = ', '.join(sorted(path.name for path in work_dir.glob('*_*.pth'))) or 'none'
+        raise InputError(
+            f'{note} names {latest.name or "nothing"}, which is not there (there: {there}): write the path of a '
+            'checkpoint into it, or give another --work-dir'
+        )
+    read_checkpoint(latest)
+    if note.read_text().strip() != str(latest):
+        write_text(note, str(latest))
+
+
+@contextmanager
+def _locked(work_dir: Path) -> Iterator[None]:
+    """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
+    with open(work_dir / '.lock', 'a') as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which processes of data loaders do not inherit
+        except OSError as error:
+            raise InputError(
+                f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir'
+            ) from error
+        yield
 
 
 def _value(config: Config, name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.models.classifiers import Classifier
+from mmnetaug.models.data_preprocessors import MultiScaleResize
 from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
 from mmnetaug.models.detectors import SingleStageDetector
 from mmnetaug.models.necks import SSDLiteNeck, YOLOv3Neck
@@ -11,6 +12,7 @@ from mmnetaug.models.task_modules import SSDLiteAnchorGenerator, YOLOv3AnchorGen
 __all__ = [
     'Classifier',
     'DepthwiseGFLHead',
+    'MultiScaleResize',
     'NetAug',
     'Network',
     'SSDLiteAnchorGenerator',

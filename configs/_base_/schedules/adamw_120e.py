@@ -11,4 +11,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=3, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=3, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=120, val_interval=10)
+train_cfg = dict(type='mmnetaug.ResumableTrainLoop', max_epochs=120, val_interval=10)

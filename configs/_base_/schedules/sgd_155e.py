@@ -11,4 +11,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=5, convert_to_iter_based=True),
     dict(type='CosineAnnealingLR', by_epoch=True, begin=5, convert_to_iter_based=True),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=155, val_interval=1)
+train_cfg = dict(type='mmnetaug.ResumableTrainLoop', max_epochs=155, val_interval=1)

@@ -11,4 +11,4 @@ param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end=2, convert_to_iter_based=True),
     dict(type='MultiStepLR', by_epoch=True, milestones=[160, 180], gamma=0.1),
 ]
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=200, val_interval=10)
+train_cfg = dict(type='mmnetaug.ResumableTrainLoop', max_epochs=200, val_interval=10)

@@ -1,7 +1,9 @@
 """Hooks for MMEngine's runner."""
 
+from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.engine.hooks.detection_mixup_hook import DetectionMixupHook
 from mmnetaug.engine.hooks.export_hook import ExportHook
+from mmnetaug.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook, estimate_norm_statistics
 from mmnetaug.engine.hooks.regularizers import (
@@ -11,20 +13,24 @@ from mmnetaug.engine.hooks.regularizers import (
     DropoutHook,
     MixupHook,
 )
-from mmnetaug.engine.hooks.seed_hook import EpochSeedHook
+from mmnetaug.engine.hooks.seed_hook import IterationSeedHook
+from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.engine.hooks.train_accuracy_hook import TrainAccuracyHook
 
 __all__ = [
     'AutoAugmentHook',
+    'CheckpointHook',
     'DetectionMixupHook',
     'DistillationHook',
     'DropBlockHook',
     'DropoutHook',
-    'EpochSeedHook',
     'ExportHook',
+    'FiniteLossHook',
+    'IterationSeedHook',
     'KeepFreedMemoryHook',
     'MixupHook',
     'NetAugHook',
+    'StopHook',
     'TrainAccuracyHook',
     'estimate_norm_statistics',
 ]

@@ -9,7 +9,8 @@ from mmengine.hooks import EMAHook, Hook
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.engine.runner import bare_model, derived_seed, warmup_epochs
+from mmnetaug.datasets.samplers import derived_seed
+from mmnetaug.engine.runner import bare_model, warmup_epochs
 from mmnetaug.errors import InputError
 from mmnetaug.models.classifiers import Classifier
 from mmnetaug.registry import HOOKS
@@ -89,7 +90,8 @@ class NetAugHook(Hook):
             )
 
     def before_train_epoch(self, runner: Runner) -> None:
-        if self._draws_widths(runner):
+        resumed_within = getattr(runner.train_loop, 'done', 0)  # the epoch's channels are sorted already
+        if self._draws_widths(runner) and not resumed_within:
             bare_model(runner).network.sort_channels(runner.optim_wrapper.optimizer)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:

@@ -1,29 +1,25 @@
-"""Randomness that does not repeat."""
+"""Randomness that does not depend on what was drawn before."""
 
-import random
+from typing import Any
 
-import numpy as np
-import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.engine.runner import derived_seed
+from mmnetaug.datasets.samplers import derived_seed, seed_everything
 from mmnetaug.registry import HOOKS
 
 
 @HOOKS.register_module()
-class EpochSeedHook(Hook):
-    """Seed this process for each epoch by the run's seed, the epoch and its rank.
+class IterationSeedHook(Hook):
+    """Seed this process for each step by the run's seed, the step and its rank.
 
     MMEngine seeds once, and all processes alike: a resumed run would draw the mixing ratios and dropped blocks of its
-    first epochs again, and distributed processes would all draw the same.
+    first steps again, and distributed processes would all draw the same. What is drawn for images is seeded by
+    :class:`~mmnetaug.datasets.samplers.ResumableSampler`.
     """
 
     priority = 'VERY_HIGH'
 
-    def before_train_epoch(self, runner: Runner) -> None:
-        seed = derived_seed(runner.seed, runner.epoch, get_rank())
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
+        seed_everything(derived_seed(runner.seed, runner.iter, get_rank()))

@@ -1,0 +1,66 @@
+"""Which images a run is trained on, in which order, and with which random draws: the same in every resumed run."""
+
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dataset import DefaultSampler
+
+from mmnetaug.registry import DATA_SAMPLERS
+
+
+def derived_seed(*parts: int) -> int:
+    """A seed of 32 bits out of a run's seed and counters. Hashed: neighbouring seeds of torch share their draws."""
+    return random.Random('/'.join(map(str, parts))).getrandbits(32)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and PyTorch's random numbers in this process."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+class SeededIndex(int):
+    """The number of a sample, with the seed of what is drawn for it in this epoch."""
+
+    seed: int
+
+    def __new__(cls, value: int, seed: int) -> 'SeededIndex':
+        index = super().__new__(cls, value)
+        index.seed = seed
+        return index
+
+    def __reduce__(self) -> tuple:
+        return SeededIndex, (int(self), self.seed)
+
+
+class SeededSamples:
+    """A data set whose samples follow from the run's seed, the epoch and their number, whichever process makes them."""
+
+    def __getitem__(self, index: int) -> Any:
+        if isinstance(index, SeededIndex):
+            seed_everything(index.seed)
+        return super().__getitem__(int(index))
+
+
+@DATA_SAMPLERS.register_module()
+class ResumableSampler(DefaultSampler):
+    """MMEngine's ``DefaultSampler``, which gives each sample a seed and can skip what was done of an epoch already.
+
+    A worker that lives on through epochs learns the epoch from the seed that comes with a sample's number.
+
+    Attributes:
+        skip: how many samples of this process the next iteration leaves out; set by
+            :class:`~mmnetaug.engine.loops.ResumableTrainLoop`.
+    """
+
+    skip = 0
+
+    def __iter__(self) -> Iterator[int]:
+        indices = list(super().__iter__())
+        skip, self.skip = self.skip, 0
+        for index in indices[skip:]:
+            yield SeededIndex(index, derived_seed(self.seed, self.epoch, index))

@@ -1,0 +1,119 @@
+"""Checkpoints that no kill loses."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook as _CheckpointHook
+from mmengine.runner import Runner
+
+from mmnetaug.errors import InputError
+from mmnetaug.records import write_text
+from mmnetaug.registry import HOOKS
+
+BEST = 'best.pth'
+
+
+@HOOKS.register_module()
+class CheckpointHook(_CheckpointHook):
+    """MMEngine's, but a new checkpoint is complete under its own name before an older one goes, whenever it is stopped.
+
+    Weights that are no numbers are not saved.
+
+    Args:
+        iterations: also save in the middle of an epoch, every so many iterations; 0 for not.
+        keep_best: keep ``best.pth``, the weights with the highest value of the first measure of validation.
+        options: of MMEngine's hook.
+    """
+
+    def __init__(self, iterations: int = 0, keep_best: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.iterations, self.keep_best = iterations, keep_best
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        self.best = None
+        path = Path(runner.work_dir) / BEST
+        if path.is_file() and runner.iter:  # a run that is resumed
+            self.best = torch.load(path, map_location='cpu')['meta'].get('best')
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        super().after_train_iter(runner, batch_idx, data_batch, outputs)
+        at_end = (runner.iter + 1) % len(runner.train_dataloader) == 0  # where the epoch's own follows
+        if self.iterations and not at_end and self.every_n_train_iters(runner, self.iterations):
+            self.save_between(runner)
+
+    def save_between(self, runner: Runner) -> None:
+        """Save after the current iteration, in the middle of an epoch."""
+        done = runner.iter + 1
+        self._write(runner, f'iter_{done}.pth', {'epoch': runner.epoch, 'iter': done})
+
+    def save_epoch(self, runner: Runner) -> None:
+        """Save after the current epoch, unless that was done."""
+        name = self.filename_tmpl.format(runner.epoch + 1)
+        if Path(self.last_ckpt or '').name != name:
+            self._write(runner, name, {'epoch': runner.epoch + 1, 'iter': runner.iter})
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        self._write(runner, self.filename_tmpl.format(step), meta)
+
+    def _write(self, runner: Runner, name: str, meta: dict) -> None:
+        self._save(runner, name, meta, optimizer=True)
+        if not is_main_process():
+            return
+        folder = Path(self.out_dir)
+        self.last_ckpt = str(folder / name)
+        write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
+        if self.max_keep_ckpts > 0:
+            own = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in folder.glob(pattern)]
+            own.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
+            for path in [path for path in own if path.name != name][: -(self.max_keep_ckpts - 1) or None]:
+                path.unlink(missing_ok=True)
+
+    def _save(self, runner: Runner, name: str, meta: dict, optimizer: bool) -> None:
+        bad = [key for key, value in runner.model.state_dict().items() if not _is_finite(value)]
+        if bad:
+            raise gone_astray(runner, f'{len(bad)} tensors of the network are not finite, first {bad[0]},')
+        partial = f'{name}.partial'
+        runner.save_checkpoint(
+            self.out_dir,
+            partial,
+            save_optimizer=optimizer,
+            save_param_scheduler=optimizer,
+            meta=meta,
+            by_epoch=self.by_epoch,
+        )
+        if is_main_process():
+            path = Path(self.out_dir) / partial
+            with open(path, 'rb') as file:
+                os.fsync(file.fileno())
+            os.replace(path, path.with_name(name))
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        super().after_val_epoch(runner, metrics)
+        if not (self.keep_best and metrics and runner.iter):
+            return
+        measure, value = next(iter(metrics.items()))
+        if self.best is None or self.best['measure'] != measure or value > self.best['value']:
+            self.best = {'measure': measure, 'value': float(value), 'epoch': runner.epoch}
+            self._save(runner, BEST, {'epoch': runner.epoch, 'iter': runner.iter, 'best': self.best}, optimizer=False)
+
+
+def gone_astray(runner: Runner, what: str) -> InputError:
+    """The error for a run that has come to values that are no numbers: ``what``, where, and what to try."""
+    rate = runner.optim_wrapper.get_lr()['lr'][0]
+    note = Path(runner.work_dir) / 'last_checkpoint'
+    last = note.read_text() if note.is_file() else 'none yet'
+    return InputError(
+        f'{what} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}), with a learning rate of {rate:.3g}: try a '
+        'smaller one (--lr, or optim_wrapper.optimizer.lr), gradients clipped (optim_wrapper.clip_grad.max_norm=10), '
+        f'or check the data. The last good checkpoint: {last}'
+    )
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    return not value.is_floating_point() or bool(torch.isfinite(value).all())

@@ -1,0 +1,71 @@
+"""Stopping on request."""
+
+import signal
+import threading
+from typing import Any
+
+from mmengine.dist import get_world_size
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.errors import Stopped
+from mmnetaug.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StopHook(Hook):
+    """On SIGTERM or SIGINT save after the current iteration and end; a second SIGINT ends at once.
+
+    For one process; several would have to agree on the iteration.
+    """
+
+    priority = 'LOWEST'  # after everything that belongs to an iteration
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self.previous: dict[int, Any] = {}
+
+    def before_train(self, runner: Runner) -> None:
+        if get_world_size() == 1 and threading.current_thread() is threading.main_thread():
+            self.previous = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def _ask(self, number: int, _: Any) -> None:
+        if self.asked == number == signal.SIGINT:
+            self._restore()
+            raise KeyboardInterrupt
+        self.asked = number
+
+    def _restore(self) -> None:
+        for number, handler in self.previous.items():
+            signal.signal(number, handler)
+        self.previous = {}
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
+    ) -> None:
+        if self.asked and batch_idx + 1 < len(runner.train_dataloader):  # else after the epoch
+            for hook in self._checkpoint_hooks(runner):
+                hook.save_between(runner)
+            self._stop(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        if self.asked:
+            for hook in self._checkpoint_hooks(runner):
+                hook.save_epoch(runner)
+            self._stop(runner)
+
+    @staticmethod
+    def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
+        return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+
+    def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
+        if self.asked:  # what is to be saved of an epoch was saved before its validation
+            self._stop(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        self._restore()
+
+    def _stop(self, runner: Runner) -> None:
+        self._restore()
+        raise Stopped(self.asked, f'{runner.work_dir}: stopped in epoch {runner.epoch + 1} of {runner.max_epochs}')
