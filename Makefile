@@ -22,7 +22,7 @@ install: .venv/installed
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # Every step is a file, so that `make demo` goes on where it was stopped.
 demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg

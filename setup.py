@@ -23,7 +23,7 @@ setup(
         'safetensors',
     ],
     extras_require={
-        'dev': ['pytest', 'ruff', 'keras'],
+        'dev': ['pytest', 'pytest-xdist', 'ruff', 'keras'],
         'figures': ['snakemake>=8; python_version >= "3.11"'],  # which needs that Python itself
     },
 )
