@@ -16,7 +16,7 @@ setup(
         'torch>=2.6',
         'numpy',
         'scipy',
-        'pycocotools',
+        'pycocotools>=2.0.7',
         'matplotlib',
         'tensorboard',
         'h5py',

@@ -228,6 +228,7 @@ def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], me
     path = Path(path)
     state = network.state_dict() if isinstance(network, nn.Module) else network
     state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
     torch.save({'state_dict': state, 'meta': {'version': EXPORT_VERSION, **meta}}, partial)
     os.replace(partial, path)

@@ -19,7 +19,6 @@ from mmnetaug.errors import InputError
 from mmnetaug.models.networks.archs import Arch, Block, Conv, get_arch
 
 EPSILON = 1e-5  # of our normalisation, PyTorch's default
-STANDARD_WIDTHS = (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
 # Our layer -> (its convolution, its normalisation or None) as a library calls them.
 Layers = dict[str, tuple[str, str | None]]
@@ -211,21 +210,17 @@ def convert(state: Mapping[str, Tensor], library: Library, arch: Arch, place: st
     if not arch.name.startswith(library.family) or not _same_backbone(state, library, arch):
         raise InputError(
             f'{place} has weights of {fits or f"{library.family} of an unusual width"} ({library.name}), not of '
-            f'{arch.name}: '
-            f'{f"take --arch {fits}" if fits else "no network of ours has these widths"}, or other weights'
+            f'{arch.name}: {f"take --arch {fits}" if fits else "no network of ours has these widths"}, or other weights'
         )
-    ours: dict[str, Tensor] = {}
-    used: set[str] = set()
-    for name, (their_name, tensor) in _pairs(state, library, arch).items():
-        used.add(their_name)
-        ours[name] = tensor
+    pairs = _pairs(state, library, arch)
+    used = {theirs for theirs, _ in pairs.values()}
     unknown = [name for name in state if name not in used and not name.endswith('num_batches_tracked')]
     if unknown:
         raise InputError(
             f"{place} is {library.name}'s {library.family} but for {len(unknown)} tensors that are not known, first "
             f'{", ".join(unknown[:5])}: expected the weights of the plain network'
         )
-    return ours
+    return {ours: tensor for ours, (_, tensor) in pairs.items()}
 
 
 def _pairs(state: Mapping[str, Tensor], library: Library, arch: Arch) -> dict[str, tuple[str, Tensor]]:
@@ -284,11 +279,9 @@ def _output_channels(arch: Arch) -> dict[str, int]:
 
 
 def nearest_arch(state: Mapping[str, Tensor], library: Library) -> str | None:
-    """The name of the network that weights of a library are of, among the usual widths."""
-    widths = sorted({*STANDARD_WIDTHS, *(round(0.05 * step, 2) for step in range(1, 41))})
-    names = ['resnet50'] if library.family == 'resnet50' else []
-    for name in [*names, *(f'{library.family}_w{width:g}' for width in widths)]:
-        name = name if '.' in name or name == 'resnet50' else f'{name}.0'
+    """The name of the network that weights of a library are of; None if its width is no multiple of 0.05 up to 2."""
+    names = [f'{library.family}_w{step / 20}' for step in range(1, 41)]
+    for name in ['resnet50', *names] if library.family == 'resnet50' else names:
         if _same_backbone(state, library, get_arch(name)):
             return name
     return None

@@ -111,7 +111,7 @@ def test_absent_mmdet_is_said_plainly():
         try:
             import mmnetaug
         except ImportError as error:
-            assert 'mmdet, which is not installed' in str(error) and 'pip install' in str(error)
+            assert 'needs mmdet, not installed here' in str(error) and 'pip install' in str(error)
         else:
             raise AssertionError
     """

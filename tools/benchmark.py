@@ -23,7 +23,9 @@ def main() -> None:
     )
     parser.add_argument('--names', nargs='+', help='of the detectors (default: the folders of the checkpoints)')
     parser.add_argument('--data-root', help='folder in VOC or COCO layout')
-    parser.add_argument('--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and picture')
+    parser.add_argument(
+        '--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and picture (default: %(default)s)'
+    )
     parser.add_argument(
         '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
     )

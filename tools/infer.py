@@ -11,8 +11,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('images', help='an image or a folder of images')
     parser.add_argument('--checkpoint', required=True, help='an export.pth or epoch_N.pth of tools/train.py')
-    parser.add_argument('--score-thr', type=float, default=0.3, help='least score of a box that is drawn')
-    parser.add_argument('--out-dir', default='work_dirs/infer')
+    parser.add_argument(
+        '--score-thr', type=float, default=0.3, help='least score of a box that is drawn (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--out-dir', default='work_dirs/infer', help='the pictures go to vis in this folder (default: %(default)s)'
+    )
     parser.add_argument(
         '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
     )

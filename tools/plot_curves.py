@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument('series', nargs='+', metavar='NAME=DIR[,DIR]', help='name of a series and its work directories')
     parser.add_argument('--key', default='top1', help='what to draw: top1, train_top1, loss_base, AP50_area ...')
     parser.add_argument('--ylabel', help='with the unit (default: the key)')
-    parser.add_argument('--out', default='work_dirs/curves.png', help='PNG or SVG')
+    parser.add_argument('--out', default='work_dirs/curves.png', help='PNG or SVG (default: %(default)s)')
     args = parser.parse_args()
 
     runs = {}

@@ -20,6 +20,7 @@ from mmnetaug.errors import InputError, run_tool
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__,
+        usage='%(prog)s CONFIG [options]',
         epilog='Example: python tools/pretrain_cls.py configs/pretrain/netaug_mbv2.py --data-root data/imagenet. Every '
         'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )

@@ -9,10 +9,9 @@ from mmengine.dist import is_main_process
 from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, read_run_config
 from mmnetaug.apis.overrides import (
     arch_options,
-    dataset_key,
+    dataset_config,
     detection_data_options,
     detection_mixup_options,
-    get_value,
     pretrained_options,
     size_options,
 )
@@ -23,6 +22,7 @@ from mmnetaug.errors import run_tool
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__,
+        usage='%(prog)s CONFIG [options]',
         epilog='Example: python tools/train.py configs/det/ssdlite_netaug_voc.py --data-root data/VOCdevkit. Every '
         'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )
@@ -55,7 +55,7 @@ def main() -> None:
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.data_root or args.classes:
-        data_root = args.data_root or get_value(config, dataset_key(config, 'train_dataloader')).data_root
+        data_root = args.data_root or dataset_config(config, 'train_dataloader').data_root
         config.merge_from_dict(detection_data_options(config, data_root, args.classes))
     if args.mixup is not None:
         config.merge_from_dict(detection_mixup_options(config, args.mixup))

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.overrides import dataset_key, get_value
+from mmnetaug.apis.overrides import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.checkpoint import read_detector
 from mmnetaug.errors import InputError
@@ -64,7 +64,7 @@ def benchmark(
             set_test_data(run, data_root)
         run.work_dir = str(out_dir / 'logs')
         runs.append(run)
-    data_sets = [get_value(run, dataset_key(run, 'test_dataloader')) for run in runs]
+    data_sets = [dataset_config(run, 'test_dataloader') for run in runs]
     used, *others = dict.fromkeys((data.get('data_root'), str(data.get('ann_file'))) for data in data_sets)
     if others:
         raise InputError(
@@ -79,7 +79,8 @@ def benchmark(
     report = {'machine': machine('cpu'), 'data_root': used[0], 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
-        writer = csv.DictWriter(file, rows[0].keys())
+        columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]  # no AP50 of each class
+        writer = csv.DictWriter(file, columns, extrasaction='ignore')
         writer.writeheader()
         writer.writerows(rows)
     (out_dir / 'benchmark.md').write_text(markdown_table(rows))

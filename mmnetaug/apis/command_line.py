@@ -17,12 +17,15 @@ from mmnetaug.apis.overrides import (
 
 def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
     """The options of all tools on MMEngine's runner, for :func:`read_run_config` and :func:`finish_run_config`."""
-    parser.add_argument('--work-dir', help='where checkpoints and logs go (default: work_dirs/CONFIG)')
+    parser.add_argument(
+        '--work-dir',
+        help="where checkpoints and logs go (default: the config's work_dir, or work_dirs/NAME by the config's name)",
+    )
     if training:
         parser.add_argument('--arch', help='another network, such as mobilenetv2_w0.5')
         parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
         parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
-        parser.add_argument('--seed', type=int)
+        parser.add_argument('--seed', type=int, help="of all randomness (default: the config's, 0)")
         parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
         parser.add_argument(
             '--checkpoint-interval', type=int, metavar='N', help='also save every N iterations, within an epoch'

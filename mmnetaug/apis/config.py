@@ -15,6 +15,8 @@ from mmnetaug.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RUNNER_ARGUMENTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+# Kind of config -> what tells it.
+NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 
 
 def read_config(path: str | Path, kind: str) -> Config:
@@ -42,10 +44,6 @@ def read_config(path: str | Path, kind: str) -> Config:
             'them'
         )
     return config
-
-
-# Kind of config -> what tells it.
-NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 
 
 def import_custom(modules: Sequence[str]) -> None:

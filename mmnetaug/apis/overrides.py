@@ -6,17 +6,17 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 
 import argparse
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from mmnetaug.apis.config import CONFIGS
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
-from mmnetaug.engine.runner import warmup_epochs
+from mmnetaug.engine.runner import flat, warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import check_size
@@ -34,6 +34,9 @@ PRETRAIN_CONFIGS = {
 }
 # Arguments of transforms that are sizes of images in pixels.
 SIZES = ('scale', 'size', 'img_scale', 'crop_size', 'random_size_range')
+# Where a backbone starts from an export of tools/pretrain_cls.py.
+PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
+OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
 
 
 def dataset_key(config: Config, loader: str) -> str:
@@ -50,6 +53,11 @@ def get_value(config: Config, key: str) -> Any:
     for part in key.split('.'):
         value = value[int(part)] if part.isdigit() else value[part]
     return value
+
+
+def dataset_config(config: Config, loader: str) -> ConfigDict:
+    """The configuration at :func:`dataset_key`."""
+    return get_value(config, dataset_key(config, loader))
 
 
 # --- any training ---
@@ -191,8 +199,8 @@ def image_folder_options(config: Config, data_root: str) -> Overrides:
         InputError: no such folders, or different classes to train and to validate on.
     """
     train, val = (
-        class_folders(Path(data_root) / get_value(config, f'{dataset_key(config, f"{split}_dataloader")}.split'))
-        for split in ('train', 'val')
+        class_folders(Path(data_root) / dataset_config(config, loader).split)
+        for loader in ('train_dataloader', 'val_dataloader')
     )
     if train != val:
         different = sorted(set(train) ^ set(val))
@@ -255,8 +263,7 @@ def image_size(config: Config, loader: str = 'test_dataloader') -> int:
     Raises:
         InputError: its pipeline resizes to no size, or not to squares.
     """
-    pipeline = get_value(config, dataset_key(config, loader)).pipeline
-    for transform in pipeline:
+    for transform in dataset_config(config, loader).pipeline:
         for key in SIZES:
             if key in transform:
                 size = transform[key]
@@ -278,7 +285,7 @@ def multi_scale_range(config: Config) -> tuple[int, int] | None:
 
 
 def size_options(config: Config, size: int, model: bool = True) -> Overrides:
-    """``--size``: sides of images in pixels. Every size in the pipelines is scaled, rounded to multiples of 32.
+    """``--size``: sides of images in pixels. Every size in whole pixels is scaled, rounded to multiples of 32.
 
     Args:
         config: complete.
@@ -291,37 +298,18 @@ def size_options(config: Config, size: int, model: bool = True) -> Overrides:
     def scaled(value: Any) -> Any:
         if isinstance(value, (list, tuple)):
             return type(value)(scaled(side) for side in value)
+        if not isinstance(value, int):  # a share of the image, say
+            return value
         return size if value == before else max(96, 32 * round(value * size / before / 32))
 
-    options: Overrides = {}
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if config.get(loader):
-            key = f'{dataset_key(config, loader)}.pipeline'
-            options.update(
-                {name: scaled(value) for name, value in _walk(get_value(config, key), key) if _is_size(name)}
-            )
-    if model:
-        augments = config.model.data_preprocessor.get('batch_augments') or []
-        key = 'model.data_preprocessor.batch_augments'
-        options.update({name: scaled(value) for name, value in _walk(augments, key) if _is_size(name)})
-        options.update({name: size for name, _ in _walk(config.model, 'model') if name.endswith('.size')})
-    return options
-
-
-def _is_size(name: str) -> bool:
-    return name.rpartition('.')[2] in SIZES
-
-
-def _walk(place: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """(dotted name, value) of all that is no dict and no list of dicts below ``place``."""
-    if isinstance(place, Mapping):
-        for key, below in place.items():
-            yield from _walk(below, f'{name}.{key}')
-    elif isinstance(place, (list, tuple)) and any(isinstance(below, Mapping) for below in place):
-        for index, below in enumerate(place):
-            yield from _walk(below, f'{name}.{index}')
-    else:
-        yield name, place
+    loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
+    places = [f'{dataset_key(config, loader)}.pipeline' for loader in loaders] + (['model'] if model else [])
+    return {
+        name: scaled(value)
+        for place in places
+        for name, value in flat(place, get_value(config, place)).items()
+        if name.rpartition('.')[2] in SIZES
+    }
 
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
@@ -333,9 +321,6 @@ def arch_options(config: Config, arch: str, pretrained: bool = True) -> Override
     if made and pretrained:
         options['model.backbone.init_cfg.checkpoint'] = pretrained_export(made[1], arch)
     return options
-
-
-PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
 
 
 def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
@@ -371,9 +356,6 @@ def pretrained_export(kind: str, arch: str) -> str:
             f'no file of configs/pretrain is for {arch}: expected one of {", ".join(PRETRAIN_CONFIGS)}, {OR_ELSE}'
         )
     return f'work_dirs/{kind}_{PRETRAIN_CONFIGS[arch]}/export.pth'
-
-
-OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
 
 
 def check_pretrained(config: Config) -> None:

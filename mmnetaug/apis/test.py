@@ -8,7 +8,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from torch import Tensor, nn
 
-from mmnetaug.apis.overrides import detection_data_options, image_size, size_options
+from mmnetaug.apis.overrides import dataset_config, detection_data_options, image_size, size_options
 from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.engine.cpu import prepare_distributed
@@ -40,8 +40,9 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
         meta, _ = read_detector(checkpoint)
         own = Config(meta['config'])
         config.model = own.model
-        _dataset(config).pipeline = _dataset(own).pipeline
-        _dataset(config).metainfo = {'classes': meta['classes']}
+        dataset = dataset_config(config, 'test_dataloader')
+        dataset.pipeline = dataset_config(own, 'test_dataloader').pipeline
+        dataset.metainfo = {'classes': meta['classes']}
     elif config.model.backbone.get('init_cfg'):
         config.model.backbone.init_cfg = None  # all weights come from the checkpoint
     return config
@@ -51,23 +52,16 @@ def _test_part(config: Config) -> Config:
     return Config({key: value for key, value in config.to_dict().items() if key in TEST})
 
 
-def _dataset(config: Config) -> ConfigDict:
-    dataset = config.test_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    return dataset
-
-
 def set_test_data(config: Config, data_root: str) -> None:
     """Have a config of :func:`checkpoint_config` test on another folder, in VOC or COCO layout.
 
     Raises:
         InputError: the data set cannot be used, or has other classes.
     """
-    classes = list(_dataset(config).get('metainfo', {}).get('classes', []))
+    classes = list(dataset_config(config, 'test_dataloader').get('metainfo', {}).get('classes', []))
     number = config.model.bbox_head.num_classes
     config.merge_from_dict(detection_data_options(config, data_root, classes, train=False))
-    found = list(_dataset(config).metainfo.classes)
+    found = list(dataset_config(config, 'test_dataloader').metainfo.classes)
     if (classes and found != classes) or len(found) != number:
         raise InputError(
             f'the detector was trained on {number} classes ({", ".join(classes) or "not named"}) in this order, '

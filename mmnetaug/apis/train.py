@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from torch import nn
 
-from mmnetaug.apis.overrides import check_pretrained, dataset_key, get_value, image_size
+from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size
 from mmnetaug.checkpoint import write_export
 from mmnetaug.engine.hooks.export_hook import detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
@@ -67,7 +67,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'train_seconds': round(seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,
         'seed': runner.seed,
-        'data_root': get_value(config, dataset_key(config, 'test_dataloader')).get('data_root'),
+        'data_root': dataset_config(config, 'test_dataloader').get('data_root'),
         'command': command,
         'checkpoint': str(Path(config.work_dir) / 'export.pth'),
         'config': meta['config'],

@@ -18,7 +18,7 @@ from mmnetaug.models.networks.network import build_network
 KERAS = 'https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/'
 TORCHVISION = 'https://download.pytorch.org/models/'
 KERAS_SIZES = (96, 128, 160, 192, 224)
-# Architecture -> file of torchvision. As a detector's backbone MobileNetV2-Tiny is MobileNetV2 w0.35.
+# Architecture -> file of torchvision.
 TORCHVISION_FILES = {
     'mobilenetv2_w1.0': 'mobilenet_v2-7ebf99e0.pth',
     'mobilenetv3_w1.0': 'mobilenet_v3_large-5c1a4163.pth',
@@ -37,7 +37,7 @@ def imagenet_address(arch: str, size: int) -> str:
     Raises:
         InputError: nothing is published for this network.
     """
-    name = 'mobilenetv2_w0.35' if arch == 'mobilenetv2_tiny' else arch
+    name = 'mobilenetv2_w0.35' if arch == 'mobilenetv2_tiny' else arch  # the same as a detector's backbone
     if name in TORCHVISION_FILES:
         return TORCHVISION + TORCHVISION_FILES[name]
     if name in KERAS_WIDTHS:

@@ -19,7 +19,7 @@ def apply() -> None:
     missing = [name for name in ('mmengine', 'mmcv', 'mmdet') if find_spec(name) is None]
     if missing:
         raise ImportError(
-            f'mmnetaug needs {" and ".join(missing)}, which is not installed. '
+            f'mmnetaug needs {" and ".join(missing)}, not installed here. '
             'Without an MMDetection environment type\n'
             '    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0'
         )

@@ -122,7 +122,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
     schedule = {}
     for name in KEPT:
         value = _value(config, name)
-        schedule.update({} if value is None else _flat(name, value))
+        schedule.update({} if value is None else flat(name, value))
     schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
     schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
@@ -191,10 +191,10 @@ def _value(config: Config, name: str) -> Any:
     return value
 
 
-def _flat(name: str, value: Any) -> dict[str, Any]:
-    """Dotted name -> plain value of all that is below ``value``."""
+def flat(name: str, value: Any) -> dict[str, Any]:
+    """Dotted name -> value of all that is no dict and no list of dicts below ``value``, which itself is ``name``."""
     if isinstance(value, dict):
-        return {key: leaf for part, below in value.items() for key, leaf in _flat(f'{name}.{part}', below).items()}
+        return {key: leaf for part, below in value.items() for key, leaf in flat(f'{name}.{part}', below).items()}
     if isinstance(value, (list, tuple)) and any(isinstance(below, dict) for below in value):
-        return _flat(name, dict(enumerate(value)))
+        return flat(name, dict(enumerate(value)))
     return {name: value}

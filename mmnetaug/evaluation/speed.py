@@ -52,7 +52,7 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
     expansions drawn afresh.
 
     Args:
-        arch: see :func:`~mmnetaug.models.network.build_network`.
+        arch: see :func:`~mmnetaug.models.networks.build_network`.
         size: side of the images in pixels.
         batch: images a step.
         repeats: steps of each, alternating.

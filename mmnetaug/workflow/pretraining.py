@@ -7,11 +7,13 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import dataset_key, get_value, image_folder_options, regularizers
+from mmnetaug.apis.overrides import dataset_config, image_folder_options, regularizers
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.errors import InputError
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.workflow.graph import Step, digest
+
+PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
 
 
 def methods() -> dict[str, tuple[str, list[str]]]:
@@ -26,9 +28,6 @@ def methods() -> dict[str, tuple[str, list[str]]]:
         **{name: ('baseline', [f'--{name}']) for name in order},
         'netaug': ('netaug', []),
     }
-
-
-PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
 
 
 class Pretraining:
@@ -72,7 +71,7 @@ class Pretraining:
         merge_cfg_options(self.config, train_options)
         self.arch = get_arch(self.config.model.arch).name
         self.own_data = data is None
-        self.given = data or self._dataset('train').data_root
+        self.given = data or dataset_config(self.config, 'train_dataloader').data_root
         self.data = str(Path(self.given).resolve())
         self.changes = list(train_options)
         self.tag = f'_x{digest(sorted(train_options))}' if train_options else ''
@@ -97,15 +96,12 @@ class Pretraining:
         command += ['--cfg-options', *self.changes] if self.changes else []
         return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
 
-    def _dataset(self, split: str) -> dict:
-        return get_value(self.config, dataset_key(self.config, f'{split}_dataloader'))
-
     def _check(self) -> None:
         try:
             image_folder_options(self.config, self.data)
             if self.own_data:  # whose number of classes the config knows
-                for split in ('train', 'val'):
-                    dataset = self._dataset(split)
+                for loader in ('train_dataloader', 'val_dataloader'):
+                    dataset = dataset_config(self.config, loader)
                     ImageFolder(self.data, dataset.split, num_classes=dataset.num_classes, lazy_init=True)
         except InputError as error:
             # What a figure calls this option.

@@ -1,5 +1,6 @@
 """The NetAug schedule in MMEngine's training loop."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from mmnetaug.registry import HOOKS
 
 
 @torch.no_grad()
-def estimate_norm_statistics(model: Classifier, batches, max_images: int) -> None:
+def estimate_norm_statistics(model: Classifier, batches: Iterable[dict], max_images: int) -> None:
     """Estimate normalisation statistics afresh: the mean over batches of each batch's mean and variance.
 
     Needed because all sub-networks of a supernet update the same running statistics (NetAug paper, section 4.1).

@@ -8,6 +8,8 @@ from mmengine.logging import MMLogger
 from mmnetaug.registry import METRICS
 
 IOU_THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
+# Keys of boxes and labels, of objects and of what is to be ignored.
+BOXES = (('bboxes', 'labels'), ('bboxes_ignore', 'labels_ignore'))
 
 
 @METRICS.register_module()
@@ -61,8 +63,12 @@ def _curves(results: list[tuple[dict, list[np.ndarray]]], label: int) -> list[tu
         if not len(found):
             continue
         scores.append(found[:, -1])
-        for place, threshold in zip(hits, IOU_THRESHOLDS):
-            place.append(np.vstack(tpfp_default(found, own, ignored, threshold, use_legacy_coordinate=True)))
+        if len(own) or len(ignored):
+            judged = [tpfp_default(found, own, ignored, iou, use_legacy_coordinate=True) for iou in IOU_THRESHOLDS]
+        else:  # as in most images for most classes, where mmdet's search takes its time too
+            judged = [(np.zeros(len(found)), np.ones(len(found)))] * len(IOU_THRESHOLDS)
+        for place, true_and_false in zip(hits, judged):
+            place.append(np.vstack(true_and_false))
     if not objects:
         return None
     if not scores:
@@ -73,6 +79,3 @@ def _curves(results: list[tuple[dict, list[np.ndarray]]], label: int) -> list[tu
         true, false = np.cumsum(np.hstack(place)[:, order], axis=1, dtype=np.float64)
         curves.append((true / objects, true / np.maximum(true + false, np.finfo(np.float32).eps)))
     return curves
-
-
-BOXES = (('bboxes', 'labels'), ('bboxes_ignore', 'labels_ignore'))

@@ -22,7 +22,8 @@ class SingleStageDetector(_SingleStageDetector):
     Args:
         backbone: configuration of a backbone with ``out_channels``, such as
             :class:`~mmnetaug.models.backbones.TinyNet`.
-        neck, bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg: as in mmdet's detectors.
+        neck: its configuration, or those of several, one behind the other.
+        bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg: as in mmdet's detectors.
 
     Raises:
         InputError: no head, a head without ``num_classes``, or a neck for other channels than the backbone gives.
@@ -31,7 +32,7 @@ class SingleStageDetector(_SingleStageDetector):
     def __init__(
         self,
         backbone: dict,
-        neck: dict | None = None,
+        neck: dict | list[dict] | None = None,
         bbox_head: dict | None = None,
         train_cfg: dict | None = None,
         test_cfg: dict | None = None,
