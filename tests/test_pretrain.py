@@ -332,6 +332,21 @@ def test_the_config_of_a_run_is_complete(image_tree, tmp_path):
     assert not any(torch.equal(ours[name], tensor) for name, tensor in start.items() if name.endswith('conv.weight'))
 
 
+@pytest.mark.parametrize('method', ['baseline', 'netaug'])
+def test_a_stock_runner_tests_a_checkpoint(method, image_tree, tmp_path):
+    result = pretrain(pretrain_config(image_tree, tmp_path, f'{method}_mbv2_nano_cifar100'))
+    config = Config.fromfile(tmp_path / f'{method}_mbv2_nano_cifar100.py')
+    config.load_from, config.work_dir = str(tmp_path / 'epoch_2.pth'), str(tmp_path / 'test')
+    runner = Runner.from_cfg(config)
+    tested = runner.test()
+    mean = runner.model.state_dict()['network.stem.0.norm.running_mean']
+    kept = torch.load(tmp_path / 'epoch_2.pth')['state_dict']['network.stem.0.norm.running_mean']
+    if method == 'baseline':
+        assert tested == {name: result[name] for name in tested} and torch.equal(mean, kept)
+    else:  # with statistics of the tiny network
+        assert tested['top1'] == runner.val()['top1'] and not torch.equal(mean, kept)
+
+
 def test_statistics_are_the_mean_over_batches():
     torch.manual_seed(0)
     model = Classifier('mobilenetv2_tiny', 2, netaug={'width_mults': (1.0, 2.0)})
@@ -411,9 +426,10 @@ def test_every_config_is_complete(path, data, tmp_path, monkeypatch):
     """MMEngine builds all of it, from the registries: no value is left open."""
     config = Config.fromfile(path)
     assert None not in leaves(config.to_dict())
-    loaders = [config.train_dataloader, config.val_dataloader]
+    loaders = [config.train_dataloader, config.val_dataloader, config.test_dataloader]
     classes = config.model.num_classes
-    assert [loader.dataset.num_classes for loader in loaders] == [classes, classes]
+    assert [loader.dataset.num_classes for loader in loaders] == [classes] * 3
+    assert config.test_dataloader == config.val_dataloader and config.test_evaluator == config.val_evaluator
     if path.stem.endswith('_21k'):
         assert classes == 10450
         for loader in loaders:
@@ -427,7 +443,9 @@ def test_every_config_is_complete(path, data, tmp_path, monkeypatch):
     network = runner.model.network
     assert isinstance(network, mmnetaug.NetAug) == path.stem.startswith('netaug')
     assert network.num_classes == classes
-    sizes = {loop.dataloader.dataset[0]['inputs'].shape for loop in (runner.train_loop, runner.val_loop)}
+    sizes = {
+        loop.dataloader.dataset[0]['inputs'].shape for loop in (runner.train_loop, runner.val_loop, runner.test_loop)
+    }
     arch = get_arch(config.model.arch)
     size = 48 if 'shapes' in path.stem else 32 if 'tiny_cifar100' in path.stem else arch.input_size
     size = 16 if 'resnet14_cifar100' in path.stem else size
@@ -466,7 +484,7 @@ def test_config_of_a_regulariser_is_the_baseline_with_its_hook(path):
 COSINE = "dict(type='CosineAnnealingLR', by_epoch=True, begin={}, convert_to_iter_based=True)"
 LINEAR = "dict(type='LinearLR', start_factor=1e-3, by_epoch=True, begin=0, end={}, convert_to_iter_based=True)"
 DATA = "dict(dataset=dict(data_root='{data}', num_classes=2))"
-LOADERS = ('train_dataloader', 'val_dataloader')
+LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 DISTILL = "custom_hooks = [dict(type='mmnetaug.DistillationHook', checkpoint='big.pth', temperature=4.0, weight=0.5)]"
 # Flags, the same in a child config, and the same as --cfg-options.
 FLAGS = {

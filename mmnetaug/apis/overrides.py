@@ -209,7 +209,7 @@ def image_folder_options(config: Config, data_root: str) -> Overrides:
             'expected the same class folders in both'
         )
     options: Overrides = {'model.num_classes': len(train)}
-    for loader in ('train_dataloader', 'val_dataloader'):
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         key = dataset_key(config, loader)
         options.update({f'{key}.data_root': data_root, f'{key}.num_classes': len(train)})
     return options

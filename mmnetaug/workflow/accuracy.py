@@ -34,7 +34,11 @@ NETWORKS = ('mbv2_tiny', 'resnet50')
 OWN_OPTIONS = (
     *('train_cfg.max_epochs', 'param_scheduler', 'randomness', 'custom_hooks'),
     *('model.arch', 'model.netaug', 'model.num_classes', 'default_hooks.netaug', 'default_hooks.train_accuracy'),
-    *(f'{split}_dataloader.dataset.{key}' for split in ('train', 'val') for key in ('data_root', 'num_classes')),
+    *(
+        f'{split}_dataloader.dataset.{key}'
+        for split in ('train', 'val', 'test')
+        for key in ('data_root', 'num_classes')
+    ),
 )
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
 

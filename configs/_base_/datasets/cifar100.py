@@ -27,3 +27,4 @@ val_dataloader = dict(
         ],
     ),
 )
+test_dataloader = val_dataloader

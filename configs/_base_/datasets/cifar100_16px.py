@@ -19,3 +19,4 @@ val_dataloader = dict(
         ]
     )
 )
+test_dataloader = val_dataloader

@@ -41,4 +41,7 @@ val_dataloader = dict(
         ],
     ),
 )
+test_dataloader = val_dataloader
+
 val_evaluator = dict(type='mmnetaug.TopK', topk=(1, 5))
+test_evaluator = val_evaluator

@@ -20,3 +20,4 @@ val_dataloader = dict(
         ]
     )
 )
+test_dataloader = val_dataloader

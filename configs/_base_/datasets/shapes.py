@@ -26,3 +26,4 @@ val_dataloader = dict(
         ],
     )
 )
+test_dataloader = val_dataloader

@@ -110,3 +110,6 @@ class NetAugHook(Hook):
         if self.estimated_at != runner.iter:
             estimate_norm_statistics(bare_model(runner), runner.train_dataloader, self.statistics_images)
             self.estimated_at = runner.iter
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        self.before_val_epoch(runner)
