@@ -33,10 +33,11 @@ model = dict(
 )
 """
 HEADS = {
-    'GFL': """type='GFLHead', stacked_convs=1, reg_max=8,
-        loss_cls=dict(type='QualityFocalLoss', use_sigmoid=True, beta=2.0, loss_weight=1.0),
-        loss_dfl=dict(type='DistributionFocalLoss', loss_weight=0.25),
-        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),""",
+    'ATSS': """type='ATSSHead', stacked_convs=2,
+        bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]),
+        loss_cls=dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0),
+        loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
+        loss_centerness=dict(type='CrossEntropyLoss', use_sigmoid=True, loss_weight=1.0),""",
     'My': """type='MyHead',
         bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_means=[0.0] * 4, target_stds=[0.1, 0.1, 0.2, 0.2]),
         loss_cls=dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0),

@@ -43,10 +43,11 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     cost = describe_detector(detector, size)
     meta = {**detector_meta(runner), 'size': size}
     head, arch = head_name(config.model), meta['arch']
+    pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(
         f'{head} on {arch} at {size} px: {cost["macs"] / 1e6:.1f} M MACs, of them {cost["head_share"]:.1%} outside the '
         f'backbone; {cost["params"] / 1e6:.3f} M parameters; {len(meta["classes"])} classes: '
-        f'{", ".join(meta["classes"])}'
+        f'{", ".join(meta["classes"])}. The backbone starts from {pretrained or "random weights"}'
     )
     start = time.time()
     metrics = train_and_validate(runner)
@@ -57,7 +58,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'arch': arch,
         'size': size,
         'classes': meta['classes'],
-        'pretrained': (config.model.backbone.get('init_cfg') or {}).get('checkpoint'),
+        'pretrained': pretrained,
         **measures(metrics),
         **cost,
         'train_images': len(runner.train_dataloader.dataset),

@@ -108,6 +108,9 @@ class NetAugHook(Hook):
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.estimated_at != runner.iter:
+            sampler = runner.train_dataloader.sampler
+            if hasattr(sampler, 'set_epoch'):  # the same images and draws, whenever this run was resumed
+                sampler.set_epoch(runner.epoch)
             estimate_norm_statistics(bare_model(runner), runner.train_dataloader, self.statistics_images)
             self.estimated_at = runner.iter
 
