@@ -20,7 +20,7 @@ from mmnetaug.models.networks.archs import Arch, get_arch
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
-from mmnetaug.weights import convert, nearest_arch, read_keras, recognise
+from mmnetaug.weights import LIBRARIES, convert, nearest_arch, own_arch, read_keras, recognise
 
 EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two detector classes, which are no more
 
@@ -73,6 +73,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise InputError(f'{path} holds a {type(content).__name__}: expected a dict with a state_dict in it')
+    if 'state_dict' not in content and isinstance(content.get('model'), Mapping):  # as many training scripts save it
+        content = {**content, 'state_dict': content['model']}
     state = content.get('state_dict', content)
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise InputError(f'the state_dict in {path} is no mapping from names to tensors')
@@ -109,22 +111,31 @@ def network_state(checkpoint: Mapping[str, Any], arch: Arch, place: str) -> dict
     Raises:
         InputError: weights of another library that are of another network.
     """
+    foreign = recognise(_tensors(checkpoint))
+    if not foreign:
+        return _own_state(checkpoint)
+    library, state = foreign
+    if library.tf_padding:
+        print_log(
+            f'{place}: {library.name} pads convolutions of stride 2 right and bottom first, these networks all around; '
+            'the weights work, and fit best after fine-tuning',
+            'current',
+        )
+    return convert(state, library, arch, place)
+
+
+def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     state = checkpoint.get('state_dict', checkpoint)
-    state = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+
+
+def _own_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a network in a checkpoint of ours, or in the published NetAug format."""
+    state = _tensors(checkpoint)
     if any('.op_list.' in name for name in state):
         for pattern, ours in PUBLISHED_NAMES:
             state = {re.sub(pattern, ours, name): tensor for name, tensor in state.items()}
         return state
-    foreign = recognise(state)
-    if foreign:
-        library, state = foreign
-        if library.tf_padding:
-            print_log(
-                f'{place}: {library.name} pads convolutions of stride 2 right and bottom first, these networks all '
-                'around; the weights work, and fit best after fine-tuning',
-                'current',
-            )
-        return convert(state, library, arch, place)
     for prefix in PREFIXES:
         inside = {name[len(prefix) :]: state[name] for name in state if name.startswith(prefix)}
         if inside:
@@ -162,16 +173,33 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         f'{name}: not in this network' for name in state if name not in own and not name.startswith(ignore or '\0')
     ]
     if differences:
-        meta = checkpoint.get('meta', {})
-        made_for = f' It was made for {meta["arch"]} ({meta.get("num_classes")} classes).' if 'arch' in meta else ''
-        shown = '\n  '.join(differences[:5])
-        raise InputError(
-            f'{path} does not fit this network: {len(differences)} of its {len(own)} tensors differ, first\n'
-            f'  {shown}\nExpected a checkpoint of the same architecture and number of classes.{made_for} (A '
-            'checkpoint of a NetAug supernet is larger than its tiny network: use the export.pth beside it.)'
-        )
+        raise InputError(f'{path} {_misfit(checkpoint, state, own, arch, differences)}')
     network.load_state_dict({name: state[name] for name in own})
     return dict(checkpoint.get('meta', {}))
+
+
+def _misfit(
+    checkpoint: Mapping[str, Any], state: Mapping[str, Tensor], own: Mapping[str, Tensor], arch: Arch, differences: list
+) -> str:
+    """Why weights do not fit, as plainly as the names and shapes of the tensors tell."""
+    if (checkpoint.get('mmnetaug') or {}).get('supernet'):
+        return 'is of a NetAug supernet, larger than its tiny network: use the export.pth beside it'
+    if not own.keys() & state.keys():
+        libraries = ', '.join(dict.fromkeys(f'{library.family} of {library.name}' for library in LIBRARIES))
+        return (
+            f'has weights of an unknown network (its first tensor is {next(iter(state), "missing")}): expected an '
+            f'export of ours, a published NetAug checkpoint, or {libraries}'
+        )
+    theirs = own_arch(state, unlike=arch)
+    if theirs:
+        return f'has weights of {theirs}, not of {arch.name}: take --arch {theirs}, or other weights'
+    shown = '\n  '.join(differences[:5])
+    meta = checkpoint.get('meta') or {}
+    made_for = f' (it was made for {meta["arch"]}, {meta.get("num_classes")} classes)' if 'arch' in meta else ''
+    return (
+        f'does not fit this network: {len(differences)} of its {len(own)} tensors differ, first\n  {shown}\nExpected a '
+        f'checkpoint of the same architecture and number of classes{made_for}'
+    )
 
 
 def load_network(path: str | Path, num_classes: int, arch: str | None = None) -> Network:
@@ -180,17 +208,19 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
     Args:
         path: as in :func:`~mmnetaug.checkpoint.load_weights`.
         num_classes: how many logits it must give.
-        arch: its name; None where the checkpoint tells it, as our ``export.pth`` and weights of other libraries do.
+        arch: its name; None for what the checkpoint says or its tensors are shaped like.
 
     Raises:
         InputError: the file cannot be read or is of another network, or its architecture is not known.
     """
     content = read_checkpoint(path)
-    foreign = recognise(content.get('state_dict', content))
-    arch = arch or content.get('meta', {}).get('arch') or (foreign and nearest_arch(foreign[1], foreign[0]))
+    arch = arch or content.get('meta', {}).get('arch')
+    if not arch:
+        foreign = recognise(_tensors(content))
+        arch = nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(content))
     if not arch:
         raise InputError(
-            f'{path} does not say of which network it is: expected an export.pth of ours, or the name of the network '
+            f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
     network = build_network(arch, num_classes)

@@ -9,7 +9,10 @@ from typing import Any
 import torch.distributed as dist
 
 # What the system says where a folder, a disk or a right is at fault, not the program.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
+    *(errno.EISDIR, errno.ENOTDIR),
+)
 
 
 class InputError(ValueError):

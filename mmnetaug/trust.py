@@ -59,7 +59,7 @@ def _check(value: Any, path: str, known: set[str], place: str) -> None:
     if isinstance(value, Mapping):
         for key, below in value.items():
             here = f'{path}.{key}'
-            if not isinstance(key, str) or key in REFUSED:
+            if not isinstance(key, str) or (key in REFUSED and below not in (None, False)):
                 _refuse(place, here, below, 'no such argument: it could load or write something')
             if key == 'type':
                 _check_type(below, here, known, place)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import Arch, Block, Conv, get_arch
+from mmnetaug.models.networks.archs import FAMILIES, NETWORKS, Arch, Block, Conv, get_arch
 
 EPSILON = 1e-5  # of our normalisation, PyTorch's default
 NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
@@ -285,6 +285,19 @@ def nearest_arch(state: Mapping[str, Tensor], library: Library) -> str | None:
         if _same_backbone(state, library, get_arch(name)):
             return name
     return None
+
+
+def own_arch(state: Mapping[str, Tensor], unlike: Arch | None = None) -> str | None:
+    """The smallest network of ours that tensors under our names can be of; None if none is, or if ``unlike`` fits."""
+    layers = [name.removesuffix('.conv.weight') for name in state if name.endswith('.conv.weight')]
+    layers = [name for name in layers if name in ('stem.0', 'head.0') or name.endswith(('.expand', '.project'))]
+    found = {name: state[f'{name}.conv.weight'].shape[0] for name in layers}
+    if not found or (unlike and found.items() <= _output_channels(unlike).items()):
+        return None
+    names = [*NETWORKS, *(f'{family}_w{step / 20}' for family in FAMILIES for step in range(1, 41))]
+    widths = {name: _output_channels(get_arch(name)) for name in names}
+    fitting = [name for name in names if found.items() <= widths[name].items()]
+    return min(fitting, key=lambda name: len(widths[name]), default=None)
 
 
 # What Keras calls a tensor -> PyTorch's name for it, and where PyTorch has its dimensions.

@@ -131,6 +131,19 @@ def test_a_neck_for_other_feature_maps():
         channels_of({**TINY, 'out_features': ['stride8', 'stride64']}, None, YOLOX_HEAD)
 
 
+@pytest.mark.parametrize(
+    ('strides', 'message'),
+    [
+        ([8, 16], r'for 2 feature maps of strides \[8, 16\] and gets 3 of strides \[8, 16, 32\]'),
+        ([16, 32, 64], r'strides \[16, 32, 64\] and gets 3 of strides \[8, 16, 32\]: .*give the head the same'),
+    ],
+)
+def test_a_head_for_other_feature_maps(strides, message):
+    head = {**YOLOX_HEAD, 'strides': strides}
+    with pytest.raises(InputError, match=message):
+        channels_of(TINY, {'type': 'YOLOXPAFPN', 'out_channels': 16}, head)
+
+
 def test_a_head_without_classes():
     head = {key: value for key, value in YOLOX_HEAD.items() if key != 'num_classes'}
     with pytest.raises(InputError, match=r'YOLOXHead has no num_classes: .*model\.bbox_head\.num_classes=20'):

@@ -16,6 +16,7 @@ from mmengine.runner import Runner
 
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import merge_cfg_options, read_config
+from mmnetaug.apis.overrides import detection_data_options, epochs_options, image_size, size_options
 from mmnetaug.apis.train import train_detector
 
 CONFIGS = sorted((ROOT / 'configs/det').glob('*.py'))
@@ -209,6 +210,39 @@ def test_options_of_a_detector_trained_at_several_sizes(monkeypatch):
 def test_an_option_that_is_none(option, message):
     with pytest.raises(InputError, match=message):
         merge_cfg_options(read_config(BASE, 'det'), [option])
+
+
+def test_data_and_schedules_that_options_do_not_reach(voc):
+    joined = read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'det')
+    dataset = joined.train_dataloader.dataset
+    joined.train_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': [dataset, dataset]}
+    with pytest.raises(InputError, match=r'joins several data sets \(ConcatDataset\).*takes several image sets'):
+        detection_data_options(joined, voc)
+    by_iteration = read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'det')
+    by_iteration.train_cfg = {'type': 'IterBasedTrainLoop', 'max_iters': 100}
+    with pytest.raises(InputError, match=r'counts iterations, not epochs: change train_cfg\.max_iters'):
+        epochs_options(by_iteration, 3)
+
+
+def test_what_the_size_does_not_change():
+    """Sides in pixels follow --size, wherever a pipeline stands; shares, cells and what is not set do not."""
+    config = read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'det')
+    before = image_size(config)
+    mosaic = {'type': 'Mosaic', 'img_scale': (before, before), 'pad_val': 114.0}
+    affine = {'type': 'RandomAffine', 'border': (-before // 2, -before // 2), 'scales': [(before, 2 * before)]}
+    other = [{'type': 'RandomCrop', 'crop_size': (0.5, 0.5)}, {'type': 'Resize', 'scale': None, 'size': 8}]
+    dataset = config.train_dataloader.dataset
+    config.train_dataloader.dataset = {
+        'type': 'MultiImageMixDataset',
+        'dataset': dataset,
+        'pipeline': [mosaic, affine, *other],
+    }
+    config.merge_from_dict(size_options(config, 96))
+    mosaic, affine, crop, resize = config.train_dataloader.dataset.pipeline
+    assert mosaic.img_scale == (96, 96) and mosaic.pad_val == 114.0
+    assert affine.border == (-48, -48) and [tuple(scale) for scale in affine.scales] == [(96, 192)]
+    assert crop.crop_size == (0.5, 0.5) and resize.scale is None and resize.size == 8
+    assert image_size(config) == 96
 
 
 def test_new_keys_that_parts_have(voc, tmp_path):

@@ -153,7 +153,8 @@ def test_backbone_starts_from_the_checkpoint(coco, tmp_path):
 
 def test_checkpoint_of_another_network(voc, tmp_path):
     torch.save({'state_dict': build_network('mobilenetv2_w0.2').state_dict()}, tmp_path / 'other.pth')
-    with pytest.raises(InputError, match=r'does not fit this network'):
+    message = r'has weights of mobilenetv2_w0\.2, not of mobilenetv2_w0\.1: take --arch mobilenetv2_w0\.2'
+    with pytest.raises(InputError, match=message):
         train_detector(detector_config(voc, tmp_path / 'run', **start_from(tmp_path / 'other.pth')))
 
 
@@ -184,6 +185,9 @@ def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained
         ({'model__backbone__arch': 'mobilenetv9'}, 'mobilenetv9'),
         ({'classes': ['cow']}, 'no class cow'),
         ({'train_dataloader__batch_size': 1}, 'batch size is 1: expected .* at least 2'),
+        ({'model__bbox_head__num_classes': 5}, r'num_classes is 5 and the data has 2 classes \(cat, dog'),
+        ({'param_scheduler': [{'type': 'NoSuchLR'}]}, 'a part of the config does not fit: .*NoSuchLR'),
+        ({'model__bbox_head__type': 'NoSuchHead'}, 'a part of the config does not fit: .*NoSuchHead'),
     ],
 )
 def test_wrong_values(voc, tmp_path, options, message):
@@ -246,3 +250,11 @@ def test_the_average_of_weights_is_what_is_exported_and_tested(voc, tmp_path):
     for number, checkpoint in enumerate(('export.pth', 'epoch_2.pth')):
         tested = evaluate(tmp_path / 'run' / checkpoint, tmp_path / f'test{number}')
         assert tested['AP50_area'] == result['AP50_area']
+
+
+def test_two_runs_of_a_process_keep_to_their_folders(voc, tmp_path):
+    folders = []
+    for name in ('first', 'second'):
+        runner = training_runner(detector_config(voc, tmp_path / name))
+        folders.append(Path(runner.visualizer.get_backend('LocalVisBackend')._save_dir))
+    assert [tmp_path / 'first' in folders[0].parents, tmp_path / 'second' in folders[1].parents] == [True, True]

@@ -195,6 +195,28 @@ def test_weights_of_another_network(reference, arch, message):
         load_weights(build_network(arch, 10), folder / 'torchvision_mobilenet_v2_w0.35.pth')
 
 
+@pytest.mark.parametrize('arch', ['mcunet', 'mobilenetv2_nano', 'mobilenetv3_w0.35', 'resnet14_w0.5', 'resnet50'])
+def test_our_own_weights_tell_their_network(tmp_path, arch):
+    path = tmp_path / 'weights.pth'
+    torch.save({'model': build_network(arch, 4).state_dict()}, path)
+    assert load_network(path, 4).arch.name == arch
+    with pytest.raises(InputError, match=rf'has weights of {arch}, not of mobilenetv2_w0\.35: take --arch {arch}'):
+        load_weights(build_network('mobilenetv2_w0.35', 4), path)
+
+
+def test_weights_of_nobody(tmp_path):
+    path = tmp_path / 'weights.pth'
+    torch.save({'encoder.0.weight': torch.zeros(3)}, path)
+    with pytest.raises(InputError, match=r'unknown network .*encoder\.0\.weight.*: expected an export of ours.*Keras'):
+        load_weights(build_network('mobilenetv2_w0.35', 4), path)
+    with pytest.raises(InputError, match='does not tell of which network it is'):
+        load_network(path, 4)
+    supernet = {'state_dict': {'stem.0.conv.weight': torch.zeros(3)}, 'mmnetaug': {'supernet': True}}
+    torch.save(supernet, path)
+    with pytest.raises(InputError, match=r'NetAug supernet.*: use the export\.pth beside it'):
+        load_weights(build_network('mobilenetv2_w0.35', 4), path)
+
+
 def test_a_tensor_that_nobody_knows(reference, tmp_path):
     folder, _ = reference
     state = torch.load(folder / 'timm_mobilenetv2_035.pth')
@@ -237,6 +259,7 @@ def test_files_that_are_none(reference, tmp_path):
     [
         ('mobilenetv2_w0.35', 320, 'kernels_0.35_224_no_top.h5'),
         ('mobilenetv2_w0.35', 144, 'kernels_0.35_160_no_top.h5'),
+        ('mobilenetv2_w0.50', 96, 'kernels_0.5_96_no_top.h5'),
         ('mobilenetv2_tiny', 96, 'kernels_0.35_96_no_top.h5'),
         ('mobilenetv2_w1.4', 96, 'kernels_1.4_224_no_top.h5'),
         ('mobilenetv2_w1.0', 96, 'mobilenet_v2-7ebf99e0.pth'),
@@ -294,6 +317,17 @@ def test_fetched_once_and_checked_ever_after(server, reference, tmp_path):
         file.truncate(1000)
     with pytest.raises(InputError, match=r'damaged or half fetched: its SHA-256 .* Delete it'):
         public.fetch(public.KERAS + name)
+
+
+def test_half_a_file_is_not_kept(server, reference):
+    folder, _ = server
+    name = 'mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5'
+    whole = (reference[0] / 'keras_mobilenetv2_w0.35_no_top.h5').read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r'or half of one; it was removed. Type the same again'):
+        public.fetch(public.KERAS + name)
+    (folder / name).write_bytes(whole)
+    assert public.fetch(public.KERAS + name).read_bytes() == whole
 
 
 def test_a_file_whose_name_tells_its_checksum(server):

@@ -14,8 +14,15 @@ default_hooks = dict(
 )
 log_processor = dict(window_size=20)
 visualizer = dict(
-    type='DetLocalVisualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')]
+    type='DetLocalVisualizer',
+    name='visualizer',
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
 randomness = dict(seed=0)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)

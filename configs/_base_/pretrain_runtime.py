@@ -14,7 +14,16 @@ default_hooks = dict(
     train_accuracy=dict(type='mmnetaug.TrainAccuracyHook', images=10000),
 )
 log_processor = dict(window_size=50)
-visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+visualizer = dict(
+    type='Visualizer',
+    name='visualizer',
+    vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
+)
 randomness = dict(seed=0)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)

@@ -84,8 +84,9 @@ def benchmark(
         writer.writeheader()
         writer.writerows(rows)
     (out_dir / 'benchmark.md').write_text(markdown_table(rows))
-    measure = next(column for column in COLUMNS if column.startswith('AP50') and column in rows[0])
-    plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)
+    measure = next((column for column in COLUMNS if column.startswith('AP50') and column in rows[0]), None)
+    if measure:  # else an evaluator without average precision
+        plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)
     return rows
 
 

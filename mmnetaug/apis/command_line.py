@@ -58,7 +58,9 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
     import_custom(args.custom_imports)
     config = read_config(args.config, kind)
     if args.custom_imports:  # noted, so that the config of the run is complete
-        config.custom_imports.imports = [*config.custom_imports.imports, *args.custom_imports]
+        given = (config.get('custom_imports') or {}).get('imports') or []
+        given = [given] if isinstance(given, str) else given
+        config.custom_imports = {'imports': [*given, *args.custom_imports]}
     return config
 
 

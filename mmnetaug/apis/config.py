@@ -34,7 +34,7 @@ def read_config(path: str | Path, kind: str) -> Config:
         raise InputError(f'no config at {path}: expected a file of {folder}')
     try:
         config = Config.fromfile(str(path))
-    except (SyntaxError, OSError, KeyError, AttributeError, NameError, TypeError, ImportError) as error:
+    except Exception as error:  # a config is Python, and may fail in any way
         raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
     model = config.get('model') or {}
     if not all(key in model for key in NEEDED[kind]):

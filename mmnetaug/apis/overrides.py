@@ -5,6 +5,7 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 """
 
 import argparse
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ PRETRAIN_CONFIGS = {
     'mcunet': 'mcunet',
 }
 # Arguments of transforms that are sizes of images in pixels.
-SIZES = ('scale', 'size', 'img_scale', 'crop_size', 'random_size_range')
+SIZES = ('scale', 'scales', 'size', 'img_scale', 'crop_size', 'random_size_range', 'border')
 # Where a backbone starts from an export of tools/pretrain_cls.py.
 PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
 OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
@@ -44,6 +45,11 @@ def dataset_key(config: Config, loader: str) -> str:
     key, dataset = f'{loader}.dataset', config[loader].dataset
     while 'dataset' in dataset:
         key, dataset = f'{key}.dataset', dataset.dataset
+    if 'datasets' in dataset:
+        raise InputError(
+            f'{key} joins several data sets ({dataset.get("type")}), which options do not reach: write one data set '
+            'there, such as dict(type="mmnetaug.VOCDetection", ann_file=[...]), which takes several image sets'
+        )
     return key
 
 
@@ -137,6 +143,11 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         epochs: warm-up included.
     """
     check_whole('epochs', epochs, 1)
+    if 'max_epochs' not in config.train_cfg:
+        raise InputError(
+            'this config counts iterations, not epochs: change train_cfg.max_iters and the schedule in the config, or '
+            'with --cfg-options'
+        )
     before = config.train_cfg.max_epochs
     check_whole('train_cfg.max_epochs', before, 1)
     warmup = warmup_epochs(config)
@@ -146,7 +157,8 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         return shorter if epoch == warmup else round(epoch * epochs / before)
 
     schedulers = []
-    for scheduler in config.param_scheduler:
+    given = config.get('param_scheduler') or []
+    for scheduler in given if isinstance(given, list) else [given]:
         scheduler = scheduler.to_dict()
         if scheduler.get('by_epoch', True):
             for key in {'begin', 'end'} & scheduler.keys():
@@ -154,9 +166,9 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
             scheduler.pop('T_max', None)  # which MMEngine takes from begin and end
             if 'milestones' in scheduler:
                 scheduler['milestones'] = [moved(epoch) for epoch in scheduler['milestones']]
-        if scheduler.get('end') != 0:  # a warm-up of no length
+        if scheduler.get('end', math.inf) > scheduler.get('begin', 0):  # else a phase of no length
             schedulers.append(scheduler)
-    return {'train_cfg.max_epochs': epochs, 'param_scheduler': schedulers}
+    return {'train_cfg.max_epochs': epochs, **({'param_scheduler': schedulers} if given else {})}
 
 
 def lengthened(config: Config, times: int) -> int:
@@ -300,15 +312,19 @@ def size_options(config: Config, size: int, model: bool = True) -> Overrides:
             return type(value)(scaled(side) for side in value)
         if not isinstance(value, int):  # a share of the image, say
             return value
+        if abs(value) < 32:  # a number of cells, a divisor
+            return value
+        if value < 0:  # what mosaics are cut by
+            return round(value * size / before)
         return size if value == before else max(96, 32 * round(value * size / before / 32))
 
     loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
-    places = [f'{dataset_key(config, loader)}.pipeline' for loader in loaders] + (['model'] if model else [])
+    places = [f'{loader}.dataset' for loader in loaders] + (['model'] if model else [])
     return {
         name: scaled(value)
         for place in places
         for name, value in flat(place, get_value(config, place)).items()
-        if name.rpartition('.')[2] in SIZES
+        if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
 
 

@@ -11,10 +11,12 @@ from torch import nn
 
 from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size
 from mmnetaug.checkpoint import write_export
-from mmnetaug.engine.hooks.export_hook import detector_meta
+from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
+from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.records import RESULT_VERSION, write_json
+from mmnetaug.trust import check_config
 
 BY_CLASS = 'AP50/'  # beginning of a measure of one class
 COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
@@ -39,9 +41,21 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     check_pretrained(config)
     size = image_size(config)
     runner = training_runner(config)
+    if not any(isinstance(hook, ExportHook) for hook in runner.hooks):
+        runner.register_hook(ExportHook())  # so that each checkpoint can be tested as it is
     detector = bare_model(runner)
     cost = describe_detector(detector, size)
     meta = {**detector_meta(runner), 'size': size}
+    wanted = config.model.bbox_head.get('num_classes')
+    if wanted != len(meta['classes']):
+        raise InputError(
+            f'model.bbox_head.num_classes is {wanted} and the data has {len(meta["classes"])} classes '
+            f'({", ".join(meta["classes"][:5])} ...): expected the same; --data-root DIR sets it'
+        )
+    try:
+        check_config(meta['config'], 'a checkpoint of this config')
+    except InputError as error:
+        runner.logger.warning(f'Checkpoints of this run can be tested with their config alone: {error}')
     head, arch = head_name(config.model), meta['arch']
     pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(
@@ -103,7 +117,8 @@ def measures(metrics: dict[str, float]) -> dict[str, Any]:
         return {name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}
     found = {name: value for name, value in metrics.items() if name.startswith('AP')}
     by_class = {name.removeprefix(BY_CLASS): found.pop(name) for name in list(found) if name.startswith(BY_CLASS)}
-    return {**found, **({'class_AP50': by_class} if by_class else {})}
+    others = {name.replace('/', '_'): value for name, value in metrics.items() if isinstance(value, float)}
+    return {**(found or others), **({'class_AP50': by_class} if by_class else {})}
 
 
 def summary(result: dict[str, Any]) -> str:

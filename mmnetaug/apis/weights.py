@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -38,6 +39,9 @@ def imagenet_address(arch: str, size: int) -> str:
         InputError: nothing is published for this network.
     """
     name = 'mobilenetv2_w0.35' if arch == 'mobilenetv2_tiny' else arch  # the same as a detector's backbone
+    family, _, width = name.partition('_w')
+    if re.fullmatch(r'\d+(\.\d+)?', width):
+        name = f'{family}_w{float(width)}'  # as the tables write it: 0.50 is 0.5, 1 is 1.0
     if name in TORCHVISION_FILES:
         return TORCHVISION + TORCHVISION_FILES[name]
     if name in KERAS_WIDTHS:
@@ -68,7 +72,8 @@ def fetch(address: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
             torch.hub.download_url_to_file(address, str(path), prefix and prefix[1])
-    except (URLError, OSError, RuntimeError) as error:
+            _check_whole(path)
+    except (URLError, HTTPException, OSError, RuntimeError) as error:
         raise InputError(
             f'{address} cannot be fetched ({error}). Fetch it elsewhere, put it at {path}, and type the same again'
         ) from error
@@ -84,6 +89,19 @@ def fetch(address: str) -> Path:
         partial.write_text(f'{digest}\n')
         os.replace(partial, note)
     return path
+
+
+def _check_whole(path: Path) -> None:
+    """Remove a file that was cut off on its way, and raise :class:`InputError`."""
+    try:
+        read_checkpoint(path)
+    except InputError as error:
+        size = path.stat().st_size
+        path.unlink()
+        raise InputError(
+            f'what came for {path.name} ({size} bytes) is no file of weights, or half of one; it was removed. Type the '
+            'same again, or fetch it elsewhere'
+        ) from error
 
 
 def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str, Any]:

@@ -1,13 +1,17 @@
 """From a complete config to a trained model: checks around MMEngine's runner."""
 
+import copy
 import fcntl
 import json
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
+from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -22,7 +26,10 @@ from mmnetaug.records import write_json, write_text
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 # Entries of a config that a resumed run must have as it was started; differences are shown in this order.
-KEPT = ('train_cfg', 'model', 'param_scheduler', 'train_dataloader.batch_size', 'default_hooks.netaug', 'custom_hooks')
+KEPT = (
+    *('train_cfg', 'model', 'param_scheduler', 'optim_wrapper', 'train_dataloader.batch_size'),
+    *('default_hooks.netaug', 'custom_hooks'),
+)
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
@@ -61,22 +68,37 @@ def training_runner(config: Config) -> Runner:
 
 
 def build_runner(config: Config, training: bool = False) -> Runner:
-    """``Runner.from_cfg``, and with ``training`` its optimizer.
+    """``Runner.from_cfg``, and with ``training`` all that training needs.
 
     Raises:
-        InputError: an argument that a part of the config does not take.
+        InputError: a part of the config that does not exist, does not take an argument, or refuses a value.
     """
     try:
+        _own_visualizer(config)
         runner = Runner.from_cfg(config)
         if training:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+            if len(runner.train_loop.dataloader) and runner.param_schedulers:  # building one changes its optimizer
+                runner._build_param_scheduler(runner.param_schedulers, copy.deepcopy(runner.optim_wrapper))
+            assert runner.val_loop is None or runner.val_loop.dataloader is not None
         return runner
-    except TypeError as error:
-        if 'argument' not in str(error):
-            raise
+    except InputError:
+        raise
+    except (TypeError, KeyError, ValueError, AttributeError, AssertionError) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        place = f'{Path(frames[-1].filename).name}, {frames[-1].name}'
         raise InputError(
-            f'a part of the config does not fit: {error}. Correct it in the config or --cfg-options'
+            f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
+
+
+def _own_visualizer(config: Config) -> None:
+    """MMEngine shares visualizers by name: a second run of a process would write into the folder of the first."""
+    visualizer = config.get('visualizer') or {}
+    kind = VISUALIZERS.get(visualizer.get('type', 'Visualizer'))
+    if kind and kind.check_instance_created(visualizer.get('name', '')):
+        visualizer.name = f'{visualizer.name}_{time.time_ns()}'
 
 
 def train_and_validate(runner: Runner) -> dict[str, Any]:

@@ -17,7 +17,8 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     image = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with FlopCounterMode(display=False) as counter:
-        network.eval()(image)
+        network.eval()  # which gives nothing back in some of mmdet's backbones
+        network(image)
     network.train(training)
     return counter.get_total_flops() // 2
 

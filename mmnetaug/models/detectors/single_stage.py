@@ -6,7 +6,8 @@ import torch
 from mmdet.models.detectors import SingleStageDetector as _SingleStageDetector
 from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.utils import _pair
 
 from mmnetaug.errors import InputError
 from mmnetaug.registry import MODELS
@@ -26,7 +27,8 @@ class SingleStageDetector(_SingleStageDetector):
         bbox_head, train_cfg, test_cfg, data_preprocessor, init_cfg: as in mmdet's detectors.
 
     Raises:
-        InputError: no head, a head without ``num_classes``, or a neck for other channels than the backbone gives.
+        InputError: no head, a head without ``num_classes``, a neck for other channels than the backbone gives, or a
+            head for other feature maps than it gets.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class SingleStageDetector(_SingleStageDetector):
                 f'{bbox_head["type"]} has no num_classes: give it one (model.bbox_head.num_classes=20 for Pascal VOC); '
                 '--data-root takes as many as the data have'
             )
-        _pass_on_channels(backbone, neck, bbox_head)
+        before_head = _pass_on_channels(backbone, neck, bbox_head)
         parts = [part and ConfigDict(copy.deepcopy(part)) for part in (train_cfg, test_cfg, data_preprocessor)]
         super().__init__(backbone, neck, bbox_head, *parts, init_cfg)
+        _check_strides(before_head, getattr(self.bbox_head, 'prior_generator', None))
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) normalised images, H and W multiples of the largest stride -> one feature map a level."""
@@ -57,9 +60,10 @@ class SingleStageDetector(_SingleStageDetector):
         return super().extract_feat(batch_inputs.contiguous(memory_format=torch.channels_last))
 
 
-def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> None:
-    """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec)."""
-    channels = _out_channels(backbone)
+def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> list[nn.Module]:
+    """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec); the parts before the head."""
+    modules = [_on_meta(backbone)]
+    channels = _out_channels(modules[0], backbone)
     for part in [neck] if isinstance(neck, dict) else neck or ():
         if channels is not None and not _fit(part.setdefault('in_channels', channels), channels):
             raise InputError(
@@ -67,9 +71,11 @@ def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head:
                 f'it has {channels}: leave in_channels out, and choose the feature maps with '
                 'model.backbone.out_features'
             )
-        channels = _out_channels(part)
+        modules.append(_on_meta(part))
+        channels = _out_channels(modules[-1], part)
     if channels is not None:
         bbox_head.setdefault('in_channels', channels)
+    return modules
 
 
 def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
@@ -79,9 +85,37 @@ def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
     return sorted(wanted) == sorted(given)
 
 
-def _out_channels(part: dict) -> int | list[int] | None:
-    """Of a backbone or a neck, which is built without allocating, initialising or drawing anything."""
+def _on_meta(part: dict) -> nn.Module:
+    """A backbone or a neck, built without allocating, initialising or drawing anything."""
     with torch.device('meta'):
-        module = MMDET_MODELS.build({key: value for key, value in part.items() if key != 'init_cfg'})
-    channels = getattr(module, 'out_channels', None)
+        return MMDET_MODELS.build({key: value for key, value in part.items() if key != 'init_cfg'}).eval()
+
+
+def _out_channels(module: nn.Module, part: dict) -> int | list[int] | None:
+    channels = getattr(module, 'out_channels', None) or part.get('out_channels')
     return list(channels) if isinstance(channels, tuple) else channels
+
+
+def _check_strides(before_head: list[nn.Module], prior_generator: object) -> None:
+    """Whether the head's priors are for the feature maps that it gets: as many, at the same strides.
+
+    Only strides up to 32 are compared: images need not be a multiple of larger ones, and SSD's follow its images.
+    """
+    expected = getattr(prior_generator, 'strides', None)
+    if expected is None:
+        return
+    side = 512  # a multiple of all strides in use
+    try:
+        features = torch.empty(1, 3, side, side, device='meta')
+        for module in before_head:
+            features = module(features)
+        found = [side // feature.shape[2] for feature in features]
+    except Exception:  # a part with an operator that has no meta implementation is not checked
+        return
+    wanted = [_pair(stride)[1] for stride in expected]
+    if len(wanted) != len(found) or any(theirs != own and own <= 32 for theirs, own in zip(wanted, found)):
+        raise InputError(
+            f'the head is for {len(wanted)} feature maps of strides {[round(stride) for stride in wanted]} and gets '
+            f'{len(found)} of strides {found}: choose them with model.backbone.out_features and the neck '
+            '(num_outs), and give the head the same strides'
+        )

@@ -109,6 +109,8 @@ def _tensors(layer: nn.Module, optimizer: torch.optim.Optimizer | None) -> Itera
     yield from layer.buffers()
     for parameter in layer.parameters():
         yield parameter
+        if parameter.grad is not None:  # accumulated over steps
+            yield parameter.grad
         for kept in optimizer.state[parameter].values() if optimizer and parameter in optimizer.state else ():
             if isinstance(kept, torch.Tensor) and kept.shape == parameter.shape:
                 yield kept
