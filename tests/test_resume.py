@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -203,6 +204,25 @@ def test_a_signal_saves_and_says_how_to_go_on(voc, tmp_path, number, status):
     assert 'It goes on with\n    python' in errors and errors.strip().endswith('--resume')
     latest = torch.load((tmp_path / 'run' / 'last_checkpoint').read_text())
     assert latest['meta']['iter'] > 0 and not (tmp_path / 'run' / 'export.pth').exists()
+
+
+def test_signals_are_given_back_and_forked_processes_keep_theirs(voc, tmp_path, monkeypatch):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+
+    class Fork(Hook):
+        def after_train_iter(self, runner, **kwargs):
+            assert signal.getsignal(signal.SIGINT) != before[1], 'of this run while it trains'
+            child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+            child.start()
+            child.terminate()
+            child.join(10)
+            assert child.exitcode == -signal.SIGTERM
+            raise Killed
+
+    monkeypatch.setitem(HOOKS.module_dict, 'Fork', Fork)
+    with pytest.raises(Killed):
+        train_detector(detector_config(voc, tmp_path / 'run', custom_hooks=[{'type': 'mmnetaug.Fork'}]))
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_two_runs_in_one_folder(voc, tmp_path):

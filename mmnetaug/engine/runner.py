@@ -21,6 +21,7 @@ from torch import nn
 
 from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.engine.cpu import prepare_distributed
+from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json, write_text
 
@@ -86,7 +87,8 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         raise
     except (TypeError, KeyError, ValueError, AttributeError, AssertionError) as error:
         frames = traceback.extract_tb(error.__traceback__)
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = str(error.args[0]) if error.args else ''
+        said = text.splitlines()[0] if text else type(error).__name__
         place = f'{Path(frames[-1].filename).name}, {frames[-1].name}'
         raise InputError(
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
@@ -109,7 +111,12 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     last = _LastValidation()
     runner.register_hook(last)
     with _locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
-        runner.train()
+        try:
+            runner.train()
+        finally:
+            for hook in runner.hooks:
+                if isinstance(hook, StopHook):
+                    hook.restore()
         if last.metrics is None:  # a finished run that is resumed trains no more
             runner.val()
     bare_model(runner).load_state_dict(last.state)

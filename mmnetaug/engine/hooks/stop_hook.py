@@ -1,5 +1,6 @@
 """Stopping on request."""
 
+import os
 import signal
 import threading
 from typing import Any
@@ -28,15 +29,20 @@ class StopHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         if get_world_size() == 1 and threading.current_thread() is threading.main_thread():
+            self.process = os.getpid()
             self.previous = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def _ask(self, number: int, _: Any) -> None:
+        if os.getpid() != self.process:  # a process that was forked while this one trained
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         if self.asked == number == signal.SIGINT:
-            self._restore()
+            self.restore()
             raise KeyboardInterrupt
         self.asked = number
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
+        """Give the signals back; to be called where training ends by an exception, too."""
         for number, handler in self.previous.items():
             signal.signal(number, handler)
         self.previous = {}
@@ -64,8 +70,8 @@ class StopHook(Hook):
             self._stop(runner)
 
     def after_train(self, runner: Runner) -> None:
-        self._restore()
+        self.restore()
 
     def _stop(self, runner: Runner) -> None:
-        self._restore()
+        self.restore()
         raise Stopped(self.asked, f'{runner.work_dir}: stopped in epoch {runner.epoch + 1} of {runner.max_epochs}')
