@@ -198,7 +198,8 @@ def _misfit(
     made_for = f' (it was made for {meta["arch"]}, {meta.get("num_classes")} classes)' if 'arch' in meta else ''
     return (
         f'does not fit this network: {len(differences)} of its {len(own)} tensors differ, first\n  {shown}\nExpected a '
-        f'checkpoint of the same architecture and number of classes{made_for}'
+        f'checkpoint of the same architecture and number of classes{made_for}; of a NetAug supernet, the export.pth '
+        'beside it'
     )
 
 

@@ -86,7 +86,7 @@ def test_heads_may_be_absent_but_no_tensor_of_the_backbone(tmp_path):
 
 def test_other_architecture_never_trains_from_scratch(tmp_path):
     init = save_export(mmnetaug.build_network('mobilenetv2_w0.5', 10), tmp_path / 'wide.pth')
-    with pytest.raises(InputError, match='expected'):
+    with pytest.raises(InputError, match=r'weights of mobilenetv2_w0\.5, not of mobilenetv2_tiny'):
         mmnetaug.TinyNet('mobilenetv2_tiny', init_cfg=init).init_weights()
 
 

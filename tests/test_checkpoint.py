@@ -38,21 +38,21 @@ def test_a_network_inside_a_larger_model_is_found(saved, tmp_path, prefix):
     assert torch.equal(other.classifier.weight, network.classifier.weight)
 
 
-def test_other_architecture_lists_the_first_differences_and_loads_nothing(saved):
+def test_other_architecture_is_named_and_nothing_is_loaded(saved):
     _, path = saved
     other = mmnetaug.build_network('mcunet', 10)
     before = other.classifier.weight.clone()
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match='weights of mobilenetv2_tiny, not of mcunet: take --arch mobilenetv2_tiny'):
         mmnetaug.load_weights(other, path)
-    assert 'stages.0.0.expand.conv.weight' in str(error.value)
-    assert 'made for mobilenetv2_tiny (10 classes)' in str(error.value)
     assert torch.equal(other.classifier.weight, before)
 
 
 def test_other_number_of_classes(saved):
     _, path = saved
-    with pytest.raises(InputError, match=r'classifier\.weight: \(10, 448\) in the checkpoint, expected \(7, 448\)'):
+    with pytest.raises(InputError) as error:
         mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 7), path)
+    assert 'classifier.weight: (10, 448) in the checkpoint, expected (7, 448)' in str(error.value)
+    assert 'it was made for mobilenetv2_tiny, 10 classes' in str(error.value)
 
 
 def test_left_over_tensor(saved, tmp_path):

@@ -206,14 +206,21 @@ def test_a_signal_saves_and_says_how_to_go_on(voc, tmp_path, number, status):
     assert latest['meta']['iter'] > 0 and not (tmp_path / 'run' / 'export.pth').exists()
 
 
+def announce(end):
+    end.send('started')
+    time.sleep(60)
+
+
 def test_signals_are_given_back_and_forked_processes_keep_theirs(voc, tmp_path, monkeypatch):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
 
     class Fork(Hook):
         def after_train_iter(self, runner, **kwargs):
             assert signal.getsignal(signal.SIGINT) != before[1], 'of this run while it trains'
-            child = multiprocessing.get_context('fork').Process(target=time.sleep, args=(60,))
+            started, child_end = multiprocessing.Pipe()
+            child = multiprocessing.get_context('fork').Process(target=announce, args=(child_end,))
             child.start()
+            started.recv()  # Python forgets a signal that comes before its own part of a fork is over
             child.terminate()
             child.join(10)
             assert child.exitcode == -signal.SIGTERM
