@@ -340,7 +340,7 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'arch': 'mobilenetv9'}, r'mobilenetv9'),
         ({'pretrained': ('nowhere.pth', 'nowhere.pth')}, r'no baseline checkpoint at .*nowhere.pth'),
         ({'seeds': (0, 7)}, r'no baseline checkpoint at .*backbone_7.pth'),
-        ({'arch': 'mobilenetv2_w0.2'}, r'backbone_0.pth does not fit'),
+        ({'arch': 'mobilenetv2_w0.2'}, r'backbone_0.pth has weights of mobilenetv2_w0.1, not of mobilenetv2_w0.2'),
         ({'pretrained': None}, r'no file of configs/pretrain is for mobilenetv2_w0.1: give --pretrain-config'),
         ({'pretrained': None, 'pretrain_config': 'mine'}, r'no config at .*baseline_mine.py'),
         ({'pretrained': None, 'pretrain_config': 'mbv2', 'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),

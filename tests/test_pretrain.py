@@ -296,7 +296,7 @@ def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, t
     pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1))
     checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
     assert checkpoint['mmnetaug'] == {'supernet': True, 'statistics_of_base_network': False}
-    with pytest.raises(InputError, match=r'supernet is larger than its tiny network: use the export\.pth'):
+    with pytest.raises(InputError, match=r'of a NetAug supernet, larger than its tiny network: use the export\.pth'):
         mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 2), tmp_path / 'run/epoch_1.pth')
 
 
