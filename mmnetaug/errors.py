@@ -1,6 +1,8 @@
 """Mistakes that a person can mend, and how a tool ends."""
 
 import errno
+import locale
+import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -37,12 +39,18 @@ def check_whole(name: str, value: Any, least: int) -> None:
         raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
 
 
+def printable(text: object) -> str:
+    """Text of which bytes of a file's name that are no UTF-8 are escaped."""
+    return str(text).encode('utf-8', 'backslashreplace').decode()
+
+
 def run_tool(main: Callable[[], None]) -> None:
     """Run a command-line tool.
 
     An :class:`InputError`, a disk that cannot be written and a process of a data loader that died end it with one
     message and exit status 2; :class:`Stopped` with what to type to go on, and 128 and the signal's number.
     """
+    _use_utf8()
     try:
         main()
     except Stopped as stopped:
@@ -67,7 +75,15 @@ def run_tool(main: Callable[[], None]) -> None:
             dist.destroy_process_group()
 
 
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
+    are UTF-8."""
+    if os.name == 'posix' and not sys.flags.utf8_mode and locale.getpreferredencoding(False).upper() != 'UTF-8':
+        sys.stdout.flush()
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, 'PYTHONUTF8': '1'})
+
+
 def _end(message: str, status: int) -> None:
     sys.stdout.flush()
-    print(f'\n{message}', file=sys.stderr)
+    print(f'\n{printable(message)}', file=sys.stderr)
     sys.exit(status)

@@ -20,7 +20,7 @@ def write_text(path: str | Path, text: str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
-    with open(partial, 'w') as file:
+    with open(partial, 'w', encoding='utf-8') as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -38,7 +38,7 @@ def read_record(path: str | Path, remedy: str) -> dict[str, Any]:
         InputError: no such file, one that is half-written or something else, or one of another version.
     """
     try:
-        record = json.loads(Path(path).read_text())
+        record = json.loads(Path(path).read_text(encoding='utf-8'))
     except OSError as error:
         raise InputError(f'no result at {path} ({error.strerror}): {remedy}') from error
     except ValueError as error:

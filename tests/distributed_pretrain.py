@@ -27,7 +27,7 @@ class Record(Hook):
         self.steps.append([model.augmented, digest.hexdigest(), float(data_batch['inputs'].sum())])
 
     def after_train(self, runner):
-        Path(runner.work_dir, f'rank{get_rank()}.json').write_text(json.dumps(self.steps))
+        Path(runner.work_dir, f'rank{get_rank()}.json').write_text(json.dumps(self.steps), encoding='utf-8')
 
 
 def note_writers(work_dir):

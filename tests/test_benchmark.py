@@ -47,7 +47,7 @@ def test_table_json_csv_and_picture_agree(detector, tmp_path):
         assert rows[0][name] == rows[1][name] == result[name]
     report = json.loads((tmp_path / 'out/benchmark.json').read_text())
     assert report['detectors'] == rows and report['data_root'] == str(voc)
-    with open(tmp_path / 'out/benchmark.csv') as file:
+    with open(tmp_path / 'out/benchmark.csv', encoding='utf-8') as file:
         assert [int(row['macs']) for row in csv.DictReader(file)] == [result['macs']] * 2
     assert (tmp_path / 'out/benchmark.md').read_text() == markdown_table(rows)
     assert cv2.imread(str(tmp_path / 'out/benchmark.png')).shape[0] > 300

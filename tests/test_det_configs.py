@@ -132,8 +132,8 @@ CHILDREN = {
     ),
     '--size 224': (
         'model = dict(neck=dict(size=224), bbox_head=dict(anchor_generator=dict(size=224)))',
-        'train_dataloader.dataset.pipeline.4.scale=(224,224) val_dataloader.dataset.pipeline.1.scale=(224,224) '
-        'test_dataloader.dataset.pipeline.1.scale=(224,224)',
+        'train_dataloader.dataset.pipeline.4.scale=(224,224) val_dataloader.dataset.pipeline.2.scale=(224,224) '
+        'test_dataloader.dataset.pipeline.2.scale=(224,224)',
     ),
     '--epochs 60': ('train_cfg = dict(max_epochs=60)', ''),
     '--epochs 2': ('', 'train_cfg.max_epochs=2 param_scheduler.0.end=1 param_scheduler.1.begin=1'),

@@ -9,8 +9,9 @@ from helpers import CAT, DOG, write_coco, write_voc
 from mmengine.dataset import Compose
 
 from mmnetaug import InputError
-from mmnetaug.datasets import COCODetection, VOCDetection, findings
+from mmnetaug.datasets import findings
 from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.registry import DATASETS
 
 
 @pytest.fixture
@@ -21,15 +22,8 @@ def voc(tmp_path):
 
 
 def load(found, split, **kwargs):
-    layouts = {'voc': VOCDetection, 'coco': COCODetection}
-    return layouts[found['layout']](
-        **found[split],
-        metainfo={'classes': found['classes']},
-        pipeline=[],
-        filter_cfg={'filter_empty_gt': True},
-        test_mode=split == 'test',
-        **kwargs,
-    )
+    options = {'pipeline': [], 'filter_cfg': {'filter_empty_gt': True}, 'test_mode': split == 'test'}
+    return DATASETS.build({**found[split], 'metainfo': {'classes': found['classes']}, **options, **kwargs})
 
 
 def boxes(data):
@@ -145,24 +139,28 @@ def test_coco_broken_and_missing_images(tmp_path):
     (tmp_path / 'train2017' / 'c.jpg').unlink()
     data = load(find_detection_data(tmp_path), 'train')
     assert [info[0] for info in boxes(data)] == [1]
-    assert sorted(data.findings.names.values()) == [['b.jpg'], ['c.jpg']]
+    assert sorted(data.findings.names.values()) == [['b.jpg'], ['c.jpg'], ['dog']]
 
 
 def test_coco_categories_in_another_order(tmp_path):
     write_coco(tmp_path, 'train2017', {'a.jpg': [(2, 1, 2, 10, 20)]}, ('cat', 'dog'))
-    write_coco(tmp_path, 'val2017', {'a.jpg': [(2, 1, 2, 10, 20)]}, ('dog', 'cat'))
-    with pytest.raises(InputError, match='expected the same names in the same order'):
-        find_detection_data(tmp_path)
+    write_coco(tmp_path, 'val2017', {'b.jpg': [(2, 1, 2, 10, 20)]}, ('dog', 'cat'))
+    found = find_detection_data(tmp_path)
+    assert boxes(load(found, 'train')) == [(1, 1, [1, 2, 11, 22])]
+    assert boxes(load(found, 'test')) == [(1, 0, [1, 2, 11, 22])]
 
 
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
         (lambda root: None, 'no data set at .* tools/make_data.py shapes'),
-        (lambda root: root.mkdir(), 'neither VOC nor COCO layout.*it holds nothing'),
+        (lambda root: root.mkdir(), 'neither VOC, COCO nor YOLO layout.*it holds nothing'),
         (lambda root: write_voc(root, {'a': [CAT]}, {'trainval': ['a']}), r'has no test\.txt or val\.txt'),
         (lambda root: write_voc(root, {'a': []}, {'train': ['a'], 'val': ['a']}), 'name no class'),
-        (lambda root: write_coco(root, 'train2017', {'a.jpg': []}), 'no file with "val or test" in its name'),
+        (
+            lambda root: write_coco(root, 'train2017', {'a.jpg': []}),
+            'no file with the word "val" or "test" in',
+        ),
     ],
 )
 def test_folders_that_do_not_do(tmp_path, make, message):
@@ -223,19 +221,35 @@ def test_nothing_left_says_why(voc):
 
 
 @pytest.mark.parametrize(
-    'change, message',
+    'change, finding',
     [
-        ({'bbox': None}, 'no COCO annotation file'),
-        ({'bbox': [1, 2, 3]}, 'expected .x, y, width, height.'),
-        ({'bbox': [1, 2, float('nan'), 3]}, 'annotation 1'),
-        ({'id': 2}, '2 annotations with id 2'),
+        ({'bbox': None}, 'annotations without a box left out'),
+        ({'bbox': []}, 'annotations without a box left out'),
+        ({'bbox': [1, 2, 3]}, 'annotations without a box left out'),
+        ({'bbox': [1, 2, 'wide', 3]}, 'annotations without a box left out'),
+        ({'bbox': [1, 2, float('nan'), 3]}, 'annotations without a box left out'),
+        ({'bbox': [1, 2, 10**400, 3]}, 'annotations without a box left out'),
+        ({'bbox': [1, 2, -5, 3]}, 'boxes without area left out'),
+        ({'image_id': 77}, 'annotations of no image left out'),
+        ({'image_id': [1]}, 'annotations of no image left out'),
+        ({'category_id': 77}, 'annotations of an unknown category left out'),
+        ({'id': 2}, None),
+        ({'id': None}, None),
+        ({'bbox': ['0', '0', '9', '9']}, None),
+        ({'image_id': '1', 'category_id': 1.0}, None),
+        ({'area': -81}, None),
+        ({'area': 'unknown'}, None),
+        ({'iscrowd': '0', 'ignore': False}, None),
     ],
 )
-def test_malformed_coco_annotation(tmp_path, change, message):
+def test_one_bad_annotation_costs_itself_alone(tmp_path, change, finding):
     write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 0, 0, 9, 9), (2, 0, 0, 9, 9)]})
+    write_coco(tmp_path, 'val2017', {'b.jpg': [(1, 0, 0, 9, 9), (2, 0, 0, 9, 9)]})
     path = tmp_path / 'annotations/instances_train2017.json'
     content = json.loads(path.read_text())
     content['annotations'][0].update(change)
     path.write_text(json.dumps(content))
-    with pytest.raises(InputError, match=message):
-        find_detection_data(tmp_path)
+    data = load(find_detection_data(tmp_path), 'train')
+    both = [(1, 0, [0, 0, 9, 9]), (1, 1, [0, 0, 9, 9])]
+    assert boxes(data) == (both[1:] if finding else both)
+    assert finding is None or len(data.findings.names[finding]) == 1

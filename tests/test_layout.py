@@ -10,7 +10,7 @@ PACKAGE = ROOT / 'mmnetaug'
 FORBIDDEN = {
     'models': ('apis', 'checkpoint', 'datasets', 'engine', 'evaluation', 'visualization', 'workflow'),
     'datasets': ('apis', 'checkpoint', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
-    'evaluation': ('apis', 'checkpoint', 'datasets', 'engine', 'visualization', 'workflow'),
+    'evaluation': ('apis', 'checkpoint', 'engine', 'visualization', 'workflow'),
     'engine': ('apis', 'evaluation', 'visualization', 'workflow'),
     'visualization': ('apis', 'checkpoint', 'datasets', 'engine', 'models', 'workflow'),
     'apis': ('workflow',),

@@ -199,7 +199,7 @@ def test_a_signal_saves_and_says_how_to_go_on(voc, tmp_path, number, status):
     process = tool(voc, tmp_path / 'run', '--epochs', '2000')
     wait_for(tmp_path / 'run' / 'last_checkpoint')
     process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=300)
     assert process.returncode == status and 'Traceback' not in errors
     assert 'It goes on with\n    python' in errors and errors.strip().endswith('--resume')
     latest = torch.load((tmp_path / 'run' / 'last_checkpoint').read_text())
@@ -236,7 +236,7 @@ def test_two_runs_in_one_folder(voc, tmp_path):
     process = tool(voc, tmp_path / 'run', '--epochs', '2000')
     wait_for(tmp_path / 'run' / 'last_checkpoint')
     second = tool(voc, tmp_path / 'run', '--epochs', '2000', '--resume')
-    _, errors = second.communicate(timeout=60)
+    _, errors = second.communicate(timeout=300)
     process.kill()
     process.communicate()
     assert second.returncode == 2 and 'another run is at work in' in errors and 'Traceback' not in errors

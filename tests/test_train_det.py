@@ -21,7 +21,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
 from mmnetaug.engine.runner import training_runner
-from mmnetaug.registry import HOOKS
+from mmnetaug.registry import DATASETS, HOOKS
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -218,7 +218,6 @@ def test_the_tool_ends_with_the_message_alone(tmp_path):
 
 def test_blood_cells(shared):
     """The real set in the shared folder: 292 + 72 photographs, two boxes without area."""
-    from mmnetaug.datasets import VOCDetection
     from mmnetaug.datasets.discovery import find_detection_data
 
     root = shared / 'data' / 'bccd'
@@ -226,7 +225,7 @@ def test_blood_cells(shared):
         pytest.skip(f'no {root}')
     found = find_detection_data(root)
     train, test = (
-        VOCDetection(**found[split], metainfo={'classes': found['classes']}, pipeline=[], test_mode=split == 'test')
+        DATASETS.build({**found[split], 'metainfo': {'classes': found['classes']}, 'test_mode': split == 'test'})
         for split in ('train', 'test')
     )
     assert found['classes'] == ['Platelets', 'RBC', 'WBC'] and (len(train), len(test)) == (292, 72)

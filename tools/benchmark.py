@@ -22,7 +22,7 @@ def main() -> None:
         'data (default: those that each detector was tested on in training)',
     )
     parser.add_argument('--names', nargs='+', help='of the detectors (default: the folders of the checkpoints)')
-    parser.add_argument('--data-root', help='folder in VOC or COCO layout')
+    parser.add_argument('--data-root', help='folder in VOC, COCO or YOLO layout')
     parser.add_argument(
         '--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and picture (default: %(default)s)'
     )

@@ -152,7 +152,7 @@ def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], P
     run_plan(plan, out, args.jobs, args.dry_run, args.snakemake)
     table = out / f'{args.figure}.md'
     if not args.dry_run and table.is_file():  # Snakemake may have been told to stop before
-        print(f'{table.read_text()}\n{out}/{args.figure}.png, .svg, .md and .json')
+        print(f'{table.read_text(encoding="utf-8")}\n{out}/{args.figure}.png, .svg, .md and .json')
 
 
 def draw(args: argparse.Namespace) -> None:

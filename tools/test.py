@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.apis.command_line import add_run_arguments, finish_run_config
+from mmnetaug.apis.command_line import add_data_arguments, add_run_arguments, data_files, finish_run_config
 from mmnetaug.apis.config import import_custom, read_config
 from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data, test_detector
 from mmnetaug.apis.train import summary
@@ -25,7 +25,7 @@ def main() -> None:
         help='an export.pth or epoch_N.pth of tools/train.py, which brings network, image size, classes and data; '
         'before it perhaps a file of configs/det, for its data',
     )
-    parser.add_argument('--data-root', help='folder in VOC or COCO layout')
+    add_data_arguments(parser, train=False)
     parser.add_argument('--size', type=int, help='another side of the images in pixels, where the detector bears it')
     parser.add_argument('--out', help='JSON file for the result')
     add_run_arguments(parser, training=False)
@@ -37,8 +37,9 @@ def main() -> None:
     import_custom(args.custom_imports)
     base = read_config(configs[0], 'det') if configs else None
     config = checkpoint_config(checkpoint, base)
-    if args.data_root:
-        set_test_data(config, args.data_root)
+    files = data_files(args)
+    if args.data_root or files:
+        set_test_data(config, args.data_root, files, args.allow_outside)
     if args.size is not None:
         resize_test(config, args.size)
     args.config = configs[0] if configs else 'test'

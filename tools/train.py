@@ -1,4 +1,4 @@
-"""Train a detector on any folder in Pascal VOC or COCO layout."""
+"""Train a detector on any folder in Pascal VOC, COCO or YOLO layout."""
 
 import argparse
 import shlex
@@ -6,7 +6,13 @@ import sys
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, read_run_config
+from mmnetaug.apis.command_line import (
+    add_data_arguments,
+    add_run_arguments,
+    data_files,
+    finish_run_config,
+    read_run_config,
+)
 from mmnetaug.apis.overrides import (
     arch_options,
     dataset_config,
@@ -27,7 +33,7 @@ def parse_args() -> argparse.Namespace:
         'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )
     parser.add_argument('config', help='a file of configs/det, or one like them')
-    parser.add_argument('--data-root', help='folder in VOC or COCO layout')
+    add_data_arguments(parser)
     parser.add_argument(
         '--pretrained',
         help="what the backbone starts from: 'imagenet' (public weights, fetched), 'netaug' or 'baseline' (of "
@@ -39,6 +45,9 @@ def parse_args() -> argparse.Namespace:
         '--mixup',
         action=argparse.BooleanOptionalAction,
         help='detection mixup, whatever the config says',
+    )
+    parser.add_argument(
+        '--allow-overlap', action='store_true', help='do not refuse to test on images that are trained on'
     )
     parser.add_argument('--lr', type=float, help="learning rate for the config's auto_scale_lr.base_batch_size images")
     add_run_arguments(parser)
@@ -54,9 +63,13 @@ def main() -> None:
         config.merge_from_dict(size_options(config, args.size))
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
-    if args.data_root or args.classes:
+    files = data_files(args)
+    if args.data_root or args.classes or files or args.allow_outside:
         data_root = args.data_root or dataset_config(config, 'train_dataloader').data_root
-        config.merge_from_dict(detection_data_options(config, data_root, args.classes))
+        options = detection_data_options(config, data_root, args.classes, files=files, allow_outside=args.allow_outside)
+        config.merge_from_dict(options)
+    if args.allow_overlap:
+        config.merge_from_dict({'allow_overlap': True})
     if args.mixup is not None:
         config.merge_from_dict(detection_mixup_options(config, args.mixup))
     if args.lr is not None:

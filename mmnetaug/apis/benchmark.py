@@ -78,12 +78,12 @@ def benchmark(
         rows.append({'name': name, 'arch': scores['arch'], 'size': scores['size'], **scores, **speed})
     report = {'machine': machine('cpu'), 'data_root': used[0], 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
-    with open(out_dir / 'benchmark.csv', 'w', newline='') as file:
+    with open(out_dir / 'benchmark.csv', 'w', encoding='utf-8', newline='') as file:
         columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]  # no AP50 of each class
         writer = csv.DictWriter(file, columns, extrasaction='ignore')
         writer.writeheader()
         writer.writerows(rows)
-    (out_dir / 'benchmark.md').write_text(markdown_table(rows))
+    (out_dir / 'benchmark.md').write_text(markdown_table(rows), encoding='utf-8')
     measure = next((column for column in COLUMNS if column.startswith('AP50') and column in rows[0]), None)
     if measure:  # else an evaluator without average precision
         plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)

@@ -13,6 +13,7 @@ from mmnetaug.apis.overrides import (
     patience_options,
     worker_options,
 )
+from mmnetaug.errors import InputError
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
@@ -50,6 +51,39 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
     )
     parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
+    """The options that say which detection data; see :func:`data_files`."""
+    parser.add_argument('--data-root', help='folder in VOC, COCO or YOLO layout')
+    for purpose, verb in [('train', 'train on'), ('test', 'test on')] if train else [('test', 'test on')]:
+        parser.add_argument(
+            f'--{purpose}-ann',
+            metavar='PATH',
+            help=f'annotations to {verb}, in place of --data-root: a JSON file (COCO), or a folder of XML files (VOC)',
+        )
+        parser.add_argument(f'--{purpose}-img', metavar='DIR', help='their images (default: beside them)')
+    parser.add_argument(
+        '--allow-outside', action='store_true', help='read images outside the data folder, if annotations name them'
+    )
+
+
+def data_files(args: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
+    """Purpose -> annotations and their images, as the options of :func:`add_data_arguments` name them.
+
+    Raises:
+        InputError: images without annotations, or both ways to name data.
+    """
+    files = {}
+    for purpose in ('train', 'test'):
+        annotations, images = getattr(args, f'{purpose}_ann', None), getattr(args, f'{purpose}_img', None)
+        if images and not annotations:
+            raise InputError(f'--{purpose}-img without --{purpose}-ann: expected both, or --data-root')
+        if annotations:
+            files[purpose] = (annotations, images)
+    if files and args.data_root:
+        raise InputError(f'--data-root and --{next(iter(files))}-ann both name data: expected one of them')
+    return files
 
 
 def read_run_config(args: argparse.Namespace, kind: str) -> Config:

@@ -1,14 +1,20 @@
 """Pictures of what a detector finds."""
 
+import logging
+import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from mmnetaug.checkpoint import read_detector
-from mmnetaug.datasets.findings import Findings, image_size
-from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
-from mmnetaug.errors import InputError
+from mmnetaug.datasets.findings import Findings
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
+from mmnetaug.errors import InputError, printable
+from mmnetaug.visualization.fonts import choose_font
 
 
 def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score_thr: float = 0.3) -> list[Path]:
@@ -35,18 +41,52 @@ def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score
         raise InputError(f'no image or folder at {images}')
     if not 0 <= score_thr <= 1:
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
-    paths = [images] if images.is_file() else sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if images.is_dir():
+        named = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        paths = sorted(path for path in named if not path.name.startswith('.'))
+    else:
+        paths = [images]
     findings, usable = Findings(), []
     for path in paths:
-        if image_size(path, decode=True) is None:
-            findings.add('files that are no images left out', path.name)
+        try:
+            image_size(path, decode=True)
+        except UnusableImage as reason:
+            findings.add(f'{reason} left out', path.name)
         else:
-            usable.append(str(path))
+            usable.append(path)
     findings.report(str(images))
     if not usable:
-        raise InputError(f'no image in {images}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files')
-    with warnings.catch_warnings():
+        raise InputError(f'no image in {printable(images)}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files')
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter('ignore', UserWarning)  # of log files that it does without and boxes at the border
         inferencer = DetInferencer(config, weights=str(checkpoint), palette='coco', show_progress=False)
-        inferencer(usable, out_dir=str(out_dir), pred_score_thr=score_thr)
-    return [Path(out_dir) / 'vis' / Path(path).name for path in usable]
+        classes = inferencer.model.dataset_meta.get('classes')
+        if classes:
+            inferencer.visualizer.dataset_meta = {**inferencer.model.dataset_meta, 'classes': _drawn_names(classes)}
+        inputs = [_as_8_bits(path, Path(folder)) for path in usable]
+        inferencer(inputs, out_dir=str(out_dir), pred_score_thr=score_thr)
+    return [Path(out_dir) / 'vis' / path.name for path in usable]
+
+
+def _as_8_bits(path: Path, folder: Path) -> str:
+    """The image itself, or a copy in ``folder`` of one that OpenCV would draw with its upper 8 bits alone."""
+    if not is_deep(path):
+        return str(path)
+    copy = str(folder / path.name)
+    cv2.imwrite(copy, read_deep(path))
+    return copy
+
+
+def _drawn_names(classes: Sequence[str]) -> list[str]:
+    """Names of classes, or their numbers where no installed font has their characters."""
+    missing = choose_font(classes)
+    names = [f'class {label}' if name in missing else name for label, name in enumerate(classes)]
+    if missing:
+        numbers = ', '.join(f'{number} = {name}' for number, name in zip(names, classes) if number != name)
+        print_log(
+            f'no installed font has the characters of all class names: {numbers} in the pictures. A font that has them '
+            '(such as Noto Sans CJK), once installed, is used',
+            'current',
+            logging.WARNING,
+        )
+    return names

@@ -24,7 +24,6 @@ from mmnetaug.models.task_modules.prior_generators import check_size
 
 Overrides = dict[str, Any]
 
-DATASETS = {'voc': 'mmnetaug.VOCDetection', 'coco': 'mmnetaug.COCODetection'}
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
     'mobilenetv2_tiny': 'mbv2_tiny',
@@ -193,7 +192,7 @@ def regularizers() -> dict[str, tuple[dict[str, Any], str]]:
     found = {}
     for path in sorted((CONFIGS / '_base_' / 'regularizers').glob('*.py')):
         (hook,) = Config.fromfile(str(path)).custom_hooks
-        found[path.stem] = (hook.to_dict(), path.read_text().splitlines()[0].lstrip('# '))
+        found[path.stem] = (hook.to_dict(), path.read_text(encoding='utf-8').splitlines()[0].lstrip('# '))
     return found
 
 
@@ -231,26 +230,37 @@ def image_folder_options(config: Config, data_root: str) -> Overrides:
 
 
 def detection_data_options(
-    config: Config, data_root: str | Path, classes: Sequence[str] | None = None, train: bool = True
+    config: Config,
+    data_root: str | Path | None,
+    classes: Sequence[str] | None = None,
+    train: bool = True,
+    files: Mapping[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
 ) -> Overrides:
-    """``--data-root`` and ``--classes`` of detection: another data set, in VOC or COCO layout.
+    """``--data-root``, ``--classes``, ``--train-ann`` and the like: another data set.
 
     Args:
         config: complete; without training part where not ``train``.
-        data_root, classes: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+        data_root, classes, files: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
         train: whether there is a training part.
+        allow_outside: read images outside the data folder too.
 
     Raises:
         InputError: the data set cannot be used; see there.
     """
-    data = find_detection_data(data_root, list(classes) if classes else None)
+    data = find_detection_data(data_root, list(classes) if classes else None, train, files)
     loaders = {'test_dataloader': 'test', **({'train_dataloader': 'train', 'val_dataloader': 'test'} if train else {})}
     options: Overrides = {'model.bbox_head.num_classes': len(data['classes'])}
-    for loader, split in loaders.items():
-        key = dataset_key(config, loader)
-        options[f'{key}.type'] = DATASETS[data['layout']]
-        options[f'{key}.metainfo'] = {'classes': data['classes']}
-        options.update({f'{key}.{name}': value for name, value in data[split].items()})
+    for loader, purpose in loaders.items():
+        key, before = dataset_key(config, loader), dataset_config(config, loader)
+        new = {**data[purpose], 'metainfo': {'classes': data['classes']}}
+        if allow_outside:
+            new['allow_outside'] = True
+        if 'split' in before and 'split' not in new:  # an argument that only this layout has
+            kept = {name: value for name, value in before.items() if name != 'split'}
+            options[key] = {**kept, **new, '_delete_': True}
+        else:
+            options.update({f'{key}.{name}': value for name, value in new.items()})
     for evaluator in ('test_evaluator', *(['val_evaluator'] if train else [])):
         options[evaluator] = evaluators(data)
     return options
@@ -259,9 +269,9 @@ def detection_data_options(
 def evaluators(data: dict) -> list[dict]:
     """The measures for a data set of :func:`~mmnetaug.datasets.discovery.find_detection_data`.
 
-    VOC layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve (since
-    VOC2010), of each class too, and over IoU 0.5 to 0.95. COCO layout: pycocotools' average precision over IoU 0.5 to
-    0.95, at 0.5, at 0.75, and by size.
+    VOC and YOLO layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve
+    (since VOC2010), of each class too, and over IoU 0.5 to 0.95. COCO layout: pycocotools' average precision over IoU
+    0.5 to 0.95, at 0.5, at 0.75, and by size.
     """
     if data['layout'] == 'coco':
         ann_file = Path(data['test']['data_root']) / data['test']['ann_file']

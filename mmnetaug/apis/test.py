@@ -52,20 +52,30 @@ def _test_part(config: Config) -> Config:
     return Config({key: value for key, value in config.to_dict().items() if key in TEST})
 
 
-def set_test_data(config: Config, data_root: str) -> None:
-    """Have a config of :func:`checkpoint_config` test on another folder, in VOC or COCO layout.
+def set_test_data(
+    config: Config,
+    data_root: str | None,
+    files: dict[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
+) -> None:
+    """Have a config of :func:`checkpoint_config` test on other data, which needs images to test on alone and not all
+    of the detector's classes.
+
+    Args:
+        config: of :func:`checkpoint_config`.
+        data_root, files, allow_outside: as in :func:`~mmnetaug.apis.overrides.detection_data_options`.
 
     Raises:
-        InputError: the data set cannot be used, or has other classes.
+        InputError: the data set cannot be used, or has none of the classes.
     """
     classes = list(dataset_config(config, 'test_dataloader').get('metainfo', {}).get('classes', []))
     number = config.model.bbox_head.num_classes
-    config.merge_from_dict(detection_data_options(config, data_root, classes, train=False))
-    found = list(dataset_config(config, 'test_dataloader').metainfo.classes)
-    if (classes and found != classes) or len(found) != number:
+    config.merge_from_dict(detection_data_options(config, data_root, classes, False, files, allow_outside))
+    found = dataset_config(config, 'test_dataloader').metainfo.classes
+    if len(found) != number:
         raise InputError(
-            f'the detector was trained on {number} classes ({", ".join(classes) or "not named"}) in this order, '
-            f'{data_root} has {", ".join(found)}: expected the same order'
+            f'the detector was trained on {number} classes that its checkpoint does not name, and the data has '
+            f'{len(found)} ({", ".join(found)}): expected the same number'
         )
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size
 from mmnetaug.checkpoint import write_export
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
@@ -43,6 +44,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     runner = training_runner(config)
     if not any(isinstance(hook, ExportHook) for hook in runner.hooks):
         runner.register_hook(ExportHook())  # so that each checkpoint can be tested as it is
+    check_overlap(runner, config.get('allow_overlap', False))
     detector = bare_model(runner)
     cost = describe_detector(detector, size)
     meta = {**detector_meta(runner), 'size': size}
@@ -92,6 +94,28 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         write_export(result['checkpoint'], detector, {**meta, **cost})
         write_json(Path(config.work_dir) / 'result.json', result)
     return result
+
+
+def check_overlap(runner: Runner, allowed: bool) -> None:
+    """Say what is trained and tested on.
+
+    Raises:
+        InputError: images are both, and that is not ``allowed``.
+    """
+    data = {}
+    for verb, loader in (('Train', runner.train_dataloader), ('Test', runner.val_dataloader)):
+        dataset = loader.dataset
+        while hasattr(dataset, 'dataset'):  # RepeatDataset and the like
+            dataset = dataset.dataset
+        data[verb] = getattr(dataset, 'image_paths', frozenset())
+        source = getattr(dataset, 'ann_file', type(dataset).__name__)
+        runner.logger.info(f'{verb}s on {len(dataset)} images: {printable(source)}')
+    both = sorted(data['Train'] & data['Test'])
+    if both and not allowed:
+        raise InputError(
+            f'{len(both)} of {len(data["Test"])} images to test on are trained on too, first {printable(both[0])}: '
+            'expected others; --allow-overlap if that is meant'
+        )
 
 
 def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def fetch(address: str) -> Path:
             f'{address} cannot be fetched ({error}). Fetch it elsewhere, put it at {path}, and type the same again'
         ) from error
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    expected = note.read_text().strip() if note.is_file() else prefix[1] if prefix else digest
+    expected = note.read_text(encoding='utf-8').strip() if note.is_file() else prefix[1] if prefix else digest
     if not expected or not digest.startswith(expected):
         raise InputError(
             f'{path} ({path.stat().st_size} bytes) is damaged or half fetched: its SHA-256 is {digest[:16]}..., '
@@ -86,7 +86,7 @@ def fetch(address: str) -> Path:
         )
     if not note.is_file():
         partial = note.with_name(f'{note.name}.{os.getpid()}')
-        partial.write_text(f'{digest}\n')
+        partial.write_text(f'{digest}\n', encoding='utf-8')
         os.replace(partial, note)
     return path
 

@@ -5,5 +5,6 @@ from mmnetaug.datasets.coco import COCODetection
 from mmnetaug.datasets.image_folder import ImageFolder
 from mmnetaug.datasets.samplers import ResumableSampler
 from mmnetaug.datasets.voc import VOCDetection
+from mmnetaug.datasets.yolo import YOLODetection
 
-__all__ = ['COCODetection', 'ImageFolder', 'ResumableSampler', 'VOCDetection', 'transforms']
+__all__ = ['COCODetection', 'ImageFolder', 'ResumableSampler', 'VOCDetection', 'YOLODetection', 'transforms']

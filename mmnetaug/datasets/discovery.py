@@ -1,167 +1,294 @@
 """Which images of a folder are trained on and which are tested on."""
 
-import json
-import math
 import os
-import xml.etree.ElementTree as ElementTree
-from collections import Counter
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from mmnetaug.datasets.findings import Findings, missing_data
-from mmnetaug.datasets.voc import UNREADABLE_XML, image_set_file, image_set_ids, object_names
+from mmnetaug.datasets.coco import COCOAnnotations
+from mmnetaug.datasets.findings import missing_data
+from mmnetaug.datasets.voc import class_names, images_by_name
+from mmnetaug.datasets.yolo import read_data_yaml
 from mmnetaug.errors import InputError
 
+# Words in the name of a file or folder -> which part of a data set it is.
+PARTS = {
+    **dict.fromkeys(['train', 'training'], 'train'),
+    **dict.fromkeys(['val', 'valid', 'validation'], 'val'),
+    **dict.fromkeys(['test', 'testing'], 'test'),
+    'trainval': 'trainval',
+}
+# What to train on and what to test on, best first.
+PAIRS = (('train', 'val'), ('trainval', 'test'), ('train', 'test'), ('trainval', 'val'))
+# Annotations of COCO that are of no boxes.
+OTHER_TASKS = ('captions', 'person_keypoints', 'image_info', 'panoptic', 'stuff')
+ROBOFLOW = '_annotations.coco.json'
+NAME_THEM = 'Name them: --train-ann, --train-img, --test-ann and --test-img'
 
-def find_detection_data(root: str | Path, classes: Sequence[str] | None = None) -> dict:
+
+def find_detection_data(
+    root: str | Path | None,
+    classes: Sequence[str] | None = None,
+    train: bool = True,
+    files: dict[str, tuple[str, str | None]] | None = None,
+) -> dict[str, Any]:
     """Recognise the layout of a folder and choose what to train and to test on.
 
     VOC: ``Annotations``, ``JPEGImages`` and ``ImageSets/Main`` in the folder itself, or in ``VOC2007`` and ``VOC2012``
     below it or below its ``VOCdevkit``. Testing takes test of VOC2007, or of the only folder; training takes trainval
     of all: the protocol of the VOC papers. Without a test set they are val and train.
 
-    COCO: ``annotations/*.json`` beside the image folders. Training takes the file with "train" in its name, testing
-    the one with "val", or else "test".
+    COCO: ``annotations/*.json`` beside the image folders. Training takes the file with the word "train" in its name,
+    testing the one with "val" or "valid", or else "test"; "trainval" goes with "test". Or, as Roboflow exports it,
+    ``train/_annotations.coco.json``, and ``valid`` or ``test``.
+
+    YOLO: ``data.yaml``. Training takes its ``train``, testing its ``val``, or else ``test``.
 
     Args:
-        root: the folder.
+        root: the folder; None where ``files`` says all.
         classes: names of the classes to detect. All that occur, in alphabetical order for VOC and in that of the
-            categories for COCO, if None.
+            annotations otherwise, if None.
+        train: look for images to train on as well. Without, some of ``classes`` may be missing.
+        files: purpose ('train', 'test') -> annotations (a file in COCO format or a folder of VOC's) and the folder of
+            their images, instead of what is found; images in the folder of the annotations if None.
 
     Returns:
-        ``layout`` ('voc' or 'coco'), ``classes``, ``train`` and ``test``: arguments of :class:`VOCDetection` or
-        :class:`COCODetection`, and ``findings``: annotation file -> :class:`Findings` of what belongs to no image.
+        ``layout`` ('voc', 'coco' or 'yolo'), ``classes``, and for each purpose the arguments of a data set with its
+        ``type``.
 
     Raises:
-        InputError: no such folder, neither layout, nothing to train or to test on, or an unknown class name.
+        InputError: no such folder, no such layout, nothing to train or to test on, or an unknown class name.
     """
+    purposes = ['train', 'test'] if train else ['test']
+    if files:
+        return _named(files, purposes, classes)
     root = Path(root)
     missing_data(root)
-    below = [root, root / 'VOCdevkit']
-    folders = [root] if _is_voc(root) else [f / n for f in below for n in ('VOC2007', 'VOC2012') if _is_voc(f / n)]
-    if folders:
-        return _find_voc(folders, classes)
-    for folder in (root, root / 'coco'):
-        if any((folder / 'annotations').glob('*.json')):
-            return _find_coco(folder, classes)
+    for find in (_find_voc, _find_coco, _find_yolo):
+        found = find(root, purposes, classes)
+        if found:
+            return found
+    if any((folder / 'Annotations').is_dir() and (folder / 'JPEGImages').is_dir() for folder in _voc_places(root)):
+        raise InputError(
+            f'{root} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test on: '
+            f'`python tools/split_data.py {root}` writes it'
+        )
     raise InputError(
-        f'{root} is in neither VOC nor COCO layout: expected Annotations, JPEGImages and ImageSets/Main in it (or in '
-        f'{root / "VOC2007"}), or annotations/*.json; it holds '
-        f'{", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"}'
+        f'{root} is in neither VOC, COCO nor YOLO layout: expected Annotations, JPEGImages and ImageSets/Main in it '
+        f'(or in {root / "VOC2007"}), annotations/*.json, train/{ROBOFLOW}, or data.yaml; it holds '
+        f'{", ".join(sorted(entry.name for entry in root.iterdir())[:8]) or "nothing"}. {NAME_THEM}'
     )
 
 
-def _is_voc(folder: Path) -> bool:
-    return (folder / 'Annotations').is_dir() and (folder / 'ImageSets' / 'Main').is_dir()
+# --- VOC ---
 
 
-def _first_set(folder: Path, names: Sequence[str]) -> tuple[Path, str]:
+def _voc_places(root: Path) -> list[Path]:
+    return [root, *(folder / year for folder in (root, root / 'VOCdevkit') for year in ('VOC2007', 'VOC2012'))]
+
+
+def _image_set(folder: Path, names: Sequence[str]) -> Path:
     for name in names:
-        if image_set_file(folder, name).is_file():
-            return folder, name
+        path = folder / 'ImageSets' / 'Main' / f'{name}.txt'
+        if path.is_file():
+            return path
     expected = ' or '.join(f'{name}.txt' for name in names)
-    raise InputError(f'{folder / "ImageSets" / "Main"} has no {expected}: expected a list of image names, one a line')
+    lists = folder / 'ImageSets' / 'Main'
+    advice = 'Write one' if any(lists.glob('*.txt')) else f'`python tools/split_data.py {folder}` writes them'
+    raise InputError(f'{lists} has no {expected}: expected a list of image names, one a line. {advice}')
 
 
-def _find_voc(folders: list[Path], classes: Sequence[str] | None) -> dict:
-    test = [_first_set(folders[0], ('test', 'val'))]
-    # trainval contains val: what is tested on is not trained on
-    train = [_first_set(folder, ('train',) if (folder, 'val') in test else ('trainval', 'train')) for folder in folders]
-    names = set()
-    for folder, image_set in (*train, *test):
-        for image_id in image_set_ids(folder, image_set):
-            try:
-                names.update(object_names(ElementTree.parse(folder / 'Annotations' / f'{image_id}.xml')))
-            except (OSError, *UNREADABLE_XML):
-                continue  # the data set itself reports broken annotations
-    chosen = _choose_classes(sorted(names - {None}), classes, folders[0])
-    root = Path(os.path.commonpath(folders))
-    arguments = [
-        {'data_root': str(root), 'ann_file': [str(image_set_file(*each).relative_to(root)) for each in sets]}
-        for sets in (train, test)
+def _find_voc(root: Path, purposes: list[str], classes: Sequence[str] | None) -> dict[str, Any] | None:
+    folders = [
+        folder
+        for folder in _voc_places(root)
+        if (folder / 'Annotations').is_dir() and (folder / 'ImageSets' / 'Main').is_dir()
     ]
-    return {'layout': 'voc', 'classes': chosen, 'train': arguments[0], 'test': arguments[1], 'findings': {}}
+    if not folders:
+        return None
+    if folders[0] == root:
+        folders = [root]
+    sets = {'test': [_image_set(folders[0], ('test', 'val'))]}
+    if 'train' in purposes:
+        # trainval contains val: what is tested on is not trained on
+        tested = {folder for folder in folders if folder / 'ImageSets/Main/val.txt' in sets['test']}
+        sets['train'] = [_image_set(each, ('train',) if each in tested else ('trainval', 'train')) for each in folders]
+    names = set()
+    for path in (path for paths in sets.values() for path in paths):
+        folder = path.parents[2]
+        names |= class_names(folder / 'Annotations', path, images_by_name(folder / 'JPEGImages'))
+    common = os.path.commonpath(folders)
+    return {
+        'layout': 'voc',
+        'classes': _choose_classes(sorted(names), classes, folders[0], 'train' in purposes),
+        **{
+            purpose: {
+                'type': 'mmnetaug.VOCDetection',
+                'data_root': common,
+                'ann_file': [os.path.relpath(path, common) for path in paths],
+            }
+            for purpose, paths in sets.items()
+        },
+    }
 
 
-def _find_coco(root: Path, classes: Sequence[str] | None) -> dict:
-    files = sorted((root / 'annotations').glob('*.json'))
-    detection = [path for path in files if not path.name.startswith(('captions', 'person_keypoints', 'image_info'))]
-    chosen, categories, findings = {}, {}, {}
-    for purpose, words in {'train': ('train',), 'test': ('val', 'test')}.items():
-        path = next((path for word in words for path in detection if word in path.stem), None)
-        if path is None:
-            raise InputError(
-                f'{root / "annotations"} has no file with "{" or ".join(words)}" in its name to {purpose} on: expected '
-                f'such as instances_{words[0]}2017.json; it holds {", ".join(path.name for path in files)}'
-            )
-        chosen[purpose], categories[purpose], findings[str(path)] = _read_coco(root, path)
-    names = _choose_classes(categories['train'], classes, root)
-    # mmdet and its metric number the classes in the order of each file's categories
-    names = [name for name in categories['train'] if name in names]
-    if names != [name for name in categories['test'] if name in names]:
-        raise InputError(
-            f'the categories in {root / chosen["test"]["ann_file"]} differ from those in '
-            f'{root / chosen["train"]["ann_file"]}: '
-            'expected the same names in the same order'
-        )
-    return {'layout': 'coco', 'classes': names, **chosen, 'findings': findings}
+# --- COCO ---
 
 
-def _read_coco(root: Path, path: Path) -> tuple[dict, list[str], Findings]:
-    """The arguments of a data set for an annotation file, the names of its categories, and what belongs to nothing."""
-    try:
-        content = json.loads(path.read_text())
-        categories = [category['name'] for category in content['categories']]
-        names = [image['file_name'] for image in content['images']]
-        findings = _check_coco(path, content)
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(
-            f'{path} is no COCO annotation file ({error!r}): expected images with id and file_name, categories with '
-            'id and name, and annotations with id, image_id, category_id and bbox'
-        ) from error
+def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -> dict[str, Any] | None:
+    for folder in (root, root / 'coco'):
+        inside = sorted(folder.glob(f'*/{ROBOFLOW}'))
+        files = inside or sorted((folder / 'annotations').glob('*.json'))
+        if files:
+            break
+    else:
+        return None
+    name = (lambda path: path.parent.name) if inside else (lambda path: path.stem)
+    chosen = _by_words(files, purposes, name, folder)
+    return _coco({purpose: (path, _image_folder(folder, path)) for purpose, path in chosen.items()}, classes, folder)
+
+
+def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str], place: Path) -> dict[str, Path]:
+    """Purpose -> file, by the words of the files' names; "trainval" is no "val"."""
+    files = [path for path in files if not path.name.startswith(OTHER_TASKS)] or files
+    parts = defaultdict(list)
+    for path in files:
+        named = {PARTS[word] for word in re.findall('[a-z]+', name(path).lower()) if word in PARTS}
+        parts['trainval' if named >= {'train', 'val'} else next(iter(named), None)].append(path)
+    for pair in PAIRS:
+        found = {purpose: parts[part] for purpose, part in zip(('train', 'test'), pair) if purpose in purposes}
+        if all(found.values()):
+            several = [(purpose, paths) for purpose, paths in found.items() if len(paths) > 1]
+            if several:
+                purpose, paths = several[0]
+                listed = ', '.join(str(path.relative_to(place)) for path in paths)
+                raise InputError(f'{place} has several files to {purpose} on ({listed}): expected one. {NAME_THEM}')
+            return {purpose: paths[0] for purpose, paths in found.items()}
+    purpose = 'train' if 'train' in purposes and not (parts['train'] or parts['trainval']) else 'test'
+    words = {'train': '"train" or "trainval"', 'test': '"val" or "test"'}
+    raise InputError(
+        f'{place} has no file with the word {words[purpose]} in its name to {purpose} on: expected such as '
+        f'annotations/instances_{"train" if purpose == "train" else "val"}2017.json; it has '
+        f'{", ".join(str(path.relative_to(place)) for path in files)}. {NAME_THEM}'
+    )
+
+
+def _image_folder(root: Path, path: Path) -> Path:
+    """The folder that the images of an annotation file are in."""
+    names = [image['file_name'] for image in COCOAnnotations(path).dataset['images']]
     split = path.stem.replace('instances_', '')
-    candidates = [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
+    candidates = [path.parent] if path.name == ROBOFLOW else []
+    candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
     folder = next((folder for folder in candidates if any((folder / name).is_file() for name in names[:20])), None)
     if folder is None:
         raise InputError(
             f'the images of {path} are missing: looked for {", ".join(names[:2]) or "none"} in '
-            f'{", ".join(str(folder) for folder in candidates)}'
+            f'{", ".join(str(folder) for folder in candidates)}. {NAME_THEM}'
         )
-    arguments = {
-        'data_root': str(root),
-        'ann_file': str(path.relative_to(root)),
-        'data_prefix': {'img': '' if folder == root else str(folder.relative_to(root))},
+    return folder
+
+
+def _coco(
+    places: dict[str, tuple[Path, Path]], classes: Sequence[str] | None, root: Path | None = None
+) -> dict[str, Any]:
+    """``places``: purpose -> annotations and folder of their images, both below ``root`` unless that is None."""
+    names = {purpose: COCOAnnotations(path).class_names() for purpose, (path, _) in places.items()}
+    first = next(iter(names))  # to train on, where there is something
+    chosen = _choose_classes(names[first], classes, places[first][0], 'train' in names)
+    if not set(chosen) & set(names['test']):
+        raise InputError(
+            f'the categories in {places["test"][0]} ({", ".join(names["test"])}) are others than those in '
+            f'{places[first][0]} ({", ".join(chosen)}): expected the same names'
+        )
+    found = {}
+    for purpose, (path, folder) in places.items():
+        base = root or folder
+        found[purpose] = {
+            'type': 'mmnetaug.COCODetection',
+            'data_root': str(base),
+            'ann_file': str(path.relative_to(root) if root else path.absolute()),
+            'data_prefix': {'img': '' if folder == base else str(folder.relative_to(base))},
+        }
+    return {'layout': 'coco', 'classes': chosen, **found}
+
+
+# --- YOLO ---
+
+
+def _find_yolo(root: Path, purposes: list[str], classes: Sequence[str] | None) -> dict[str, Any] | None:
+    path = next((root / name for name in ('data.yaml', 'dataset.yaml', 'data.yml') if (root / name).is_file()), None)
+    if path is None:
+        return None
+    content = read_data_yaml(path)
+    found = {}
+    for purpose in purposes:
+        keys = ('train',) if purpose == 'train' else ('val', 'test')
+        key = next((key for key in keys if content.get(key)), None)
+        if key is None:
+            raise InputError(f'{path} has no {" or ".join(keys)} to {purpose} on: expected a folder of images')
+        found[purpose] = {
+            'type': 'mmnetaug.YOLODetection',
+            'data_root': str(root),
+            'ann_file': path.name,
+            'split': key,
+        }
+    return {
+        'layout': 'yolo',
+        'classes': _choose_classes(content['names'], classes, path, 'train' in purposes),
+        **found,
     }
-    return arguments, categories, findings
 
 
-def _check_coco(path: Path, content: dict) -> Findings:
-    """Refuse annotations that pycocotools would stumble over, and say which of them belong to nothing."""
-    for part, key in [('images', 'id'), ('categories', 'id'), ('categories', 'name'), ('annotations', 'id')]:
-        value, count = Counter(entry[key] for entry in content[part]).most_common(1)[0] if content[part] else (None, 1)
-        if count > 1:
-            raise InputError(f'{path} has {count} {part} with {key} {value}: expected each to have its own')
-    images = {image['id']: os.fspath(image['file_name']) for image in content['images']}
-    categories = {category['id'] for category in content['categories']}
-    findings = Findings()
-    for annotation in content['annotations']:
-        number, box = annotation['id'], annotation['bbox']
-        if len(box) != 4 or not all(math.isfinite(edge) for edge in box):
-            raise InputError(f'{path}: bbox {box} of annotation {number}: expected [x, y, width, height] in pixels')
-        if annotation['image_id'] not in images:
-            findings.add('annotations of no image left out', f'annotation {number}')
-        elif annotation['category_id'] not in categories:
-            findings.add('annotations of an unknown category left out', images[annotation['image_id']])
-    findings.report(str(path))
-    return findings
+# --- what a person names ---
 
 
-def _choose_classes(existing: list[str], wanted: Sequence[str] | None, place: Path) -> list[str]:
+def _named(
+    files: dict[str, tuple[str, str | None]], purposes: list[str], classes: Sequence[str] | None
+) -> dict[str, Any]:
+    missing = [f'--{purpose}-ann' for purpose in purposes if purpose not in files]
+    if missing:
+        raise InputError(f'{" and ".join(missing)} missing: expected annotations to {" and to ".join(purposes)} on')
+    places = {}
+    for purpose in purposes:
+        annotations = Path(files[purpose][0])
+        folder = Path(files[purpose][1] or (annotations if annotations.is_dir() else annotations.parent))
+        for flag, place, there in (('ann', annotations, annotations.exists()), ('img', folder, folder.is_dir())):
+            if not there:
+                raise InputError(f'--{purpose}-{flag} {place}: nothing there')
+        places[purpose] = annotations, folder
+    kinds = {annotations.is_dir() for annotations, _ in places.values()}
+    if kinds == {False}:
+        return _coco(places, classes)
+    if kinds != {True}:
+        raise InputError('annotations of two layouts: expected two files in COCO format, or two folders of VOC files')
+    names = set()
+    for annotations, _ in places.values():
+        names |= class_names(annotations, None, {})
+    chosen = _choose_classes(sorted(names), classes, places['test'][0], 'train' in purposes)
+    return {
+        'layout': 'voc',
+        'classes': chosen,
+        **{
+            purpose: {
+                'type': 'mmnetaug.VOCDetection',
+                'data_root': '',
+                'ann_file': str(annotations.absolute()),
+                'data_prefix': {'img': str(folder.absolute())},
+            }
+            for purpose, (annotations, folder) in places.items()
+        },
+    }
+
+
+def _choose_classes(existing: list[str], wanted: Sequence[str] | None, place: Path, all_there: bool) -> list[str]:
+    """The classes to detect, in the order of ``existing``; in the order given where some may be missing."""
     if not existing:
         raise InputError(f'the annotations in {place} name no class: expected at least one object')
-    unknown = [name for name in wanted or () if name not in existing]
-    if unknown:
+    if not wanted:
+        return existing
+    unknown = [name for name in wanted if name not in existing]
+    if unknown and (all_there or len(unknown) == len(wanted)):
         raise InputError(f'no class {", ".join(unknown)} in {place}: expected some of {", ".join(existing)}')
-    return sorted(set(wanted)) if wanted else existing
+    return [name for name in existing if name in wanted] if all_there else list(wanted)

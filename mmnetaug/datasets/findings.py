@@ -1,18 +1,20 @@
 """What is left out of detection data, or changed in it, counted and said instead of fatal."""
 
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from mmengine.logging import print_log
-from PIL import Image
 
-from mmnetaug.errors import InputError
+from mmnetaug.datasets.images import UnusableImage, image_size, stored_size
+from mmnetaug.errors import InputError, printable
 
-EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
+# What COCO's evaluation counts of a class in an image, and the default of MMDetection's detectors.
+MAX_DETECTIONS = 100
+CROWDED = f'images with more than {MAX_DETECTIONS} objects (model.test_cfg.max_per_img; COCO counts as many of a class)'
 
 
 class Findings:
@@ -26,7 +28,11 @@ class Findings:
         self.names = defaultdict(list)
 
     def add(self, reason: str, name: object) -> None:
-        self.names[reason].append(str(name))
+        self.names[reason].append(printable(name))
+
+    def update(self, other: 'Findings') -> None:
+        for reason, names in other.names.items():
+            self.names[reason] += names
 
     def lines(self) -> list[str]:
         """One line for each reason: how often, and the first five files."""
@@ -40,27 +46,7 @@ class Findings:
     def report(self, place: str) -> None:
         """Log one warning for each reason."""
         for line in self.lines():
-            print_log(f'{place}: {line}', 'current', logging.WARNING)
-
-
-def image_size(path: Path, decode: bool) -> tuple[int, int] | None:
-    """Width and height in pixels as the image is loaded, or None if it is no image.
-
-    Args:
-        path: of the file.
-        decode: read all of it, not the header alone, so that a truncated image is found.
-    """
-    if not cv2.haveImageReader(str(path)):
-        return None
-    try:
-        with Image.open(path) as image:
-            if decode:
-                image.load()
-            width, height = image.size
-            turned = image.format == 'JPEG' and image.getexif().get(EXIF_ORIENTATION) in TURNED_BY_90
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        return None
-    return (height, width) if turned else (width, height)
+            print_log(f'{printable(place)}: {line}', 'current', logging.WARNING)
 
 
 def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, name: str) -> list[float] | None:
@@ -84,36 +70,113 @@ class ReportsFindings:
     Args:
         decode: read all of each image, not the header alone, so that truncated ones are left out. In testing by
             default; in training such an image is replaced by another when its turn comes.
+        allow_outside: read images outside ``data_root`` too, which annotations may name by ``..`` or from the root.
+
+    Attributes:
+        findings: what was left out or changed.
+        image_paths: absolute paths of the images.
     """
 
     LEFT_OUT = ''  # what becomes of objects that were left out in testing
 
-    def __init__(self, *args: Any, decode: bool | None = None, test_mode: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        decode: bool | None = None,
+        allow_outside: bool = False,
+        test_mode: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.decode = test_mode if decode is None else decode
+        self.allow_outside = allow_outside
         self.findings = Findings()
+        self.image_paths: frozenset[str] = frozenset()
         super().__init__(*args, test_mode=test_mode, **kwargs)
+
+    def usable_image(
+        self, path: Path, root: Path, stated: tuple[int, int] | None = None, name: str | None = None
+    ) -> tuple[int, int] | None:
+        """Width and height in pixels of an image as it is loaded, or None and a finding.
+
+        Args:
+            path: of the image.
+            root: the folder that it has to be in, unless ``allow_outside``.
+            stated: width and height in pixels that its annotation says, if any.
+            name: what to call it; its file name if None.
+        """
+        name = name or path.name
+        if not self.allow_outside and not is_inside(path, root):
+            self.findings.add('images outside the data folder left out (--allow-outside reads them)', name)
+            return None
+        if not os.path.exists(path):
+            self.findings.add('annotations without image left out', name)
+            return None
+        try:
+            size = image_size(path, self.decode)
+        except UnusableImage as reason:
+            self.findings.add(f'{reason} left out', name)
+            return None
+        if stated and min(stated) > 0 and stated != size:
+            stored, turned = stored_size(path)
+            if turned and stated == stored:
+                self.findings.add('annotations made for the image before its EXIF orientation turns it', name)
+            else:
+                self.findings.add('annotations made for another size of their image', name)
+        return size
 
     def filter_data(self) -> list[dict]:
         infos = super().filter_data()
         if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
             # CocoDataset asks the annotation file, boxes that were left out included
             infos = [info for info in infos if info['instances']]
-        if all(instance['ignore_flag'] for info in infos for instance in info['instances']):
+        classes = self.metainfo['classes']
+        there = {item['bbox_label'] for info in infos for item in info['instances'] if not item['ignore_flag']}
+        if not there:
             raise InputError(
                 f'{self.ann_file}: nothing left to {"evaluate" if self.test_mode else "train"} on; expected '
-                f'images with boxes of {", ".join(self.metainfo["classes"])}, not only difficult or crowd ones'
+                f'images with boxes of {", ".join(classes)}, not only difficult or crowd ones'
                 + ''.join(f'\n    {line}' for line in self.findings.lines())
             )
+        for label, name in enumerate(classes):
+            if label not in there:
+                self.findings.add(f'classes without an object{" (not in the AP)" if self.test_mode else ""}', name)
+        for info in infos:
+            if len(info['instances']) > MAX_DETECTIONS:
+                self.findings.add(CROWDED, Path(info['img_path']).name)
         self.findings.report(self.ann_file + (self.LEFT_OUT if self.test_mode else ''))
+        self.image_paths = frozenset(os.path.realpath(info['img_path']) for info in infos)
         return infos
+
+
+def is_inside(path: Path, folder: Path) -> bool:
+    """Whether a path is below a folder as it is written; what a link in it points to does not matter."""
+    folder_text = os.path.abspath(folder)
+    return os.path.commonpath([os.path.abspath(path), folder_text]) == folder_text
 
 
 def missing_data(root: str | Path) -> None:
     """Raise :class:`InputError` unless ``root`` is a folder."""
     if not Path(root).is_dir():
         raise InputError(
-            f'no data set at {root}: expected a folder in VOC or COCO layout. '
+            f'no data set at {root}: expected a folder in VOC, COCO or YOLO layout. '
             '`python tools/make_data.py shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
             'data/VOCdevkit) and COCO (to data/coco) are fetched by `mim download mmdet --dataset voc2007`, voc2012 or '
             'coco2017: see "Standard data sets" in README.md'
         )
+
+
+def read_utf8(path: Path, expected: str) -> str:
+    """A text file, whatever the locale says; a byte-order mark is no part of it.
+
+    Raises:
+        InputError: it cannot be read, or is no UTF-8.
+    """
+    try:
+        return path.read_text(encoding='utf-8-sig')
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f'{path} cannot be read as text ({error}): expected {expected}, in UTF-8') from error
+
+
+def is_set(flag: Any) -> bool:
+    """A flag of an annotation (difficult, crowd, ignore), which programs write as numbers, words or not at all."""
+    return str(flag).strip().lower() in ('1', '1.0', 'true', 'yes')

@@ -6,11 +6,11 @@ from typing import Any
 
 from mmengine.dataset import BaseDataset
 
+from mmnetaug.datasets.findings import Findings
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, NO_UTF8, images_below, is_utf8
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
-
-IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm'}
 
 
 def class_folders(folder: Path) -> tuple[str, ...]:
@@ -25,7 +25,11 @@ def class_folders(folder: Path) -> tuple[str, ...]:
             f'no images at {folder}. {expected}. Give the right place with --data-root DIR, or make a '
             'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
         )
-    classes = tuple(sorted(path.name for path in folder.iterdir() if path.is_dir()))
+    folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
+    unnamed = [path.name for path in folders if not is_utf8(path)]
+    if unnamed:
+        raise InputError(f'the name of class folder {folder / unnamed[0]} is no UTF-8: rename it')
+    classes = tuple(sorted(path.name for path in folders))
     if len(classes) < 2:
         raise InputError(f'{len(classes)} class folders in {folder}: at least 2 are needed. {expected}')
     return classes
@@ -35,7 +39,8 @@ def class_folders(folder: Path) -> tuple[str, ...]:
 class ImageFolder(SeededSamples, BaseDataset):
     """``data_root/split/CLASS/*.jpg``: class names are folder names, in alphabetical order.
 
-    An image that the pipeline gives up (``LoadImageOrSkip``) is replaced by the next one.
+    Hidden files and folders are none of it. An image that the pipeline gives up (``LoadImageOrSkip``) is replaced by
+    the next one.
 
     Args:
         data_root: the folder above the splits.
@@ -67,15 +72,21 @@ class ImageFolder(SeededSamples, BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict an image with ``img_path`` and ``gt_label`` (index of the class)."""
-        items = []
+        items, findings = [], Findings()
         for label, name in enumerate(self.metainfo['classes']):
-            images = sorted(path for path in (self.folder / name).rglob('*') if path.suffix.lower() in IMAGE_SUFFIXES)
+            images = []
+            for path in images_below(self.folder / name):
+                if is_utf8(path):
+                    images.append(path)
+                else:
+                    findings.add(f'{NO_UTF8} left out', path)
             if not images:
                 raise InputError(
                     f'class folder {self.folder / name} has no images ({", ".join(sorted(IMAGE_SUFFIXES))}). Add '
                     'some, or remove the folder from every split'
                 )
             items.extend({'img_path': str(path), 'gt_label': label} for path in images)
+        findings.report(str(self.folder))
         return items
 
     def prepare_data(self, idx: int) -> Any:

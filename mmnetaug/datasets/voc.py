@@ -1,20 +1,23 @@
 """Pascal VOC layout."""
 
+import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import VOCDataset, XMLDataset
 
-from mmnetaug.datasets.findings import ReportsFindings, image_size, missing_data, usable_box
-from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
+from mmnetaug.datasets.findings import ReportsFindings, is_set, missing_data, read_utf8, usable_box
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below, images_below
 from mmnetaug.datasets.samplers import SeededSamples
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
 
-# Markup, encoding of the text, name of the encoding.
-UNREADABLE_XML = (ElementTree.ParseError, ValueError, LookupError)
+# Markup, encoding of the text, name of the encoding, depth.
+UNREADABLE_XML = (OSError, ElementTree.ParseError, ValueError, LookupError, RecursionError)
+# What follows a name in the lists of single classes (absent, difficult, present).
+FLAG = re.compile(r'\s+(-1|0|1)$')
 
 
 @DATASETS.register_module()
@@ -22,13 +25,14 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
     """One image set of a folder in Pascal VOC layout, or several together.
 
     Boxes flagged difficult are neither objects nor background, in training as in evaluation (the VOC protocol).
-    Missing or broken images and annotations are left out, in evaluation too; boxes are cut at the border of their
-    image; all with a warning that counts and names them. Images without boxes are kept in evaluation.
+    Missing or broken images, annotations and objects are left out, in evaluation too; boxes are cut at the border of
+    their image; all with a warning that counts and names them. Images without boxes are kept in evaluation.
 
     Args:
         ann_file: path of an image set, such as ``VOC2007/ImageSets/Main/trainval.txt``, or several; ``Annotations`` and
-            ``JPEGImages`` lie beside ``ImageSets``.
+            ``JPEGImages`` lie beside ``ImageSets``. Or a folder of annotations, whose images ``data_prefix`` says.
         data_root: where relative paths start.
+        data_prefix: ``dict(img=FOLDER)``, the images of a folder of annotations.
         kwargs: as in mmdet's data sets; ``metainfo=dict(classes=...)`` for other classes than Pascal VOC's.
 
     Raises:
@@ -37,14 +41,24 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
 
     METAINFO = VOCDataset.METAINFO
 
-    def __init__(self, ann_file: str | Sequence[str], data_root: str = '', **kwargs: Any) -> None:
-        paths = [Path(data_root) / path for path in ([ann_file] if isinstance(ann_file, str) else ann_file)]
-        self.sets = [(path.parents[2], path.stem) for path in paths]
-        for path in paths:
-            if not path.is_file():
+    def __init__(
+        self, ann_file: str | Sequence[str], data_root: str = '', data_prefix: dict | None = None, **kwargs: Any
+    ) -> None:
+        self.sets = []
+        for given in [ann_file] if isinstance(ann_file, str) else ann_file:
+            path = Path(data_root) / given
+            if path.is_dir():
+                self.sets.append((path, Path(data_root) / (data_prefix or {}).get('img', ''), None))
+            elif path.is_file():
+                folder = path.parent.parent.parent
+                self.sets.append((folder / 'Annotations', folder / 'JPEGImages', path))
+            else:
                 missing_data(data_root)
                 raise InputError(f'no image set at {path}: expected a list of image names, one a line')
-        names = ' + '.join(f'{folder} ({image_set})' for folder, image_set in self.sets)
+        names = ' + '.join(
+            str(annotations) if path is None else f'{annotations.parent} ({path.stem})'
+            for annotations, _, path in self.sets
+        )
         super().__init__(ann_file=names, data_root=None, **kwargs)
 
     def _join_prefix(self) -> None:
@@ -53,72 +67,133 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
     def load_data_list(self) -> list[dict]:
         self.cat2label = {name: label for label, name in enumerate(self.metainfo['classes'])}
         infos = []
-        for folder, image_set in self.sets:
-            images = voc_images(folder)
-            for image_id in image_set_ids(folder, image_set):
-                xml_path = folder / 'Annotations' / f'{image_id}.xml'
-                if image_id not in images:
-                    self.findings.add('annotations without image left out', xml_path.name)
+        for annotations, folder, image_set in self.sets:
+            images = images_by_name(folder)
+            seen = set()
+            for name in set_names(annotations, image_set, images):
+                if name not in images:
+                    self.findings.add('annotations without image left out', f'{name}.xml')
                     continue
-                info = self._load_image_info(image_id, images[image_id], xml_path)
+                if name in seen:
+                    self.findings.add('images that are listed again left out', name)
+                    continue
+                seen.add(name)
+                info = self._load_image_info(name, images[name], annotations / f'{name}.xml', folder)
                 if info is not None:
                     infos.append(info)
         return infos
 
-    def _load_image_info(self, image_id: str, path: Path, xml_path: Path) -> dict | None:
-        size = image_size(path, decode=self.decode)
-        if size is None:
-            self.findings.add('files that are no images left out', path.name)
-            return None
+    def _load_image_info(self, name: str, path: Path, xml_path: Path, root: Path) -> dict | None:
         if not xml_path.is_file():
             self.findings.add('images without annotation left out', path.name)
             return None
         try:
             tree = ElementTree.parse(xml_path)
-            boxes = self._parse_instance_info(tree)
-            others = [name for name in object_names(tree) if name not in self.cat2label]
-        except (*UNREADABLE_XML, AttributeError, TypeError, OverflowError):
+        except UNREADABLE_XML:
             self.findings.add('broken annotations left out', xml_path.name)
             return None
-        for name in others:
-            self.findings.add(f'objects of another class ({name}) left out', xml_path.name)
+        size = self.usable_image(path, root, _stated_size(tree))
+        if size is None:
+            return None
         instances = []
-        for instance in boxes:
-            box = usable_box(instance['bbox'], size, self.findings, xml_path.name)
-            if box is not None:
-                instances.append({**instance, 'bbox': box})
+        for element in objects(tree):
+            instance = self._instance(element, size, xml_path.name)
+            if instance is not None:
+                instances.append(instance)
         return {
             'img_path': str(path),
-            'img_id': image_id,
+            'img_id': name,
             'width': size[0],
             'height': size[1],
             'instances': instances,
         }
 
+    def _instance(self, element: ElementTree.Element, size: tuple[int, int], file: str) -> dict | None:
+        """mmdet's reading of an object, or None and a finding."""
+        name = class_name(element)
+        if name not in self.cat2label:
+            reason = f'objects of another class ({name})' if name else 'objects without a class'
+            self.findings.add(f'{reason} left out', file)
+            return None
+        element.find('name').text = name
+        difficult = element.find('difficult')
+        if difficult is not None:
+            difficult.text = str(int(is_set(difficult.text)))
+        alone = ElementTree.Element('annotation')
+        alone.append(element)
+        try:
+            (instance,) = self._parse_instance_info(alone)
+        except (AttributeError, TypeError, ValueError, OverflowError):  # no box, or one of another kind
+            self.findings.add('objects without a box (bndbox with xmin, ymin, xmax, ymax) left out', file)
+            return None
+        box = usable_box(instance['bbox'], size, self.findings, file)
+        return box and {**instance, 'bbox': box}
 
-def image_set_ids(folder: Path, image_set: str) -> list[str]:
-    """The image names in ``ImageSets/Main/IMAGE_SET.txt``.
+
+def set_names(annotations: Path, image_set: Path | None, images: dict[str, Path]) -> Iterator[str]:
+    """The images of a set, by their name in :func:`images_by_name`: those that a list says, or all that have a file
+    of annotations."""
+    if image_set is None:
+        for path in files_below(annotations):
+            if path.suffix.lower() == '.xml':
+                yield path.relative_to(annotations).with_suffix('').as_posix()
+    else:
+        for line in image_set_lines(image_set):
+            yield _known_name(line, images)
+
+
+def image_set_lines(path: Path) -> list[str]:
+    """The lines of a list of images that say something.
 
     Raises:
         InputError: the file is no text.
     """
-    path = image_set_file(folder, image_set)
+    lines = read_utf8(path, 'a list of image names, one a line').splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _known_name(line: str, images: dict[str, Path]) -> str:
+    """The image that a line of a list means, which may say its folder and suffix, or whether it shows a class."""
+    for text in (line, FLAG.sub('', line)):
+        text = text.replace('\\', '/')
+        stem, dot, suffix = text.rpartition('.')
+        for name in (text, stem) if dot + suffix.lower() in IMAGE_SUFFIXES else (text,):
+            for known in (name, name.rpartition('JPEGImages/')[2], name.rpartition('/')[2]):
+                if known in images:
+                    return known
+    return line
+
+
+def images_by_name(folder: Path) -> dict[str, Path]:
+    """Path below the folder without suffix -> path of each image, none if there is no such folder."""
+    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in reversed(images_below(folder))}
+
+
+def objects(tree: ElementTree.ElementTree) -> list[ElementTree.Element]:
+    """The objects of an annotation."""
+    return tree.findall('object')
+
+
+def class_name(element: ElementTree.Element) -> str:
+    """The class of an object, '' if it has none."""
+    return printable((element.findtext('name') or '').strip())
+
+
+def class_names(annotations: Path, image_set: Path | None, images: dict[str, Path]) -> set[str]:
+    """The classes of all objects of a set."""
+    found = set()
+    for name in set_names(annotations, image_set, images):
+        try:
+            found.update(class_name(element) for element in objects(ElementTree.parse(annotations / f'{name}.xml')))
+        except UNREADABLE_XML:
+            continue  # the data set itself reports broken annotations
+    return found - {''}
+
+
+def _stated_size(tree: ElementTree.ElementTree) -> tuple[int, int] | None:
+    """Width and height in pixels that an annotation says, None if it says none."""
     try:
-        return [line.split()[0] for line in path.read_text().splitlines() if line.strip()]
-    except UnicodeDecodeError as error:
-        raise InputError(f'{path} is no text ({error}): expected a list of image names, one a line') from error
-
-
-def voc_images(folder: Path) -> dict[str, Path]:
-    """Name without suffix -> path of each image in ``JPEGImages``, none if there is no such folder."""
-    return {path.stem: path for path in (folder / 'JPEGImages').glob('*') if path.suffix.lower() in IMAGE_SUFFIXES}
-
-
-def object_names(tree: ElementTree.ElementTree) -> list[str]:
-    """The class name of each object of a VOC annotation."""
-    return [element.findtext('name') for element in tree.findall('object')]
-
-
-def image_set_file(folder: Path, image_set: str) -> Path:
-    """``ImageSets/Main/IMAGE_SET.txt``."""
-    return folder / 'ImageSets' / 'Main' / f'{image_set}.txt'
+        width, height = (int(float(tree.findtext(f'size/{side}'))) for side in ('width', 'height'))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return width, height

@@ -15,9 +15,12 @@ def read_history(work_dir: str | Path, key: str) -> list[tuple[int, float]]:
     """
     values: dict[int, list[float]] = {}
     for log in sorted(Path(work_dir).glob('*/vis_data/scalars.json')):
-        records = [json.loads(line) for line in log.read_text().splitlines() if line.strip()]
         fresh: dict[int, list[float]] = {}
-        for record in records:
+        for line in log.read_text(encoding='utf-8').splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:  # cut off when the run was killed
+                continue
             if key in record:
                 # An evaluation is logged with the number of finished epochs as its step.
                 fresh.setdefault(record.get('epoch', record['step']), []).append(record[key])

@@ -165,7 +165,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
         _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         try:
-            started = json.loads(note.read_text()) if note.is_file() else schedule
+            started = json.loads(note.read_text(encoding='utf-8')) if note.is_file() else schedule
         except ValueError as error:
             raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
         names = [*started, *(name for name in schedule if name not in started)]
@@ -183,7 +183,7 @@ def _check_last(work_dir: Path) -> None:
     """Have ``last_checkpoint`` name a checkpoint that loads, also where the work directory has moved."""
     note = work_dir / 'last_checkpoint'
     try:
-        latest = Path(note.read_text().strip())
+        latest = Path(note.read_text(encoding='utf-8').strip())
     except ValueError as error:
         raise InputError(f'{note} is damaged ({error}): write the path of a checkpoint into it') from error
     if not latest.is_file() or (work_dir / latest.name).is_file():
@@ -195,14 +195,14 @@ def _check_last(work_dir: Path) -> None:
             'checkpoint into it, or give another --work-dir'
         )
     read_checkpoint(latest)
-    if note.read_text().strip() != str(latest):
+    if note.read_text(encoding='utf-8').strip() != str(latest):
         write_text(note, str(latest))
 
 
 @contextmanager
 def _locked(work_dir: Path) -> Iterator[None]:
     """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
-    with open(work_dir / '.lock', 'a') as file:
+    with open(work_dir / '.lock', 'a', encoding='utf-8') as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which processes of data loaders do not inherit
         except OSError as error:

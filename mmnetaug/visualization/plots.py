@@ -14,6 +14,8 @@ matplotlib.use('Agg')
 from matplotlib import pyplot as plt
 from matplotlib import ticker, transforms
 
+from mmnetaug.visualization.fonts import choose_font
+
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
 MARKERS = ['o', 's', '^', 'D', 'v', 'P']
@@ -48,6 +50,7 @@ def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: str | Path, measu
         path: the picture, PNG or SVG by its suffix.
         measure: which key of the rows to draw.
     """
+    choose_font([row['name'] for row in rows])
     figure, axes = plt.subplots(figsize=(6, 4))
     series: dict[str, list[tuple[float, float]]] = {}
     for row in rows:

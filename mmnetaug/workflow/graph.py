@@ -83,7 +83,7 @@ def check_data(out: str | Path, data: dict[str, str]) -> dict[str, str]:
     """
     path = Path(out) / 'runs' / 'data.json'
     try:
-        known = json.loads(path.read_text()) if path.is_file() else {}
+        known = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
     except ValueError as error:
         raise InputError(f'{path} is damaged ({error}): delete it if all runs beside it are on {data}') from error
     for option, folder in data.items():
@@ -145,7 +145,7 @@ def run_plan(plan: Plan, out: str | Path, jobs: int = 1, dry_run: bool = False, 
 
 def _holds(path: Path, content: dict[str, Any]) -> bool:
     try:
-        return json.loads(path.read_text()) == content
+        return json.loads(path.read_text(encoding='utf-8')) == content
     except (OSError, ValueError):
         return False
 
@@ -163,7 +163,7 @@ def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list
 @contextmanager
 def _lock(out: Path):
     """Keep out other commands. Unlike Snakemake's own lock this one ends with the process that holds it."""
-    with open(out / '.lock', 'a+') as file:
+    with open(out / '.lock', 'a+', encoding='utf-8') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

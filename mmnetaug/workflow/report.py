@@ -50,7 +50,7 @@ def not_measured(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 def check_figure(figure: str, out: Path, data: Path) -> None:
     """Do not draw over a figure of other data, whose runs may lie elsewhere."""
     try:
-        its_data = json.loads((out / f'{figure}.json').read_text())['settings']['data']
+        its_data = json.loads((out / f'{figure}.json').read_text(encoding='utf-8'))['settings']['data']
     except (OSError, ValueError, KeyError, TypeError):
         return
     if Path(its_data).resolve() != data and not (out / 'runs' / 'data.json').is_file():
@@ -105,7 +105,7 @@ def write_report(
         'comparisons': comparisons,
         'points': points,
     }
-    (out / f'{figure}.md.partial').write_text(markdown)
+    (out / f'{figure}.md.partial').write_text(markdown, encoding='utf-8')
     os.replace(out / f'{figure}.md.partial', out / f'{figure}.md')
     write_json(out / f'{figure}.json', report)
     return report

@@ -11,6 +11,7 @@ yolov3_train_pipeline = [
 ]
 yolov3_test_pipeline = [
     dict(type='LoadImageFromFile'),
+    dict(type='mmnetaug.AllBits'),
     dict(type='Resize', scale=(416, 416), keep_ratio=False),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='PackDetInputs', meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor')),

@@ -13,21 +13,26 @@ from typing import Any
 import numpy as np
 from tqdm.contrib.concurrent import thread_map
 
-from mmnetaug.datasets.coco import COCODetection
 from mmnetaug.datasets.discovery import find_detection_data
-from mmnetaug.datasets.findings import Findings, image_size
-from mmnetaug.datasets.voc import VOCDetection
+from mmnetaug.datasets.findings import ReportsFindings
+from mmnetaug.datasets.images import NO_IMAGE, UnusableImage, image_size
 from mmnetaug.errors import InputError
+from mmnetaug.registry import DATASETS
 
-DATASETS = {'voc': VOCDetection, 'coco': COCODetection}
 
-
-def check_detection_data(root: str | Path, classes: Sequence[str] | None = None, size: int = 320) -> dict:
+def check_detection_data(
+    root: str | Path | None,
+    classes: Sequence[str] | None = None,
+    size: int = 320,
+    files: dict[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
+) -> dict:
     """Read all annotations and decode all images of a data set, as training and testing would, and count.
 
     Args:
-        root, classes: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+        root, classes, files: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
         size: side in pixels that images are resized to.
+        allow_outside: read images outside the data folder too.
 
     Returns:
         ``root``, ``layout``, ``classes``, ``size``; ``train`` and ``test``: ``source`` (image sets or annotation
@@ -43,26 +48,28 @@ def check_detection_data(root: str | Path, classes: Sequence[str] | None = None,
     if size < 1:
         raise InputError(f'image size {size}: expected a number of pixels, such as 320')
     with _quiet():
-        found = find_detection_data(root, classes)
+        found = find_detection_data(root, classes, files=files)
         data = {
-            split: DATASETS[found['layout']](
-                **found[split],
-                metainfo={'classes': found['classes']},
-                pipeline=[],
-                test_mode=split == 'test',
-                decode=False,  # below, with a progress bar
-                serialize_data=False,
+            split: DATASETS.build(
+                {
+                    **found[split],
+                    'metainfo': {'classes': found['classes']},
+                    'pipeline': [],
+                    'test_mode': split == 'test',
+                    'allow_outside': allow_outside,
+                    'decode': False,  # below, with a progress bar
+                    'serialize_data': False,
+                }
             )
             for split in ('train', 'test')
         }
-    report = {'root': str(root), 'layout': found['layout'], 'classes': found['classes'], 'size': size}
-    findings, digests = dict(found['findings']), {}
+    place = str(root or files['train'][0])
+    report = {'root': place, 'layout': found['layout'], 'classes': found['classes'], 'size': size}
+    findings, digests = {}, {}
     for split, dataset in data.items():
         digests[split] = _digests(dataset, split)
         report[split] = {'source': dataset.ann_file, **_statistics(dataset, size)}
-        place = findings.setdefault(dataset.ann_file, Findings())
-        for reason, names in dataset.findings.names.items():
-            place.names[reason] += names
+        findings[dataset.ann_file] = dataset.findings
     trained_on = set(digests['train'].values())
     report['shared_images'] = [Path(path).name for path, digest in digests['test'].items() if digest in trained_on]
     for name in report['shared_images']:
@@ -83,29 +90,32 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _digests(dataset: VOCDetection | COCODetection, split: str) -> dict[str, str]:
+def _digests(dataset: ReportsFindings, split: str) -> dict[str, str]:
     """Path -> digest of each image; one that cannot be decoded becomes a finding and leaves the data set."""
     paths = [info['img_path'] for info in dataset.data_list]
     digests = thread_map(
         _digest, paths, max_workers=os.cpu_count(), desc=f'{split}: decoding', unit='image', mininterval=0.5
     )
-    broken = {path for path, digest in zip(paths, digests) if digest is None}
-    for path in sorted(broken):
-        dataset.findings.add('images that cannot be decoded to their end', Path(path).name)
+    broken = {path: digest for path, digest in zip(paths, digests) if isinstance(digest, UnusableImage)}
+    for path, reason in sorted(broken.items()):
+        kind = 'images that cannot be decoded to their end' if str(reason) == NO_IMAGE else f'{reason} left out'
+        dataset.findings.add(kind, Path(path).name)
     dataset.data_list = [info for info in dataset.data_list if info['img_path'] not in broken]
     if not dataset.data_list:
         raise InputError(f'{dataset.ann_file}: none of its {len(paths)} images can be decoded')
-    return {path: digest for path, digest in zip(paths, digests) if digest}
+    return {path: digest for path, digest in zip(paths, digests) if path not in broken}
 
 
-def _digest(path: str) -> str | None:
-    if image_size(Path(path), decode=True) is None:
-        return None
+def _digest(path: str) -> str | UnusableImage:
+    try:
+        image_size(Path(path), decode=True)
+    except UnusableImage as error:
+        return error
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _statistics(dataset: VOCDetection | COCODetection, size: int) -> dict[str, Any]:
-    """What ``check_detection_data`` says of ``train`` and ``test``; tiny boxes and absent classes become findings."""
+def _statistics(dataset: ReportsFindings, size: int) -> dict[str, Any]:
+    """What ``check_detection_data`` says of ``train`` and ``test``; tiny boxes become findings."""
     classes = dataset.metainfo['classes']
     number, sides, boxes = Counter(), [], 0
     for info in dataset.data_list:
@@ -119,9 +129,6 @@ def _statistics(dataset: VOCDetection | COCODetection, size: int) -> dict[str, A
             if sides[-1] < 1:
                 name = Path(info['img_path']).name
                 dataset.findings.add(f'boxes smaller than a pixel when images are resized to {size}', name)
-    for name in classes:
-        if not number[name]:
-            dataset.findings.add('classes without an object', name)
     return {
         'images': len(dataset.data_list),
         'images_without_boxes': sum(not info['instances'] for info in dataset.data_list),

@@ -2,6 +2,7 @@
 
 from mmnetaug.datasets.transforms.autoaugment import autoaugment
 from mmnetaug.datasets.transforms.classification import (
+    AllBits,
     ColorJitter,
     LoadImageOrSkip,
     PackClassification,
@@ -11,6 +12,7 @@ from mmnetaug.datasets.transforms.classification import (
 from mmnetaug.datasets.transforms.detection_mixup import DetectionMixup, KeepWeights, add_detection_mixup
 
 __all__ = [
+    'AllBits',
     'ColorJitter',
     'DetectionMixup',
     'KeepWeights',

@@ -11,6 +11,8 @@ import torch
 from mmcv.transforms import BaseTransform, CenterCrop, Resize
 from mmcv.transforms import LoadImageFromFile as LoadImage
 
+from mmnetaug.datasets.images import UnusableImage, is_deep, read_deep
+from mmnetaug.errors import printable
 from mmnetaug.registry import TRANSFORMS
 
 
@@ -37,18 +39,35 @@ class LoadImageOrSkip(LoadImage):
         if path in self.cached:
             return {**results, **self.cached[path]}
         try:
-            loaded = super().transform(results)
-        except (cv2.error, AssertionError, AttributeError, OSError):
+            loaded = AllBits()({**results, 'img': None}) if is_deep(path) else super().transform(results)
+        except (cv2.error, AssertionError, AttributeError, OSError, UnusableImage):
             # What an unreadable file raises depends on how far decoding came: mmcv then reads the shape of None.
             if path not in self.broken:
                 self.broken.add(path)
                 count = f'{len(self.broken)} such so far in this process'
-                warnings.warn(f'{path} is no readable image; another takes its place ({count})', stacklevel=2)
+                message = f'{printable(path)} is no readable image; another takes its place ({count})'
+                warnings.warn(message, stacklevel=2)
             return None
         if self.cache and loaded:
             loaded['img'].flags.writeable = False
             self.cached[path] = {key: loaded[key] for key in ('img', 'img_shape', 'ori_shape')}
         return loaded
+
+
+@TRANSFORMS.register_module()
+class AllBits(BaseTransform):
+    """Behind mmcv's ``LoadImageFromFile``, which takes the upper 8 of 16 bits: 12-bit images would be black.
+
+    See :func:`~mmnetaug.datasets.images.read_deep`.
+    """
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, 3) uint8 BGR ``img`` of the file ``img_path``, if that may have more than 8 bits."""
+        path = results.get('img_path')
+        if path and is_deep(path):
+            results['img'] = read_deep(path)
+            results['img_shape'] = results['ori_shape'] = results['img'].shape[:2]
+        return results
 
 
 @TRANSFORMS.register_module()

@@ -107,7 +107,7 @@ def gone_astray(runner: Runner, what: str) -> InputError:
     """The error for a run that has come to values that are no numbers: ``what``, where, and what to try."""
     rate = runner.optim_wrapper.get_lr()['lr'][0]
     note = Path(runner.work_dir) / 'last_checkpoint'
-    last = note.read_text() if note.is_file() else 'none yet'
+    last = note.read_text(encoding='utf-8') if note.is_file() else 'none yet'
     return InputError(
         f'{what} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}), with a learning rate of {rate:.3g}: try a '
         'smaller one (--lr, or optim_wrapper.optimizer.lr), gradients clipped (optim_wrapper.clip_grad.max_norm=10), '

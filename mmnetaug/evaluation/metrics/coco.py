@@ -2,9 +2,8 @@
 
 import contextlib
 import io
-import json
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from mmengine.evaluator import BaseMetric
@@ -12,6 +11,7 @@ from mmengine.logging import MMLogger
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmnetaug.datasets.coco import COCOAnnotations
 from mmnetaug.registry import METRICS
 
 
@@ -22,11 +22,10 @@ class COCOAveragePrecision(BaseMetric):
     mmdet's ``CocoMetric`` rounds to three digits and counts 1000 detections an image.
 
     All images of the annotation file are evaluated: the objects of one for which no predictions came, such as a broken
-    image that the data set left out, are missed.
+    image that the data set left out, are missed. A class without an object has no part in the means.
 
     Args:
-        ann_file: path of the annotations. Without ``area`` an annotation has that of its box, without ``iscrowd`` it
-            is no crowd.
+        ann_file: path of the annotations, read as :class:`~mmnetaug.datasets.coco.COCOAnnotations`.
         options: of MMEngine's ``BaseMetric``.
     """
 
@@ -50,9 +49,9 @@ class COCOAveragePrecision(BaseMetric):
         ``AP_large`` (above 96x96), fractions. A size that no object has is left out."""
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
-            truth = read_truth(self.ann_file)
-            # a data set numbers its classes in the order of the file's categories
-            categories = truth.getCatIds(catNms=list(self.dataset_meta['classes']))
+            truth = COCOAnnotations(self.ann_file)
+            categories = truth.get_cat_ids(self.dataset_meta['classes'])
+            there = [number for number in categories if number in truth.cats]
             boxes = [
                 {
                     'image_id': image,
@@ -62,25 +61,26 @@ class COCOAveragePrecision(BaseMetric):
                 }
                 for image, *found in results
                 for (x1, y1, x2, y2), score, label in zip(*found)
+                if categories[label] in truth.cats
             ]
             evaluation = COCOeval(truth, truth.loadRes(boxes) if boxes else COCO(), 'bbox')
-            evaluation.params.catIds = categories
+            evaluation.params.catIds = there
             evaluation.evaluate()
             evaluation.accumulate()
             evaluation.summarize()
-        MMLogger.get_current_instance().info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :])
+        logger, most = MMLogger.get_current_instance(), evaluation.params.maxDets[-1]
+        crowded = [image for image, count in _objects(truth).items() if count > most]
+        if crowded:
+            logger.warning(
+                f'{self.ann_file}: {len(crowded)} images have more than {most} objects of a class, of which AP counts '
+                f'{most} detections: it cannot reach 1'
+            )
+        logger.info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :])
         stats = {name: float(evaluation.stats[place]) for name, place in self.STATS.items()}
         return {name: value for name, value in stats.items() if value != -1}
 
 
-def read_truth(ann_file: str) -> COCO:
-    """Annotations as ``COCOeval`` needs them: with ``area`` and ``iscrowd``, numbered from 1."""
-    truth = COCO()
-    truth.dataset = json.loads(Path(ann_file).read_text())
-    for number, annotation in enumerate(truth.dataset['annotations'], 1):
-        annotation['id'] = number  # COCOeval takes a match with number 0 for none
-        annotation['iscrowd'] = annotation.get('iscrowd') or 0
-        if annotation.get('area') is None:
-            annotation['area'] = annotation['bbox'][2] * annotation['bbox'][3]
-    truth.createIndex()
-    return truth
+def _objects(truth: COCO) -> Counter:
+    """(image, category) -> how many objects, without crowds."""
+    annotations = truth.dataset['annotations']
+    return Counter((entry['image_id'], entry['category_id']) for entry in annotations if not entry['iscrowd'])

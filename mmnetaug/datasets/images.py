@@ -1,0 +1,171 @@
+"""Image files: which ones a folder has, how large they are as they are loaded, and those of more than 8 bits."""
+
+import io
+import os
+import stat
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from mmnetaug.errors import printable
+
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm'}
+EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
+TIFF = (b'II*\0', b'MM\0*')
+NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
+NO_UTF8 = 'files with names that are no UTF-8'
+
+
+class UnusableImage(ValueError):
+    """A file that is not read; the message is its kind, in the plural."""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``)."""
+    for place, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith('.'))
+        for name in sorted(names):
+            path = Path(place, name)
+            if not name.startswith('.') and path.is_file():  # no named pipe either, on which reading would wait
+                yield path
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Those of :func:`files_below` that are images by their suffix."""
+    return [path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def is_utf8(path: Path) -> bool:
+    """Whether a file's name can be written as text."""
+    return printable(path) == str(path)
+
+
+def image_size(path: Path, decode: bool) -> tuple[int, int]:
+    """Width and height in pixels as the image is loaded, which OpenCV turns by its EXIF orientation.
+
+    Args:
+        path: of the file.
+        decode: read all of it, not the header alone, so that a truncated image is found.
+
+    Raises:
+        UnusableImage: it is no image, or one whose values are not understood.
+    """
+    (width, height), turned = stored_size(path, decode)
+    return (height, width) if turned else (width, height)
+
+
+def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool]:
+    """Width and height in pixels as they are stored, and whether loading exchanges them; see :func:`image_size`."""
+    if not is_utf8(path):  # OpenCV cannot be told to open it
+        raise UnusableImage(NO_UTF8)
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode) and cv2.haveImageReader(os.fspath(path))
+    except (OSError, ValueError):
+        regular = False
+    if not regular:
+        raise UnusableImage(NO_IMAGE)
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            if decode:
+                image.load()
+            size, turned = image.size, _orientation(image) in TURNED_BY_90 and _kind(image) in turned_formats()
+    except Image.DecompressionBombError:  # which OpenCV reads up to 2**30 pixels
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise UnusableImage('images of more pixels than OpenCV reads') from None
+        return image.shape[::-1], False
+    except (OSError, SyntaxError, ValueError, TypeError, OverflowError):
+        raise UnusableImage(NO_IMAGE) from None
+    if decode and is_deep(path):
+        read_deep(path)
+    return size, turned
+
+
+def _kind(image: Image.Image) -> str:
+    return 'JPEG' if image.format == 'MPO' else image.format or ''
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """By EXIF alone: OpenCV does not read XMP, as Pillow's ``getexif`` does."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return image.tag_v2.get(EXIF_ORIENTATION)
+    exif = Image.Exif()
+    exif.load(image.info.get('exif'))
+    return exif.get(EXIF_ORIENTATION)
+
+
+@cache
+def turned_formats() -> frozenset[str]:
+    """Formats whose EXIF orientation the installed OpenCV obeys, which differs by its version."""
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = TURNED_BY_90[0]
+    found = set()
+    for kind in ('JPEG', 'PNG', 'WEBP', 'TIFF'):
+        file = io.BytesIO()
+        try:
+            Image.new('RGB', (16, 8)).save(file, kind, exif=exif)
+        except (KeyError, OSError):  # this Pillow cannot write it
+            continue
+        image = cv2.imdecode(np.frombuffer(file.getvalue(), np.uint8), cv2.IMREAD_COLOR)
+        if image is not None and image.shape[:2] == (16, 8):
+            found.add(kind)
+    return frozenset(found)
+
+
+def is_deep(path: str | Path) -> bool:
+    """Whether values may have more than 8 bits: TIFF, 16-bit PNG and PPM, of which OpenCV reads the upper 8 bits."""
+    with open(path, 'rb') as file:
+        start = file.read(32)
+    if start[:4] == b'\x89PNG':
+        return start[24:25] == b'\x10'
+    return start[:4] in TIFF or start[:2] in (b'P2', b'P3', b'P5', b'P6')
+
+
+def read_deep(path: str | Path) -> np.ndarray:
+    """An image of :func:`is_deep`, scaled to 8 bits by the bits that its values use.
+
+    Whole numbers above 255 are of 10, 12, 14 or 16 bits, by the highest of the image: cameras of 12 bits store their
+    values in 16. Fractions are shares of 1 where none is higher, of 255 otherwise.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        UnusableImage: no image, or values below 0 or above what these say.
+    """
+    flags = cv2.IMREAD_UNCHANGED
+    with open(path, 'rb') as file:
+        data = np.frombuffer(file.read(), np.uint8)
+    if data[:4].tobytes() not in TIFF:
+        flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # unlike the other it turns a PNG by its orientation
+    try:
+        image = cv2.imdecode(data, flags)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise UnusableImage(NO_IMAGE)
+    image = to_8_bits(image)
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    if image.shape[2] == 2 or image.shape[2] > 4:
+        raise UnusableImage('images with other channels than grey, colours and transparency')
+    return np.ascontiguousarray(image[..., :3])
+
+
+def to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Values of any type as uint8; see :func:`read_deep`."""
+    if image.dtype == np.uint8:
+        return image
+    low, high = image.min(), image.max()
+    whole = np.issubdtype(image.dtype, np.integer)
+    if not (low >= 0 and high < (2**16 if whole else 256)):  # so that NaN is refused
+        raise UnusableImage(NO_VALUES)
+    if not whole:
+        return np.rint(image * (255 if high <= 1 else 1)).clip(0, 255).astype(np.uint8)
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    return (image >> (bits - 8)).astype(np.uint8)
