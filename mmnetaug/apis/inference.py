@@ -63,18 +63,23 @@ def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score
         classes = inferencer.model.dataset_meta.get('classes')
         if classes:
             inferencer.visualizer.dataset_meta = {**inferencer.model.dataset_meta, 'classes': _drawn_names(classes)}
-        inputs = [_as_8_bits(path, Path(folder)) for path in usable]
-        inferencer(inputs, out_dir=str(out_dir), pred_score_thr=score_thr)
-    return [Path(out_dir) / 'vis' / path.name for path in usable]
+        inputs = [_drawable(path, Path(folder)) for path in usable]
+        inferencer(list(map(str, inputs)), out_dir=str(out_dir), pred_score_thr=score_thr)
+    return [Path(out_dir) / 'vis' / path.name for path in inputs]
 
 
-def _as_8_bits(path: Path, folder: Path) -> str:
-    """The image itself, or a copy in ``folder`` of one that OpenCV would draw with its upper 8 bits alone."""
-    if not is_deep(path):
-        return str(path)
-    copy = str(folder / path.name)
-    cv2.imwrite(copy, read_deep(path))
-    return copy
+def _drawable(path: Path, folder: Path) -> Path:
+    """The image itself, or something in ``folder`` instead of one that MMDetection draws with its upper 8 bits alone,
+    or whose suffix OpenCV does not write."""
+    if is_deep(path):
+        copy = folder / f'{path.name}.png'
+        cv2.imwrite(str(copy), read_deep(path))
+        return copy
+    if not cv2.haveImageWriter(path.name):
+        link = folder / f'{path.name}.jpg'
+        link.symlink_to(path.absolute())
+        return link
+    return path
 
 
 def _drawn_names(classes: Sequence[str]) -> list[str]:

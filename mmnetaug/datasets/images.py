@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from mmnetaug.errors import printable
 
@@ -71,15 +71,23 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         raise UnusableImage(NO_IMAGE)
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
+            size, orientation = _as_stored(image)
+            turned = orientation in TURNED_BY_90 and _kind(image) in turned_formats()
+            if image.mode in ('I', 'F'):
+                raise UnusableImage(NO_VALUES)
             if decode:
                 image.load()
-            size, turned = image.size, _orientation(image) in TURNED_BY_90 and _kind(image) in turned_formats()
     except Image.DecompressionBombError:  # which OpenCV reads up to 2**30 pixels
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise UnusableImage('images of more pixels than OpenCV reads') from None
         return image.shape[::-1], False
-    except (OSError, SyntaxError, ValueError, TypeError, OverflowError):
+    except UnidentifiedImageError:  # such as colours of more than 16 bits
+        read_deep(path)
+        raise UnusableImage(NO_IMAGE) from None
+    except UnusableImage:
+        raise
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
         raise UnusableImage(NO_IMAGE) from None
     if decode and is_deep(path):
         read_deep(path)
@@ -90,13 +98,15 @@ def _kind(image: Image.Image) -> str:
     return 'JPEG' if image.format == 'MPO' else image.format or ''
 
 
-def _orientation(image: Image.Image) -> int | None:
-    """By EXIF alone: OpenCV does not read XMP, as Pillow's ``getexif`` does."""
+def _as_stored(image: Image.Image) -> tuple[tuple[int, int], int | None]:
+    """Width and height in pixels before turning, and the orientation by EXIF alone: OpenCV does not read XMP, as
+    Pillow's ``getexif`` does. To be asked before a TIFF is loaded, which Pillow turns."""
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return image.tag_v2.get(EXIF_ORIENTATION)
+        tags = image.tag_v2
+        return (tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]), tags.get(EXIF_ORIENTATION)
     exif = Image.Exif()
     exif.load(image.info.get('exif'))
-    return exif.get(EXIF_ORIENTATION)
+    return image.size, exif.get(EXIF_ORIENTATION)
 
 
 @cache
@@ -129,14 +139,13 @@ def is_deep(path: str | Path) -> bool:
 def read_deep(path: str | Path) -> np.ndarray:
     """An image of :func:`is_deep`, scaled to 8 bits by the bits that its values use.
 
-    Whole numbers above 255 are of 10, 12, 14 or 16 bits, by the highest of the image: cameras of 12 bits store their
-    values in 16. Fractions are shares of 1 where none is higher, of 255 otherwise.
+    Values above 255 are of 10, 12, 14 or 16 bits, by the highest of the image: cameras of 12 bits store theirs in 16.
 
     Returns:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        UnusableImage: no image, or values below 0 or above what these say.
+        UnusableImage: no image, or values of another type.
     """
     flags = cv2.IMREAD_UNCHANGED
     with open(path, 'rb') as file:
@@ -161,11 +170,7 @@ def to_8_bits(image: np.ndarray) -> np.ndarray:
     """Values of any type as uint8; see :func:`read_deep`."""
     if image.dtype == np.uint8:
         return image
-    low, high = image.min(), image.max()
-    whole = np.issubdtype(image.dtype, np.integer)
-    if not (low >= 0 and high < (2**16 if whole else 256)):  # so that NaN is refused
+    if image.dtype != np.uint16:
         raise UnusableImage(NO_VALUES)
-    if not whole:
-        return np.rint(image * (255 if high <= 1 else 1)).clip(0, 255).astype(np.uint8)
-    bits = next(bits for bits in (8, 10, 12, 14, 16) if high < 2**bits)
+    bits = next(bits for bits in (8, 10, 12, 14, 16) if image.max() < 2**bits)
     return (image >> (bits - 8)).astype(np.uint8)
