@@ -1,5 +1,6 @@
 """Checkpoints: our own, MMEngine's, the published NetAug format, and weights of other libraries."""
 
+import json
 import os
 import pickle
 import re
@@ -13,6 +14,7 @@ import safetensors.torch
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
+from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmnetaug.errors import InputError
@@ -23,6 +25,8 @@ from mmnetaug.trust import check_config
 from mmnetaug.weights import LIBRARIES, convert, nearest_arch, own_arch, read_keras, recognise
 
 EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two detector classes, which are no more
+
+HEADER, TUPLE = 'mmnetaug', 'tuple'  # what an export says of itself in the header of safetensors
 
 # Module names of the published NetAug checkpoints -> ours, in this order.
 PUBLISHED_NAMES = [
@@ -92,12 +96,37 @@ def _is_keras(path: Path) -> bool:
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
     try:
-        return {'state_dict': safetensors.torch.load_file(path)}
+        state = safetensors.torch.load_file(path)
+        with safetensors.safe_open(path, 'pt') as file:
+            header = (file.metadata() or {}).get(HEADER)
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(
             f'{path} ({path.stat().st_size} bytes) cannot be read as safetensors: {error}. It may be half fetched: '
             'fetch it again'
         ) from error
+    if header is None:
+        return {'state_dict': state}
+    try:
+        meta = json.loads(header, object_hook=_as_written)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f'what {path} says of itself under {HEADER} is no JSON ({error}): fetch it again') from error
+    if not isinstance(meta, dict):
+        raise InputError(f'what {path} says of itself under {HEADER} is a {type(meta).__name__}: expected an object')
+    return {'state_dict': state, 'meta': meta}
+
+
+def _for_json(value: Any) -> Any:
+    """Plain data with tuples, which JSON does not have, marked."""
+    if isinstance(value, Mapping):
+        return {name: _for_json(below) for name, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_for_json(below) for below in value]
+        return items if isinstance(value, list) else {TUPLE: items}
+    return value
+
+
+def _as_written(value: dict) -> Any:
+    return tuple(value[TUPLE]) if value.keys() == {TUPLE} and isinstance(value[TUPLE], list) else value
 
 
 def network_state(checkpoint: Mapping[str, Any], arch: Arch, place: str) -> dict[str, Tensor]:
@@ -249,10 +278,11 @@ class StrictPretrained:
 
 
 def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write ``export.pth``, whole or not at all.
+    """Write an export, whole or not at all.
 
     Args:
-        path: of the file.
+        path: of the file. With the suffix ``.safetensors`` it is of that format, with ``meta`` in its header as JSON
+            under ``mmnetaug``, a tuple as ``{"tuple": [...]}``.
         network: what to export, or its state dict.
         meta: plain data about it.
     """
@@ -261,8 +291,27 @@ def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], me
     state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
-    torch.save({'state_dict': state, 'meta': {'version': EXPORT_VERSION, **meta}}, partial)
+    meta = {'version': EXPORT_VERSION, **meta}
+    if path.suffix == '.safetensors':
+        state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
+        safetensors.torch.save_file(state, partial, {HEADER: json.dumps(_for_json(meta))})
+    else:
+        torch.save({'state_dict': state, 'meta': meta}, partial)
     os.replace(partial, path)
+
+
+def write_exports(
+    folder: str | Path, network: nn.Module, meta: Mapping[str, Any], safetensors_too: bool = False
+) -> None:
+    """Write ``export.pth`` into a folder, and ``export.safetensors`` where that is asked for."""
+    for name in ['export.pth', *(['export.safetensors'] if safetensors_too else [])]:
+        write_export(Path(folder) / name, network, meta)
+
+
+@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+def load_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
+    """For MMEngine: ``load_from``, and the weights of MMDetection's inferencers."""
+    return read_checkpoint(filename)
 
 
 def checkpoint_meta(content: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -68,7 +68,10 @@ def run_tool(main: Callable[[], None]) -> None:
     except RuntimeError as error:
         if 'DataLoader worker' not in str(error):
             raise
-        advice = 'Where memory ran out, --workers 1 needs less and --workers 0 none; the run goes on with --resume'
+        advice = (
+            'Where memory or /dev/shm ran out (docker run --shm-size=1g), --workers 1 needs less and --workers 0 '
+            '(train_dataloader.num_workers=0) none; the run goes on with --resume'
+        )
         _end(f'error: {str(error).splitlines()[0]} {advice}', 2)
     finally:
         if dist.is_available() and dist.is_initialized():

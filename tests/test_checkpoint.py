@@ -1,12 +1,17 @@
 """Loading weights: every tensor must match, and no code is run."""
 
+import json
 import pickle
 
 import pytest
+import safetensors
+import safetensors.torch
 import torch
+from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmnetaug
 from mmnetaug import InputError
+from mmnetaug.checkpoint import read_checkpoint, write_export
 
 
 @pytest.fixture
@@ -133,3 +138,27 @@ def test_pickle_with_code_is_refused_and_not_run(saved, tmp_path, save):
     with pytest.raises(InputError, match='could run code'):
         mmnetaug.load_weights(saved[0], path)
     assert not trace.exists()
+
+
+def test_safetensors_hold_what_an_export_holds(saved, tmp_path):
+    network, path = saved[0], tmp_path / 'export.safetensors'
+    meta = {
+        'arch': 'mobilenetv2_tiny',
+        'config': {'scale': (224, 224), 'nested': [{'keys': ('a', ())}], 'nothing': None},
+    }
+    state = network.state_dict()
+    state['twin'] = next(iter(state.values()))  # one storage, two names
+    write_export(path, state, meta)
+    assert not list(tmp_path.glob('*.partial'))
+    with safetensors.safe_open(path, 'pt') as file:
+        assert json.loads(file.metadata()['mmnetaug'])['arch'] == 'mobilenetv2_tiny'
+    for content in (read_checkpoint(path), CheckpointLoader.load_checkpoint(str(path))):
+        assert content['meta'] == {'version': 2, **meta} and content['state_dict'].keys() == state.keys()
+        assert all(torch.equal(content['state_dict'][name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize('header', ['{', '[1]', '"x"', '[' * 100000])
+def test_safetensors_with_a_damaged_header(tmp_path, header):
+    safetensors.torch.save_file({'a': torch.zeros(1)}, tmp_path / 'x.safetensors', {'mmnetaug': header})
+    with pytest.raises(InputError, match='says of itself under mmnetaug is'):
+        read_checkpoint(tmp_path / 'x.safetensors')

@@ -238,3 +238,18 @@ def test_applying_twice_changes_nothing():
     before = SSDHead.__init__, sys.modules['mmcv._ext']
     mmnetaug.compat.apply()
     assert (SSDHead.__init__, sys.modules['mmcv._ext']) == before
+
+
+class Unsendable(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, place):
+        return lambda: place
+
+
+def test_a_worker_that_cannot_send_ends_the_run():
+    """As where ``/dev/shm`` is full; Python alone drops the item, and the loader waits for ever."""
+    loader = torch.utils.data.DataLoader(Unsendable(), num_workers=1, collate_fn=list, timeout=60)
+    with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
+        next(iter(loader))

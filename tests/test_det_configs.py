@@ -140,6 +140,8 @@ CHILDREN = {
     '--batch-size 4': ('train_dataloader = dict(batch_size=4)', ''),
     '--lr 0.01': ('optim_wrapper = dict(optimizer=dict(lr=0.01))', ''),
     '--seed 7': ('randomness = dict(seed=7)', ''),
+    '--safetensors': ('export_safetensors = True', ''),
+    '--allow-overlap': ('', 'allow_overlap=True'),
     '--amp': ("optim_wrapper = dict(type='AmpOptimWrapper')", ''),
     '--workers 0': (
         '\n'.join(

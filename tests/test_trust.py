@@ -1,6 +1,9 @@
 """No file runs code: what a checkpoint names is checked before anything is built."""
 
 import copy
+import pickle
+import runpy
+import sys
 
 import pytest
 import torch
@@ -119,3 +122,58 @@ def test_an_honest_checkpoint(voc, tmp_path):
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, tmp_path / 'export.pth')
     found = build_from_checkpoint(tmp_path / 'export.pth')
     assert found.state_dict().keys() == model.state_dict().keys()
+
+
+class Intruder:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, ran):
+        self.ran = ran
+
+    def __reduce__(self):
+        return exec, (f'open({str(self.ran)!r}, "w")',)
+
+
+DET, CLS = 'configs/det/ssdlite_baseline_voc.py', 'configs/pretrain/baseline_mbv2_tiny_cifar100.py'
+# Every place of the tools that takes a file of weights.
+COMMANDS = {
+    'test': 'test {file} --data-root {voc}',
+    'test with a config': f'test {DET} {{file}} --data-root {{voc}}',
+    'infer': 'infer {voc}/JPEGImages --checkpoint {file} --out-dir {out}',
+    'benchmark': 'benchmark {file} --out {out}',
+    'train --pretrained': f'train {DET} --data-root {{voc}} --batch-size 2 --pretrained {{file}} --work-dir {{out}}',
+    'train --resume': f'train {DET} --data-root {{voc}} --batch-size 2 --pretrained none --resume --work-dir {{run}}',
+    'train load_from': (
+        f'train {DET} --data-root {{voc}} --batch-size 2 --pretrained none --work-dir {{out}} '
+        '--cfg-options load_from={file}'
+    ),
+    'pretrain_cls': f'pretrain_cls {CLS} --data-root {{images}} --batch-size 8 --teacher {{file}} --work-dir {{out}}',
+    'pretrain_cls --resume': f'pretrain_cls {CLS} --data-root {{images}} --batch-size 8 --resume --work-dir {{run}}',
+    'convert_weights': 'convert_weights {file} --arch mobilenetv2_tiny --out {out}/x.pth',
+    'figures': 'figures fig5 --data {voc} --head ssdlite --pretrained {file} {file} --out {out}',
+}
+KINDS = {
+    'zip': lambda content, path: torch.save(content, path),
+    'legacy': lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
+    'pickle': lambda content, path: path.write_bytes(pickle.dumps(content)),
+}
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('command', COMMANDS)
+def test_every_tool_refuses_code_with_one_line(voc, image_tree, tmp_path, monkeypatch, capsys, command, kind):
+    ran, run, file = tmp_path / 'ran', tmp_path / 'run', tmp_path / 'evil.pth'
+    run.mkdir()
+    content = {'state_dict': {}, 'meta': {'x': Intruder(ran)}, 'message_hub': {}, 'optimizer': {}}
+    for path in (file, run / 'epoch_1.pth'):
+        KINDS[kind](content, path)
+    (run / 'last_checkpoint').write_text(str(run / 'epoch_1.pth'))
+    places = {'file': file, 'run': run, 'voc': voc, 'images': image_tree, 'out': tmp_path / 'out'}
+    name, *arguments = COMMANDS[command].format(**places).split()
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(sys, 'argv', [f'tools/{name}.py', *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / f'tools/{name}.py'), run_name='__main__')
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert end.value.code == 2 and message.startswith('error: ') and 'could run code' in message
+    assert not ran.exists() and not list(tmp_path.rglob('export.pth'))

@@ -19,6 +19,8 @@ visualizer = dict(
     vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')],
 )
 randomness = dict(seed=0)
+export_safetensors = False
+allow_overlap = False  # refuse to test on images that are trained on
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 env_cfg = dict(

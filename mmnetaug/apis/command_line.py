@@ -38,6 +38,7 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
             help='stop after N validations without a better result (default: never)',
         )
         parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
+        parser.add_argument('--safetensors', action='store_true', help='write export.safetensors beside export.pth')
     parser.add_argument('--workers', type=int, help='processes that load data (default: as in the config)')
     parser.add_argument(
         '--cfg-options',

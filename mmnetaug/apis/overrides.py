@@ -69,7 +69,7 @@ def dataset_config(config: Config, loader: str) -> ConfigDict:
 
 
 def common_options(args: argparse.Namespace) -> Overrides:
-    """``--batch-size``, ``--seed`` and ``--amp``.
+    """``--batch-size``, ``--seed``, ``--amp`` and ``--safetensors``.
 
     Raises:
         InputError: a value out of range.
@@ -83,6 +83,8 @@ def common_options(args: argparse.Namespace) -> Overrides:
         options['randomness.seed'] = args.seed
     if args.amp:
         options['optim_wrapper.type'] = 'AmpOptimWrapper'
+    if args.safetensors:
+        options['export_safetensors'] = True
     return options
 
 

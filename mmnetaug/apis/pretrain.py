@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from mmnetaug.apis.overrides import image_size
-from mmnetaug.checkpoint import write_export
+from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError
@@ -80,7 +80,7 @@ def pretrain(config: Config) -> dict[str, Any]:
     }
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
     if is_main_process():
-        write_export(Path(config.work_dir) / 'export.pth', tiny, result)
+        write_exports(config.work_dir, tiny, result, config.get('export_safetensors', False))
         write_json(Path(config.work_dir) / 'result.json', result)
     return result
 

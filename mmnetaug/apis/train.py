@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size
-from mmnetaug.checkpoint import write_export
+from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
@@ -91,7 +91,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     }
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
     if is_main_process():
-        write_export(result['checkpoint'], detector, {**meta, **cost})
+        write_exports(config.work_dir, detector, {**meta, **cost}, config.get('export_safetensors', False))
         write_json(Path(config.work_dir) / 'result.json', result)
     return result
 

@@ -24,8 +24,9 @@ def apply() -> None:
             '    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0'
         )
 
-    from . import checkpoint, mmcv_ops, ssd_head
+    from . import checkpoint, loader_workers, mmcv_ops, ssd_head
 
     mmcv_ops.provide_missing_operators()
     checkpoint.keep_checkpoints_plain()
+    loader_workers.end_workers_that_cannot_send()
     ssd_head.add_missing_loss()

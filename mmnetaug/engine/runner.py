@@ -52,6 +52,8 @@ def training_runner(config: Config) -> Runner:
         value = _value(config, name)
         if value is not None:
             check_whole(name, value, least)
+    if config.get('load_from') and '://' not in config.load_from:
+        read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
     prepare_distributed(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
