@@ -23,7 +23,7 @@ setup(
         'safetensors',
     ],
     extras_require={
-        'dev': ['pytest', 'pytest-xdist', 'ruff', 'keras'],
+        'dev': ['pytest', 'pytest-xdist', 'hypothesis', 'ruff', 'keras'],
         'figures': ['snakemake>=8; python_version >= "3.11"'],  # which needs that Python itself
     },
 )

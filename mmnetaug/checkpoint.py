@@ -91,7 +91,10 @@ def _is_keras(path: Path) -> bool:
     with open(path, 'rb') as file:
         if file.read(8) == b'\x89HDF\r\n\x1a\n' or path.suffix in ('.h5', '.keras'):
             return True
-    return zipfile.is_zipfile(path) and 'model.weights.h5' in zipfile.ZipFile(path).namelist()
+    try:
+        return 'model.weights.h5' in zipfile.ZipFile(path).namelist()
+    except Exception:  # what a damaged archive raises depends on where the damage is
+        return False
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
