@@ -5,12 +5,13 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test fuzz install
+.PHONY: help demo test fuzz kill install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
 	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
 	@echo 'make fuzz      20,000 mutated inputs for each reader of files'
+	@echo 'make kill      20 kills of each kind of run, every tensor compared with an undisturbed one'
 
 install: .venv/installed
 
@@ -27,6 +28,9 @@ test: install
 
 fuzz: install
 	MMNETAUG_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/test_fuzz.py
+
+kill: install
+	MMNETAUG_KILLS=20 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -v -s -W ignore tests/test_kill.py
 
 # Every step is a file, so that `make demo` goes on where it was stopped.
 demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg

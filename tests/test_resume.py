@@ -187,7 +187,7 @@ def tool(voc, work_dir, *more):
     )
 
 
-def wait_for(path, seconds=60):
+def wait_for(path, seconds=300):
     end = time.time() + seconds
     while not path.exists():
         assert time.time() < end, f'no {path}'
