@@ -181,7 +181,7 @@ def _image_folder(root: Path, path: Path) -> Path:
     split = path.stem.replace('instances_', '')
     candidates = [path.parent] if path.name == ROBOFLOW else []
     candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
-    folder = next((folder for folder in candidates if any((folder / name).is_file() for name in names[:20])), None)
+    folder = next((folder for folder in candidates if any(os.path.isfile(folder / name) for name in names[:20])), None)
     if folder is None:
         raise InputError(
             f'the images of {path} are missing: looked for {", ".join(names[:2]) or "none"} in '

@@ -2,6 +2,7 @@
 
 import glob
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class YOLODetection(SeededSamples, ReportsFindings, BaseDetDataset):
 
     def _instances(self, path: Path, size: tuple[int, int]) -> list[dict]:
         instances: list[dict] = []
-        if not path.is_file():
+        if not os.path.isfile(path):  # not Path.is_file, which fails for names that are too long
             return instances
         try:
             lines = read_utf8(path, 'labels').splitlines()
@@ -150,14 +151,14 @@ def split_images(path: Path, content: dict[str, Any], split: str) -> Iterator[Pa
         raise InputError(f'{path} has nothing to read under {split}: expected a folder of images, or a list of them')
     for place in places:
         source = _resolve(path, content, place)
-        if source.is_dir():
+        if os.path.isdir(source):
             yield from images_below(source)
-        elif source.is_file():
+        elif os.path.isfile(source):
             for line in read_utf8(source, 'a list of images, one a line').splitlines():
                 line = line.strip()
                 if line:
                     image = source.parent / line
-                    yield image if image.exists() else _resolve(path, content, line)
+                    yield image if os.path.exists(image) else _resolve(path, content, line)
         else:
             found = sorted(map(Path, glob.glob(str(source), recursive=True)))
             if not found:
@@ -172,4 +173,4 @@ def _resolve(path: Path, content: dict[str, Any], place: str) -> Path:
     root = content.get('path')
     roots = [path.parent / root, path.parent] if isinstance(root, str) else [path.parent]
     candidates = [base / name for base in roots for name in (place, place.removeprefix('../'))]
-    return next((candidate for candidate in candidates if candidate.exists()), candidates[0])
+    return next((candidate for candidate in candidates if os.path.exists(candidate)), candidates[0])
