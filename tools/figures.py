@@ -30,7 +30,7 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
         description='AP of detectors against MACs: baseline, baseline + mixup, NetAug.',
         epilog='Example: python tools/figures.py fig5 --data data/VOCdevkit --head ssdlite --jobs 2 --dry-run',
     )
-    parser.add_argument('--data', help='folder in VOC or COCO layout')
+    parser.add_argument('--data', help='folder in VOC, COCO or YOLO layout')
     parser.add_argument(
         '--head',
         help='beginning of files in configs/det: ssdlite (one for each size), yolov3 (one, tested at each size) ...',

@@ -47,7 +47,7 @@ def benchmark(
         names: of the detectors, for table and picture.
         out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there.
         config: complete, for its data set; None: each checkpoint's own.
-        data_root: another folder in VOC or COCO layout.
+        data_root: another folder in VOC, COCO or YOLO layout.
 
     Returns:
         One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.

@@ -40,7 +40,7 @@ class Settings:
     """What the user asks for. None takes what follows from the config.
 
     Attributes:
-        data: folder in VOC or COCO layout.
+        data: folder in VOC, COCO or YOLO layout.
         head: HEAD of the files ``configs/det/HEAD_METHOD_LAYOUT.py``. Where these train on batches of several sizes,
             one model is tested at each of ``sizes``; else one is trained for each.
         arch: of the backbone.
@@ -99,9 +99,10 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
 
     data = Path(settings.data).resolve()
     try:
-        layout = find_detection_data(data)['layout']
+        found = find_detection_data(data)['layout']
     except InputError as error:
         raise InputError(str(error).replace('--data-root', '--data')) from error
+    layout = 'voc' if found == 'yolo' else found  # which has VOC's measures
     configs = _configs(root, settings.head, layout)
     config = read_config(configs['baseline'], 'det')
     several = multi_scale_range(config)
