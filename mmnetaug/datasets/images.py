@@ -14,7 +14,7 @@ from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from mmnetaug.errors import printable
 
-IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.bmp', '.tif', '.tiff', '.ppm'}
+IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm'}
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 TIFF = (b'II*\0', b'MM\0*')
 NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
@@ -82,9 +82,8 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         if image is None:
             raise UnusableImage('images of more pixels than OpenCV reads') from None
         return image.shape[::-1], False
-    except UnidentifiedImageError:  # such as colours of more than 16 bits
-        read_deep(path)
-        raise UnusableImage(NO_IMAGE) from None
+    except UnidentifiedImageError:  # such as colours of more than 16 bits, which have a reason of their own
+        return read_deep(path).shape[1::-1], False
     except UnusableImage:
         raise
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
