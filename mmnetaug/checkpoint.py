@@ -82,8 +82,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     state = content.get('state_dict', content)
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise InputError(f'the state_dict in {path} is no mapping from names to tensors')
-    if not isinstance(content.get('meta', {}), Mapping):
-        raise InputError(f'the meta entry in {path} is a {type(content["meta"]).__name__}: expected a dict')
+    for entry in ('meta', 'mmnetaug'):
+        if not isinstance(content.get(entry, {}), Mapping):
+            raise InputError(f'the {entry} entry in {path} is a {type(content[entry]).__name__}: expected a dict')
     return content
 
 
@@ -248,7 +249,7 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
     """
     content = read_checkpoint(path)
     arch = arch or content.get('meta', {}).get('arch')
-    if not arch:
+    if not isinstance(arch, str):
         foreign = recognise(_tensors(content))
         arch = nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(content))
     if not arch:
@@ -337,7 +338,7 @@ def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     content = read_checkpoint(path)
     meta = checkpoint_meta(content)
-    if 'config' not in meta or 'classes' not in meta:
+    if 'config' not in meta or 'classes' not in meta or 'state_dict' not in content:
         if 'pipeline' in meta and 'model' in meta:
             raise InputError(
                 f'{path} is a detector of an earlier release, which this one cannot build: train it again with '

@@ -19,7 +19,7 @@ from mmengine.logging import MMLogger
 
 import mmnetaug
 from mmnetaug import InputError
-from mmnetaug.checkpoint import read_checkpoint, read_detector, write_export
+from mmnetaug.checkpoint import load_network, read_checkpoint, read_detector, write_export
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import Findings
 from mmnetaug.engine.hooks.export_hook import KEPT, _without
@@ -252,15 +252,18 @@ def test_checkpoints(voc_folder, folder, kind):
     check()
 
 
-def test_what_a_checkpoint_says(voc_folder, folder):
-    path = folder / 'meta.pth'
-    export_of(voc_folder, path)
-    content = read_checkpoint(path)
+@pytest.mark.parametrize('place', ['meta', 'mmnetaug'])
+def test_what_a_checkpoint_says(voc_folder, folder, place):
+    path = folder / 'parts.pth'
+    network = export_of(voc_folder, path)
+    meta = json.loads(json.dumps(read_checkpoint(path)['meta']))
 
     @fuzz
-    @given(rebuilt(json.loads(json.dumps(content['meta']))))
-    def check(meta):
-        torch.save({**content, 'meta': meta}, path)
-        attempt('meta of checkpoints', lambda: read_detector(path))
+    @given(rebuilt({place: meta, 'state_dict': {'stem.0.conv.weight': 1, 'network.a': [2]}, 'message_hub': {}}))
+    def check(content):
+        torch.save(content, path)
+        attempt('parts of checkpoints', lambda: read_detector(path))
+        attempt('parts of checkpoints, as weights', lambda: mmnetaug.load_weights(network, path))
+        attempt('parts of checkpoints, as a network', lambda: load_network(path, 2))
 
     check()

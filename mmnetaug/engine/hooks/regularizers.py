@@ -135,8 +135,9 @@ class DistillationHook(Hook):
         model = bare_model(runner)
         classes = runner.train_dataloader.dataset.metainfo['classes']
         theirs = read_checkpoint(self.checkpoint).get('meta', {}).get('classes')
-        if theirs and list(theirs) != list(classes):
-            different = sorted(set(theirs) ^ set(classes))
+        theirs = theirs if isinstance(theirs, (list, tuple)) else []
+        if theirs and list(map(str, theirs)) != list(classes):
+            different = sorted(set(map(str, theirs)) ^ set(classes))
             raise InputError(
                 f'the teacher {self.checkpoint} knows {len(theirs)} classes and the data has {len(classes)} '
                 f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
