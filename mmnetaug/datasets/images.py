@@ -72,7 +72,8 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             size, orientation = _as_stored(image)
-            turned = orientation in TURNED_BY_90 and _kind(image) in turned_formats()
+            kind = _kind(image)
+            turned = orientation in TURNED_BY_90 and kind in turned_formats()
             if image.mode in ('I', 'F'):
                 raise UnusableImage(NO_VALUES)
             if decode:
@@ -90,6 +91,8 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         raise UnusableImage(NO_IMAGE) from None
     if decode and is_deep(path):
         read_deep(path)
+    elif decode and kind != 'JPEG' and cv2.imread(str(path), cv2.IMREAD_COLOR) is None:
+        raise UnusableImage(NO_IMAGE)  # such as a PNG without its last bytes, which Pillow does without
     return size, turned
 
 
