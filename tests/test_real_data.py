@@ -472,6 +472,11 @@ def test_odd_images_in_inference(odd_images, tmp_path):
     checkpoint = train_detector(config)['checkpoint']
     good = {path.name for path in (odd_images / 'train2017').iterdir() if 'good' in path.name}
     drawn = infer(odd_images / 'train2017', checkpoint, tmp_path / 'out', score_thr=0.9)
+    long = tmp_path / f'{"z" * 250}.jpe'  # the longest name that there is, with a suffix that OpenCV may not write
+    long.write_bytes((odd_images / 'train2017/good.jfif').read_bytes())
+    assert infer(long, checkpoint, tmp_path / 'out', score_thr=0.9)[0].is_file()
+    cv2.imwrite(str(tmp_path / f'{"z" * 250}.png'), np.full((48, 64, 3), 4000, np.uint16))
+    assert infer(tmp_path / f'{"z" * 250}.png', checkpoint, tmp_path / 'out', score_thr=0.9)[0].is_file()
     renamed = {'good.jfif': 'good.jfif.jpg', 'good_12.png': 'good_12.png.png'}
     assert {path.name for path in drawn} == {renamed.get(name, name) for name in good} and all(
         path.is_file() for path in drawn

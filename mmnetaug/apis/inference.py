@@ -1,6 +1,8 @@
 """Pictures of what a detector finds."""
 
+import hashlib
 import logging
+import os
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -71,12 +73,13 @@ def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score
 def _drawable(path: Path, folder: Path) -> Path:
     """The image itself, or something in ``folder`` instead of one that MMDetection draws with its upper 8 bits alone,
     or whose suffix OpenCV does not write."""
+    name = path.name if len(os.fsencode(path.name)) < 250 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     if is_deep(path):
-        copy = folder / f'{path.name}.png'
+        copy = folder / f'{name}.png'
         cv2.imwrite(str(copy), read_deep(path))
         return copy
     if not cv2.haveImageWriter(path.name):
-        link = folder / f'{path.name}.jpg'
+        link = folder / f'{name}.jpg'
         link.symlink_to(path.absolute())
         return link
     return path
