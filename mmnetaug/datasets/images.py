@@ -27,7 +27,13 @@ class UnusableImage(ValueError):
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``)."""
+    seen = set()
     for place, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(place)
+        if real in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
         for name in sorted(names):
             path = Path(place, name)
@@ -79,7 +85,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
             if decode:
                 image.load()
     except Image.DecompressionBombError:  # which OpenCV reads up to 2**30 pixels
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image = _opencv_reads(path, cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise UnusableImage('images of more pixels than OpenCV reads') from None
         return image.shape[::-1], False
@@ -87,13 +93,20 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         return read_deep(path).shape[1::-1], False
     except UnusableImage:
         raise
-    except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
+    except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, RuntimeError):
         raise UnusableImage(NO_IMAGE) from None
     if decode and is_deep(path):
         read_deep(path)
-    elif decode and kind != 'JPEG' and cv2.imread(str(path), cv2.IMREAD_COLOR) is None:
+    elif decode and kind != 'JPEG' and _opencv_reads(path, cv2.IMREAD_COLOR) is None:
         raise UnusableImage(NO_IMAGE)  # such as a PNG without its last bytes, which Pillow does without
     return size, turned
+
+
+def _opencv_reads(path: Path, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imread(str(path), flags)
+    except cv2.error:  # above its limits of width, height or pixels
+        return None
 
 
 def _kind(image: Image.Image) -> str:

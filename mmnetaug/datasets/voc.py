@@ -1,5 +1,6 @@
 """Pascal VOC layout."""
 
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
@@ -183,8 +184,11 @@ def class_names(annotations: Path, image_set: Path | None, images: dict[str, Pat
     """The classes of all objects of a set."""
     found = set()
     for name in set_names(annotations, image_set, images):
+        path = annotations / f'{name}.xml'
+        if not os.path.isfile(path):  # nor a named pipe, on which reading would wait
+            continue
         try:
-            found.update(class_name(element) for element in objects(ElementTree.parse(annotations / f'{name}.xml')))
+            found.update(class_name(element) for element in objects(ElementTree.parse(path)))
         except UNREADABLE_XML:
             continue  # the data set itself reports broken annotations
     return found - {''}
