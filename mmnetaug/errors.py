@@ -13,7 +13,7 @@ import torch.distributed as dist
 # What the system says where a folder, a disk or a right is at fault, not the program.
 DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.EISDIR, errno.ENOTDIR),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
 )
 
 
@@ -81,7 +81,13 @@ def run_tool(main: Callable[[], None]) -> None:
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
     are UTF-8."""
-    if os.name == 'posix' and not sys.flags.utf8_mode and locale.getpreferredencoding(False).upper() != 'UTF-8':
+    again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0
+    if (
+        os.name == 'posix'
+        and not sys.flags.utf8_mode
+        and not again
+        and locale.getpreferredencoding(False).upper() != 'UTF-8'
+    ):
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, 'PYTHONUTF8': '1'})
 

@@ -523,3 +523,18 @@ def test_names_of_any_script_in_a_locale_of_ascii(tmp_path):
 def test_a_font_for_the_names(monkeypatch):
     assert fonts.choose_font(['cat', 'собака']) == []
     assert fonts.choose_font(['cat', '\U000e0fff']) == ['\U000e0fff']
+
+
+def test_links_that_lead_back_pipes_and_headers_beyond_all_limits(tmp_path):
+    write_voc(tmp_path, {'a': [CAT], 'b': [CAT], 'c': [CAT]}, {'trainval': ['a', 'b'], 'test': ['c']})
+    for name in ('one', 'two'):
+        (tmp_path / 'JPEGImages' / name).symlink_to('.')
+    (tmp_path / 'Annotations/b.xml').unlink()
+    os.mkfifo(tmp_path / 'Annotations/b.xml')
+    assert set(boxes(load(find_detection_data(tmp_path), 'train'))) == {'a.jpg'}
+    noise(tmp_path / 'wide.bmp', 0)
+    content = bytearray((tmp_path / 'wide.bmp').read_bytes())
+    content[18:22] = (0x7FFFFF).to_bytes(4, 'little')
+    (tmp_path / 'wide.bmp').write_bytes(content)
+    with pytest.raises(UnusableImage):
+        image_size(tmp_path / 'wide.bmp', decode=True)

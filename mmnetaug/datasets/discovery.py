@@ -140,7 +140,7 @@ def _find_voc(root: Path, purposes: list[str], classes: Sequence[str] | None) ->
 def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -> dict[str, Any] | None:
     for folder in (root, root / 'coco'):
         inside = sorted(folder.glob(f'*/{ROBOFLOW}'))
-        files = inside or sorted((folder / 'annotations').glob('*.json'))
+        files = inside or sorted((folder / 'annotations').glob('[!.]*.json'))
         if files:
             break
     else:
@@ -181,7 +181,7 @@ def _image_folder(root: Path, path: Path) -> Path:
     split = path.stem.replace('instances_', '')
     candidates = [path.parent] if path.name == ROBOFLOW else []
     candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
-    folder = next((folder for folder in candidates if any(os.path.isfile(folder / name) for name in names[:20])), None)
+    folder = next((folder for folder in candidates if any(os.path.isfile(folder / name) for name in names)), None)
     if folder is None:
         raise InputError(
             f'the images of {path} are missing: looked for {", ".join(names[:2]) or "none"} in '
