@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import ROOT, build_detector, detector_config
 from mmengine.config import Config
+from test_checkpoint import Intruder
 
 from mmnetaug import InputError
 from mmnetaug.apis.benchmark import benchmark
@@ -122,16 +123,6 @@ def test_an_honest_checkpoint(voc, tmp_path):
     torch.save({'state_dict': model.state_dict(), 'meta': meta}, tmp_path / 'export.pth')
     found = build_from_checkpoint(tmp_path / 'export.pth')
     assert found.state_dict().keys() == model.state_dict().keys()
-
-
-class Intruder:
-    """Runs code when it is unpickled."""
-
-    def __init__(self, ran):
-        self.ran = ran
-
-    def __reduce__(self):
-        return exec, (f'open({str(self.ran)!r}, "w")',)
 
 
 DET, CLS = 'configs/det/ssdlite_baseline_voc.py', 'configs/pretrain/baseline_mbv2_tiny_cifar100.py'

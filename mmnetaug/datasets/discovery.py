@@ -147,7 +147,7 @@ def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -
         return None
     name = (lambda path: path.parent.name) if inside else (lambda path: path.stem)
     chosen = _by_words(files, purposes, name, folder)
-    return _coco({purpose: (path, _image_folder(folder, path)) for purpose, path in chosen.items()}, classes, folder)
+    return _coco({purpose: (path, None) for purpose, path in chosen.items()}, classes, folder)
 
 
 def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str], place: Path) -> dict[str, Path]:
@@ -175,9 +175,9 @@ def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str
     )
 
 
-def _image_folder(root: Path, path: Path) -> Path:
+def _image_folder(root: Path, path: Path, annotations: COCOAnnotations) -> Path:
     """The folder that the images of an annotation file are in."""
-    names = [image['file_name'] for image in COCOAnnotations(path).dataset['images']]
+    names = [image['file_name'] for image in annotations.dataset['images']]
     split = path.stem.replace('instances_', '')
     candidates = [path.parent] if path.name == ROBOFLOW else []
     candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
@@ -191,10 +191,14 @@ def _image_folder(root: Path, path: Path) -> Path:
 
 
 def _coco(
-    places: dict[str, tuple[Path, Path]], classes: Sequence[str] | None, root: Path | None = None
+    places: dict[str, tuple[Path, Path | None]], classes: Sequence[str] | None, root: Path | None = None
 ) -> dict[str, Any]:
-    """``places``: purpose -> annotations and folder of their images, both below ``root`` unless that is None."""
-    names = {purpose: COCOAnnotations(path).class_names() for purpose, (path, _) in places.items()}
+    """``places``: purpose -> annotations and folder of their images; None for one to be found below ``root``."""
+    read = {purpose: COCOAnnotations(path) for purpose, (path, _) in places.items()}
+    names = {purpose: annotations.class_names() for purpose, annotations in read.items()}
+    folders = {
+        purpose: folder or _image_folder(root, path, read[purpose]) for purpose, (path, folder) in places.items()
+    }
     first = next(iter(names))  # to train on, where there is something
     chosen = _choose_classes(names[first], classes, places[first][0], 'train' in names)
     if not set(chosen) & set(names['test']):
@@ -203,7 +207,8 @@ def _coco(
             f'{places[first][0]} ({", ".join(chosen)}): expected the same names'
         )
     found = {}
-    for purpose, (path, folder) in places.items():
+    for purpose, (path, _) in places.items():
+        folder = folders[purpose]
         base = root or folder
         found[purpose] = {
             'type': 'mmnetaug.COCODetection',

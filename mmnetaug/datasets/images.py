@@ -80,7 +80,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
             size, orientation = _as_stored(image)
             kind = _kind(image)
             turned = orientation in TURNED_BY_90 and kind in turned_formats()
-            if image.mode in ('I', 'F'):
+            if kind == 'TIFF' and image.mode in ('I', 'F'):  # of others Pillow has 16 bits in 'I' too
                 raise UnusableImage(NO_VALUES)
             if decode:
                 image.load()

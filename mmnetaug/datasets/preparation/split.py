@@ -4,7 +4,8 @@ import hashlib
 from pathlib import Path
 
 from mmnetaug.datasets.findings import missing_data
-from mmnetaug.datasets.images import files_below, images_below, is_utf8
+from mmnetaug.datasets.images import is_utf8
+from mmnetaug.datasets.voc import images_by_name, set_names
 from mmnetaug.errors import InputError
 
 
@@ -38,12 +39,8 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
     if there:
         raise InputError(f'{lists} has {", ".join(there)} already: nothing is replaced; move them away for a new split')
 
-    images = {
-        path.relative_to(folders['JPEGImages']).with_suffix('').as_posix(): path
-        for path in images_below(folders['JPEGImages'])
-    }
-    annotated = (path.relative_to(folders['Annotations']) for path in files_below(folders['Annotations']))
-    names = {path.with_suffix('').as_posix() for path in annotated if path.suffix.lower() == '.xml'}
+    images = images_by_name(folders['JPEGImages'])
+    names = set(set_names(folders['Annotations'], None, images))
     first_of: dict[str, str] = {}  # content -> the name that decides for all its copies
     decides = {}
     for name in sorted(name for name in names & images.keys() if is_utf8(images[name])):
