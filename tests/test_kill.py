@@ -14,25 +14,32 @@ import pytest
 import torch
 from test_resume import RUNS, compare, run
 
+from mmnetaug.datasets import samplers
+
 KILLS = int(os.environ.get('MMNETAUG_KILLS', '3'))
 KINDS = RUNS if 'MMNETAUG_KILLS' in os.environ else ['netaug', 'detection mixup']
-FORK = multiprocessing.get_context('fork')  # what is imported need not be again
+# What is imported need not be again; and its processes have no threads, whose locks a fork would keep closed.
+PROCESSES = multiprocessing.get_context('forkserver')
+PROCESSES.set_forkserver_preload(['mmnetaug', 'test_resume'])  # in this order: see mmnetaug.compat
+
+
+def train(kind, images, voc, work_dir, broken_seed):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if broken_seed:
+        samplers.derived_seed = lambda *parts: random.SystemRandom().randrange(2**31)
+    run(RUNS[kind](images, voc, work_dir), resume=(work_dir / 'last_checkpoint').exists())
 
 
 class Trained:
     """A folder in which a run is started, killed and resumed, each time as a process of its own."""
 
-    def __init__(self, kind, images, voc, work_dir):
-        self.config = lambda: RUNS[kind](images, voc, work_dir)
+    def __init__(self, kind, images, voc, work_dir, broken_seed=False):
+        self.arguments = (kind, images, voc, work_dir, broken_seed)
         self.work_dir = work_dir
         self.note = work_dir / 'last_checkpoint'
 
-    def train(self):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        run(self.config(), resume=self.note.exists())
-
     def start(self):
-        child = FORK.Process(target=self.train)
+        child = PROCESSES.Process(target=train, args=self.arguments)
         child.start()
         return child
 
@@ -50,6 +57,7 @@ class Trained:
         whether a file was left half-written."""
         child, end = self.start(), time.time() + seconds
         while child.is_alive() and (time.time() < end or (within_a_save and not self.saves())):
+            assert time.time() < end + 300, 'a run that neither saves nor ends'
             time.sleep(0.0005)
         alive = child.is_alive()
         child.kill()
@@ -58,14 +66,14 @@ class Trained:
         return alive, self.saves()
 
 
-def killed_runs(kind, images, voc, folder, kills, rng):
+def killed_runs(kind, images, voc, folder, kills, rng, broken_seed=False):
     """(undisturbed, resumed) checkpoints of runs that were killed ``kills`` times together."""
-    whole = Trained(kind, images, voc, folder / 'whole')
+    whole = Trained(kind, images, voc, folder / 'whole', broken_seed)
     start = time.time()
     expected = whole.finish()
     length, number, half_written = time.time() - start, 0, 0
     while number < kills:
-        trained, alive = Trained(kind, images, voc, folder / 'killed'), True
+        trained, alive = Trained(kind, images, voc, folder / 'killed', broken_seed), True
         while alive and number < kills:
             alive, half = trained.kill(rng.uniform(0, 0.9 * length), within_a_save=number % 3 == 2)
             number, half_written = number + alive, half_written + (alive and half)
@@ -84,11 +92,8 @@ def test_killed_processes(image_tree, voc, tmp_path, kind):
         compare(expected, resumed)
 
 
-def test_a_broken_seed_shows(image_tree, voc, tmp_path, monkeypatch):
+def test_a_broken_seed_shows(image_tree, voc, tmp_path):
     """The comparison itself: where the seeds of samples do not follow from epoch and number, a killed run differs."""
-    monkeypatch.setattr(
-        'mmnetaug.datasets.samplers.derived_seed', lambda *parts: random.SystemRandom().randrange(2**31)
-    )
-    for expected, resumed in killed_runs('netaug', image_tree, voc, tmp_path, 1, random.Random(0)):
+    for expected, resumed in killed_runs('netaug', image_tree, voc, tmp_path, 1, random.Random(0), broken_seed=True):
         with pytest.raises(AssertionError):
             compare(expected, resumed)
