@@ -56,7 +56,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise InputError(f'no checkpoint at {path}: expected a .pth file; check the path')
     if _is_keras(path):
         return {'state_dict': read_keras(path)}
-    if path.suffix == '.safetensors':
+    if _is_safetensors(path):
         return _read_safetensors(path)
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
@@ -96,6 +96,13 @@ def _is_keras(path: Path) -> bool:
         return 'model.weights.h5' in zipfile.ZipFile(path).namelist()
     except Exception:  # what a damaged archive raises depends on where the damage is
         return False
+
+
+def _is_safetensors(path: Path) -> bool:
+    """By its name, or by its beginning: the length of a header in 8 bytes, and the header, an object of JSON."""
+    with open(path, 'rb') as file:
+        length, start = int.from_bytes(file.read(8), 'little'), file.read(1)
+    return path.suffix.lower() == '.safetensors' or (start == b'{' and length < path.stat().st_size)
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -296,7 +303,7 @@ def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], me
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
     meta = {'version': EXPORT_VERSION, **meta}
-    if path.suffix == '.safetensors':
+    if path.suffix.lower() == '.safetensors':
         state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
         safetensors.torch.save_file(state, partial, {HEADER: json.dumps(_for_json(meta))})
     else:
@@ -312,7 +319,7 @@ def write_exports(
         write_export(Path(folder) / name, network, meta)
 
 
-@CheckpointLoader.register_scheme(prefixes=r'.*\.safetensors$')
+@CheckpointLoader.register_scheme(prefixes=r'.*\.(?i:safetensors)$')
 def load_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
     """For MMEngine: ``load_from``, and the weights of MMDetection's inferencers."""
     return read_checkpoint(filename)

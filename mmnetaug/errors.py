@@ -64,6 +64,8 @@ def run_tool(main: Callable[[], None]) -> None:
             raise
         place = f'{error.filename}: ' if error.filename else ''
         advice = 'Make room or give another folder (--work-dir, --out); what was saved stays'
+        if error.errno == errno.ENAMETOOLONG:
+            advice = 'Give a shorter path'
         _end(f'error: {place}{error.strerror}. {advice}', 2)
     except RuntimeError as error:
         if 'DataLoader worker' not in str(error):
@@ -80,7 +82,9 @@ def run_tool(main: Callable[[], None]) -> None:
 
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
-    are UTF-8."""
+    are UTF-8. What the console cannot show is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors='backslashreplace')
     again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0
     if (
         os.name == 'posix'

@@ -152,7 +152,13 @@ def test_safetensors_hold_what_an_export_holds(saved, tmp_path):
     assert not list(tmp_path.glob('*.partial'))
     with safetensors.safe_open(path, 'pt') as file:
         assert json.loads(file.metadata()['mmnetaug'])['arch'] == 'mobilenetv2_tiny'
-    for content in (read_checkpoint(path), CheckpointLoader.load_checkpoint(str(path))):
+    loud, bare = path.with_suffix('.SAFETENSORS'), path.with_suffix('')
+    for copy in (loud, bare):
+        copy.write_bytes(path.read_bytes())
+    for content in (
+        *(read_checkpoint(place) for place in (path, loud, bare)),
+        *(CheckpointLoader.load_checkpoint(str(place)) for place in (path, loud)),
+    ):
         assert content['meta'] == {'version': 2, **meta} and content['state_dict'].keys() == state.keys()
         assert all(torch.equal(content['state_dict'][name], state[name]) for name in state)
 

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmnetaug import InputError, build_network
-from mmnetaug.apis.config import merge_cfg_options, read_config
+from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
 from mmnetaug.apis.overrides import detection_data_options, epochs_options, image_size, size_options
 from mmnetaug.apis.train import train_detector
 
@@ -207,11 +207,51 @@ def test_options_of_a_detector_trained_at_several_sizes(monkeypatch):
         ('param_scheduler.7.end=3', r'param_scheduler is a list, expected a number from 0 to 1'),
         ('randomness.seed.deep=3', r'randomness.seed is 0, which has nothing below it'),
         ('no_value', 'expected KEY=VALUE'),
+        ('model=1', r'model has parts, expected some below it \(model\.NAME=VALUE\)'),
+        ('model=None', 'model has parts'),
+        ('train_dataloader=3', 'train_dataloader has parts'),
+        ('test_evaluator=1', 'test_evaluator has parts'),
+        ('optim_wrapper.clip_grad.max_norm=abc', 'max_norm=abc: expected a value such as 10.0, not text'),
+        ('model.test_cfg.score_thr=abc', r'score_thr=abc: expected a value such as 0\.02, not text'),
+        ('test_dataloader.batch_size=abc', 'expected a value such as 8, not text'),
     ],
 )
 def test_an_option_that_is_none(option, message):
     with pytest.raises(InputError, match=message):
         merge_cfg_options(read_config(BASE, 'det'), [option])
+
+
+@pytest.mark.parametrize('option', ['train_cfg.val_interval=0', 'test_dataloader.batch_size=0'])
+def test_numbers_out_of_range(voc, tmp_path, option):
+    config = detector_config(voc, tmp_path / 'run')
+    merge_cfg_options(config, [option])
+    with pytest.raises(InputError, match=f'{option[:-2]} is 0: expected a whole number of at least 1'):
+        train_detector(config)
+
+
+@pytest.mark.parametrize('name', ['', '.foo', 'nowhere_to_be_found', 'wrong_syntax', 'fails'])
+def test_modules_that_cannot_be_imported(tmp_path, monkeypatch, name):
+    (tmp_path / 'wrong_syntax.py').write_text('1 +')
+    (tmp_path / 'fails.py').write_text('1 / 0')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r'--custom-imports .*: \w+Error: .* Expected a Python module'):
+        import_custom([name])
+
+
+@pytest.mark.parametrize(('launcher', 'command'), [('pytorch', 'torchrun'), ('slurm', 'srun'), ('mpi', 'mpirun')])
+def test_a_launcher_that_did_not_start_the_process(voc, tmp_path, launcher, command):
+    config = detector_config(voc, tmp_path / 'run')
+    config.launcher = launcher
+    with pytest.raises(InputError, match=f'--launcher {launcher}: no .* Start it with `{command} '):
+        train_detector(config)
+
+
+@pytest.mark.parametrize('option', ['--data-root', '--test-ann', '--work-dir', '--pretrained'])
+def test_empty_paths(monkeypatch, capsys, option):
+    monkeypatch.setattr(sys, 'argv', ['tools/train.py', str(BASE), option, ''])
+    with pytest.raises(SystemExit):
+        runpy.run_path(str(ROOT / 'tools/train.py'), run_name='__main__')
+    assert f'argument {option}: is empty: expected a path' in capsys.readouterr().err
 
 
 def test_data_and_schedules_that_options_do_not_reach(voc):

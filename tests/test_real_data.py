@@ -83,6 +83,25 @@ def test_a_list_of_one_class_with_names_that_end_in_a_number(tmp_path):
     assert set(boxes(load(find_detection_data(tmp_path), 'train'))) == {'img 1.jpg', 'img.jpg'}
 
 
+def test_names_with_blanks_at_their_ends_and_separators_that_end_no_line(tmp_path):
+    names = [' a', 'b\u2028c', 'd\x85', 'e\x0bf ']
+    write_voc(tmp_path, {name: [CAT] for name in [*names, 'a', 'z']}, {'test': ['z']})
+    (tmp_path / 'ImageSets/Main/trainval.txt').write_bytes('\r\n'.join(names).encode())
+    assert set(boxes(load(find_detection_data(tmp_path), 'train'))) == {f'{name}.jpg' for name in names}
+
+
+def test_suffixes_in_capitals_and_names_with_a_line_break(tmp_path, caplog):
+    write_voc(tmp_path, {'a': [CAT], 'b': [DOG], 'c': [CAT], 'd\ne': [CAT]}, {})
+    for number, name in enumerate('abc'):
+        (tmp_path / f'Annotations/{name}.xml').rename(tmp_path / f'Annotations/{name}.XML')
+        noise(tmp_path / f'JPEGImages/{name}.jpg', number)
+    sets = split_voc(tmp_path, 0.34)
+    assert sorted(sets['trainval.txt'] + sets['test.txt']) == ['a', 'b', 'c']
+    found = find_detection_data(tmp_path)
+    assert found['classes'] == ['cat', 'dog']
+    assert len(load(found, 'train')) == 2 and len(load(found, 'test')) == 1
+
+
 def test_one_bad_object_costs_itself(tmp_path):
     write_voc(tmp_path, {'a': [CAT, DOG], 'b': [CAT]}, {'trainval': ['a'], 'test': ['b']})
     path = tmp_path / 'Annotations/a.xml'
@@ -247,6 +266,29 @@ def test_roboflow_export(tmp_path):
     assert set(boxes(load(found, 'test'))) == {'b.jpg'}
 
 
+def test_a_split_without_images_is_none(tmp_path):
+    """Validation sets are exported empty: the test set is tested on then."""
+    for split in ('train', 'valid', 'test'):
+        write_coco(tmp_path / 'coco', split, {f'{split}.jpg': [(1, 10, 10, 20, 20)]})
+        path = tmp_path / f'coco/annotations/instances_{split}.json'
+        path.rename(tmp_path / 'coco' / split / '_annotations.coco.json')
+    (tmp_path / 'coco/valid/valid.jpg').unlink()
+    assert set(boxes(load(find_detection_data(tmp_path / 'coco'), 'test'))) == {'test.jpg'}
+
+    write_voc(tmp_path / 'voc', {'a': [CAT], 'b': [CAT]}, {'train': ['a'], 'val': ['b'], 'test': []})
+    assert set(boxes(load(find_detection_data(tmp_path / 'voc'), 'test'))) == {'b.jpg'}
+
+    for val in ('images/nowhere', 'images/empty'):
+        folder = yolo(tmp_path / 'yolo', val=f'val: {val}\ntest: images/val')
+        (folder / 'images/empty').mkdir(exist_ok=True)
+        assert set(boxes(load(find_detection_data(folder), 'test'))) == {'c.png'}
+
+    write_coco(tmp_path / 'none', 'train', {'a.jpg': [(1, 10, 10, 20, 20)]})
+    write_coco(tmp_path / 'none', 'val', {})
+    with pytest.raises(InputError, match=r'instances_val\.json lists no image: expected one or more under images'):
+        find_detection_data(tmp_path / 'none')
+
+
 def yolo(folder, names='names: [cat, dog]', train='train: images/train', val='val: images/val'):
     for split, name, text in (
         ('train', 'a', '0 0.5 0.5 0.25 0.5\n1 0.25 0.25 0.75 0.25 0.75 0.75\n'),
@@ -280,6 +322,17 @@ def test_yolo_places(tmp_path):
     (tmp_path / 'val.txt').write_text('./images/val/c.png\n')
     found = find_detection_data(tmp_path)
     assert set(boxes(load(found, 'train'))) == {'a.png'} and set(boxes(load(found, 'test'))) == {'c.png'}
+
+
+def test_yolo_patterns_below_a_folder_with_brackets(tmp_path):
+    folder = yolo(tmp_path / '[1]', train='train: images/tr*/*.png')
+    (folder / 'val.txt').write_text('./images/val/ c.png\n')
+    (folder / 'images/val/c.png').rename(folder / 'images/val/ c.png')
+    (folder / 'data.yaml').write_text((folder / 'data.yaml').read_text().replace('images/val', 'val.txt'))
+    found = find_detection_data(folder)
+    assert set(boxes(load(found, 'train'))) == {'a.png'}
+    data = DATASETS.build({**found['test'], 'pipeline': [], 'metainfo': {'classes': ['cat', 'dog']}, 'lazy_init': True})
+    assert [info['img_path'] for info in data.load_data_list()] == [str(folder / 'images/val/ c.png')]
 
 
 @pytest.mark.parametrize(
@@ -518,6 +571,15 @@ def test_names_of_any_script_in_a_locale_of_ascii(tmp_path):
     assert done.returncode == 0, done.stderr
     done = tool('check_data', tmp_path / 'voc', **ascii_only)
     assert done.returncode == 0 and 'objects: 杯子' in done.stdout, done.stderr
+
+
+def test_half_a_surrogate_in_the_name_of_a_class(tmp_path):
+    for split, name in (('train', 'a.jpg'), ('val', 'b.jpg')):
+        write_coco(tmp_path, split, {name: [(1, 10, 10, 20, 20)]}, ('cat \ud800',))
+    assert find_detection_data(tmp_path)['classes'] == ['cat \\ud800']
+    noise(tmp_path / 'val/b.jpg', 1)
+    done = tool('check_data', tmp_path, PYTHONIOENCODING='ascii')
+    assert done.returncode == 0 and 'cat \\ud800' in done.stdout, done.stderr
 
 
 def test_a_font_for_the_names(monkeypatch):

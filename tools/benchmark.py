@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from mmnetaug.apis.benchmark import benchmark, markdown_table
+from mmnetaug.apis.command_line import add_data_arguments, data_files
 from mmnetaug.apis.config import import_custom, read_config
 from mmnetaug.errors import InputError, run_tool
 
@@ -22,7 +23,7 @@ def main() -> None:
         'data (default: those that each detector was tested on in training)',
     )
     parser.add_argument('--names', nargs='+', help='of the detectors (default: the folders of the checkpoints)')
-    parser.add_argument('--data-root', help='folder in VOC, COCO or YOLO layout')
+    add_data_arguments(parser, train=False)
     parser.add_argument(
         '--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and picture (default: %(default)s)'
     )
@@ -40,7 +41,7 @@ def main() -> None:
         raise InputError(f'{len(names)} names for {len(checkpoints)} checkpoints: expected one for each')
     import_custom(args.custom_imports)
     config = read_config(configs[0], 'det') if configs else None
-    rows = benchmark(checkpoints, names, args.out, config, args.data_root)
+    rows = benchmark(checkpoints, names, args.out, config, args.data_root, data_files(args), args.allow_outside)
     print(f'{markdown_table(rows)}\nTable, JSON, CSV and picture are in {args.out}')
 
 

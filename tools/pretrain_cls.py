@@ -4,7 +4,7 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, read_run_config
+from mmnetaug.apis.command_line import add_run_arguments, finish_run_config, given_path, read_run_config
 from mmnetaug.apis.overrides import (
     epochs_options,
     hook_options,
@@ -25,7 +25,11 @@ def main() -> None:
         'option changes values of the config, and can be written as --cfg-options or in a config of your own.',
     )
     parser.add_argument('config', help='a file of configs/pretrain')
-    parser.add_argument('--data-root', help='folder with train/CLASS/*.jpg and val/CLASS/*.jpg, any number of classes')
+    parser.add_argument(
+        '--data-root',
+        type=given_path,
+        help='folder with train/CLASS/*.jpg and val/CLASS/*.jpg, any number of classes',
+    )
     add_run_arguments(parser)
     parser.add_argument(
         '--schedule',

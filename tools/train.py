@@ -11,6 +11,7 @@ from mmnetaug.apis.command_line import (
     add_run_arguments,
     data_files,
     finish_run_config,
+    given_path,
     read_run_config,
 )
 from mmnetaug.apis.overrides import (
@@ -36,6 +37,7 @@ def parse_args() -> argparse.Namespace:
     add_data_arguments(parser)
     parser.add_argument(
         '--pretrained',
+        type=given_path,
         help="what the backbone starts from: 'imagenet' (public weights, fetched), 'netaug' or 'baseline' (of "
         "tools/pretrain_cls.py), a path, or 'none'",
     )

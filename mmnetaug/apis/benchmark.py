@@ -39,6 +39,8 @@ def benchmark(
     out_dir: str | Path,
     config: Config | None = None,
     data_root: str | None = None,
+    files: dict[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
 ) -> list[dict[str, Any]]:
     """Evaluate detectors on one data set and put them in a table and a picture.
 
@@ -47,7 +49,7 @@ def benchmark(
         names: of the detectors, for table and picture.
         out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there.
         config: complete, for its data set; None: each checkpoint's own.
-        data_root: another folder in VOC, COCO or YOLO layout.
+        data_root, files, allow_outside: other data, as in :func:`~mmnetaug.apis.test.set_test_data`.
 
     Returns:
         One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.
@@ -60,8 +62,8 @@ def benchmark(
     for checkpoint in checkpoints:
         read_detector(checkpoint)  # a wrong one fails before any work
         run = checkpoint_config(checkpoint, config)
-        if data_root:
-            set_test_data(run, data_root)
+        if data_root or files:
+            set_test_data(run, data_root, files, allow_outside)
         run.work_dir = str(out_dir / 'logs')
         runs.append(run)
     data_sets = [dataset_config(run, 'test_dataloader') for run in runs]
@@ -76,7 +78,7 @@ def benchmark(
         scores = test_detector(run, checkpoint)
         speed = measure_inference(build_detector(checkpoint), scores['size'])
         rows.append({'name': name, 'arch': scores['arch'], 'size': scores['size'], **scores, **speed})
-    report = {'machine': machine('cpu'), 'data_root': used[0], 'detectors': rows}
+    report = {'machine': machine('cpu'), 'data_root': used[0] or used[1], 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', encoding='utf-8', newline='') as file:
         columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]  # no AP50 of each class

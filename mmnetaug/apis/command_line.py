@@ -16,10 +16,18 @@ from mmnetaug.apis.overrides import (
 from mmnetaug.errors import InputError
 
 
+def given_path(text: str) -> str:
+    """A path on the command line, which is not empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError('is empty: expected a path')
+    return text
+
+
 def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
     """The options of all tools on MMEngine's runner, for :func:`read_run_config` and :func:`finish_run_config`."""
     parser.add_argument(
         '--work-dir',
+        type=given_path,
         help="where checkpoints and logs go (default: the config's work_dir, or work_dirs/NAME by the config's name)",
     )
     if training:
@@ -56,14 +64,17 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
 
 def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
     """The options that say which detection data; see :func:`data_files`."""
-    parser.add_argument('--data-root', help='folder in VOC, COCO or YOLO layout')
+    parser.add_argument('--data-root', type=given_path, help='folder in VOC, COCO or YOLO layout')
     for purpose, verb in [('train', 'train on'), ('test', 'test on')] if train else [('test', 'test on')]:
         parser.add_argument(
             f'--{purpose}-ann',
+            type=given_path,
             metavar='PATH',
             help=f'annotations to {verb}, in place of --data-root: a JSON file (COCO), or a folder of XML files (VOC)',
         )
-        parser.add_argument(f'--{purpose}-img', metavar='DIR', help='their images (default: beside them)')
+        parser.add_argument(
+            f'--{purpose}-img', type=given_path, metavar='DIR', help='their images (default: beside them)'
+        )
     parser.add_argument(
         '--allow-outside', action='store_true', help='read images outside the data folder, if annotations name them'
     )

@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import inspect
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -50,15 +51,17 @@ def import_custom(modules: Sequence[str]) -> None:
     """Import modules that register parts of a user's own (``--custom-imports``).
 
     Raises:
-        InputError: no such module.
+        InputError: no such module, or one that fails.
     """
     for name in modules:
         try:
             import_module(name)
-        except ImportError as error:
+        except Exception as error:  # a module is Python, and may fail in any way
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f' in line {frame.lineno} of {frame.filename}' if Path(frame.filename).is_file() else ''
             raise InputError(
-                f'--custom-imports {name}: {error}. Expected a Python module that can be imported from here '
-                '(PYTHONPATH=. for one of this folder)'
+                f'--custom-imports {name}: {type(error).__name__}: {error}{place}. Expected a Python module that can '
+                'be imported from here (PYTHONPATH=. for one of this folder)'
             ) from error
 
 
@@ -82,19 +85,19 @@ def merge_cfg_options(config: Config, options: Sequence[str]) -> None:
     A loader that gets ``num_workers=0`` also gets ``persistent_workers=False``, without which PyTorch refuses it.
 
     Raises:
-        InputError: a text that is none, or a key that is not there: one below something that does not exist, or one
-            that looks like a misspelt one.
+        InputError: a text that is none, or a key that is not there (one below something that does not exist, or one
+            that looks like a misspelt one), or a value of another kind than it replaces.
     """
     parsed = parse_cfg_options(options)
-    for key in parsed:
-        _check_key(config, key)
+    for key, value in parsed.items():
+        _check_key(config, key, value)
     for key, value in list(parsed.items()):
         if key.endswith('_dataloader.num_workers') and value == 0:
             parsed.setdefault(key.replace('num_workers', 'persistent_workers'), False)
     config.merge_from_dict(parsed)
 
 
-def _check_key(config: Config, key: str) -> None:
+def _check_key(config: Config, key: str, value: Any) -> None:
     place, path = config._cfg_dict, []
     for part in key.split('.'):
         if isinstance(place, (list, tuple)):
@@ -110,6 +113,11 @@ def _check_key(config: Config, key: str) -> None:
         else:
             raise InputError(f'--cfg-options {key}: {".".join(path)} is {place!r}, which has nothing below it')
         path.append(part)
+    parts = isinstance(place, Mapping) or (isinstance(place, (list, tuple)) and isinstance((*place, 0)[0], Mapping))
+    if parts and not isinstance(value, (Mapping, list, tuple)) and (value is not None or len(path) == 1):
+        raise InputError(f'--cfg-options {key}={value}: {key} has parts, expected some below it ({key}.NAME=VALUE)')
+    if isinstance(place, (bool, int, float)) and isinstance(value, str):
+        raise InputError(f'--cfg-options {key}={value}: expected a value such as {place!r}, not text')
 
 
 def _refuse_unknown(config: Config, key: str, path: list[str], part: str, place: Mapping) -> None:

@@ -13,7 +13,7 @@ from mmdet.datasets.api_wrappers import COCO
 
 from mmnetaug.datasets.findings import Findings, ReportsFindings, is_set, missing_data, read_utf8, usable_box
 from mmnetaug.datasets.samplers import SeededSamples
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
 
 EXPECTED = (
@@ -120,7 +120,7 @@ def _categories(entries: list, annotations: list, path: str | Path, findings: Fi
     found = []
     for place, entry in enumerate(entries, 1):
         number = _identifier(entry)
-        name = str(entry['name']).strip() if isinstance(entry, dict) and entry.get('name') is not None else ''
+        name = printable(entry['name']).strip() if isinstance(entry, dict) and entry.get('name') is not None else ''
         if number is None or not name:
             findings.add('entries of categories without id or name left out', f'category {place}')
         else:

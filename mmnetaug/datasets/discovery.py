@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.datasets.coco import COCOAnnotations
-from mmnetaug.datasets.findings import missing_data
-from mmnetaug.datasets.voc import class_names, images_by_name
-from mmnetaug.datasets.yolo import read_data_yaml
+from mmnetaug.datasets.findings import missing_data, read_lines
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below
+from mmnetaug.datasets.voc import LIST, class_names, images_by_name
+from mmnetaug.datasets.yolo import has_images, read_data_yaml
 from mmnetaug.errors import InputError
 
 # Words in the name of a file or folder -> which part of a data set it is.
@@ -90,12 +91,11 @@ def _voc_places(root: Path) -> list[Path]:
 
 
 def _image_set(folder: Path, names: Sequence[str]) -> Path:
-    for name in names:
-        path = folder / 'ImageSets' / 'Main' / f'{name}.txt'
-        if path.is_file():
-            return path
-    expected = ' or '.join(f'{name}.txt' for name in names)
     lists = folder / 'ImageSets' / 'Main'
+    there = [lists / f'{name}.txt' for name in names if (lists / f'{name}.txt').is_file()]
+    if there:
+        return next((path for path in there if read_lines(path, LIST)), there[0])
+    expected = ' or '.join(f'{name}.txt' for name in names)
     advice = 'Write one' if any(lists.glob('*.txt')) else f'`python tools/split_data.py {folder}` writes them'
     raise InputError(f'{lists} has no {expected}: expected a list of image names, one a line. {advice}')
 
@@ -140,6 +140,7 @@ def _find_voc(root: Path, purposes: list[str], classes: Sequence[str] | None) ->
 def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -> dict[str, Any] | None:
     for folder in (root, root / 'coco'):
         inside = sorted(folder.glob(f'*/{ROBOFLOW}'))
+        inside = [path for path in inside if _has_image(path.parent)] or inside
         files = inside or sorted((folder / 'annotations').glob('[!.]*.json'))
         if files:
             break
@@ -148,6 +149,10 @@ def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -
     name = (lambda path: path.parent.name) if inside else (lambda path: path.stem)
     chosen = _by_words(files, purposes, name, folder)
     return _coco({purpose: (path, None) for purpose, path in chosen.items()}, classes, folder)
+
+
+def _has_image(folder: Path) -> bool:
+    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in files_below(folder))
 
 
 def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str], place: Path) -> dict[str, Path]:
@@ -178,13 +183,15 @@ def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str
 def _image_folder(root: Path, path: Path, annotations: COCOAnnotations) -> Path:
     """The folder that the images of an annotation file are in."""
     names = [image['file_name'] for image in annotations.dataset['images']]
+    if not names:
+        raise InputError(f'{path} lists no image: expected one or more under images. {NAME_THEM}')
     split = path.stem.replace('instances_', '')
     candidates = [path.parent] if path.name == ROBOFLOW else []
     candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
     folder = next((folder for folder in candidates if any(os.path.isfile(folder / name) for name in names)), None)
     if folder is None:
         raise InputError(
-            f'the images of {path} are missing: looked for {", ".join(names[:2]) or "none"} in '
+            f'the images of {path} are missing: looked for {", ".join(names[:2])} in '
             f'{", ".join(str(folder) for folder in candidates)}. {NAME_THEM}'
         )
     return folder
@@ -230,9 +237,13 @@ def _find_yolo(root: Path, purposes: list[str], classes: Sequence[str] | None) -
     found = {}
     for purpose in purposes:
         keys = ('train',) if purpose == 'train' else ('val', 'test')
-        key = next((key for key in keys if content.get(key)), None)
-        if key is None:
-            raise InputError(f'{path} has no {" or ".join(keys)} to {purpose} on: expected a folder of images')
+        given = [key for key in keys if content.get(key)]
+        if not given:
+            raise InputError(
+                f'{path} has no {" or ".join(keys)} to {purpose} on: expected a folder of images, such as '
+                f'"{keys[0]}: images/{keys[0]}"'
+            )
+        key = next((key for key in given if has_images(path, content, key)), given[0])
         found[purpose] = {
             'type': 'mmnetaug.YOLODetection',
             'data_root': str(root),

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -175,6 +176,12 @@ def read_utf8(path: Path, expected: str) -> str:
         return path.read_text(encoding='utf-8-sig')
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f'{path} cannot be read as text ({error}): expected {expected}, in UTF-8') from error
+
+
+def read_lines(path: Path, expected: str) -> list[str]:
+    """The lines of :func:`read_utf8` that say something, which end at line feeds and carriage returns alone: other
+    separators (form feed, U+2028) may be in names of files."""
+    return [line for line in re.split('[\r\n]', read_utf8(path, expected)) if line.strip()]
 
 
 def is_set(flag: Any) -> bool:

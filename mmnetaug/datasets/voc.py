@@ -1,15 +1,14 @@
 """Pascal VOC layout."""
 
-import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import VOCDataset, XMLDataset
 
-from mmnetaug.datasets.findings import ReportsFindings, is_set, missing_data, read_utf8, usable_box
+from mmnetaug.datasets.findings import ReportsFindings, is_set, missing_data, read_lines, usable_box
 from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below, images_below
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
@@ -19,6 +18,7 @@ from mmnetaug.registry import DATASETS
 UNREADABLE_XML = (OSError, ElementTree.ParseError, ValueError, LookupError, RecursionError)
 # What follows a name in the lists of single classes (absent, difficult, present).
 FLAG = re.compile(r'\s+(-1|0|1)$')
+LIST = 'a list of image names, one a line'
 
 
 @DATASETS.register_module()
@@ -55,7 +55,7 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
                 self.sets.append((folder / 'Annotations', folder / 'JPEGImages', path))
             else:
                 missing_data(data_root)
-                raise InputError(f'no image set at {path}: expected a list of image names, one a line')
+                raise InputError(f'no image set at {path}: expected {LIST}')
         names = ' + '.join(
             str(annotations) if path is None else f'{annotations.parent} ({path.stem})'
             for annotations, _, path in self.sets
@@ -69,9 +69,9 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
         self.cat2label = {name: label for label, name in enumerate(self.metainfo['classes'])}
         infos = []
         for annotations, folder, image_set in self.sets:
-            images = images_by_name(folder)
+            images, files = images_by_name(folder), annotations_by_name(annotations)
             seen = set()
-            for name in set_names(annotations, image_set, images):
+            for name in set_names(image_set, files, images):
                 if name not in images:
                     self.findings.add('annotations without image left out', f'{name}.xml')
                     continue
@@ -79,13 +79,13 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
                     self.findings.add('images that are listed again left out', name)
                     continue
                 seen.add(name)
-                info = self._load_image_info(name, images[name], annotations / f'{name}.xml', folder)
+                info = self._load_image_info(name, images[name], files.get(name), folder)
                 if info is not None:
                     infos.append(info)
         return infos
 
-    def _load_image_info(self, name: str, path: Path, xml_path: Path, root: Path) -> dict | None:
-        if not xml_path.is_file():
+    def _load_image_info(self, name: str, path: Path, xml_path: Path | None, root: Path) -> dict | None:
+        if xml_path is None:
             self.findings.add('images without annotation left out', path.name)
             return None
         try:
@@ -131,43 +131,45 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
         return box and {**instance, 'bbox': box}
 
 
-def set_names(annotations: Path, image_set: Path | None, images: dict[str, Path]) -> Iterator[str]:
+def set_names(image_set: Path | None, annotations: dict[str, Path], images: dict[str, Path]) -> list[str]:
     """The images of a set, by their name in :func:`images_by_name`: those that a list says, or all that have a file
-    of annotations."""
-    if image_set is None:
-        for path in files_below(annotations):
-            if path.suffix.lower() == '.xml':
-                yield path.relative_to(annotations).with_suffix('').as_posix()
-    else:
-        for line in image_set_lines(image_set):
-            yield _known_name(line, images)
-
-
-def image_set_lines(path: Path) -> list[str]:
-    """The lines of a list of images that say something.
+    of annotations.
 
     Raises:
-        InputError: the file is no text.
+        InputError: the list is no text.
     """
-    lines = read_utf8(path, 'a list of image names, one a line').splitlines()
-    return [line.strip() for line in lines if line.strip()]
+    if image_set is None:
+        return list(annotations)
+    return [_known_name(line, images) for line in read_lines(image_set, LIST)]
 
 
 def _known_name(line: str, images: dict[str, Path]) -> str:
     """The image that a line of a list means, which may say its folder and suffix, or whether it shows a class."""
-    for text in (line, FLAG.sub('', line)):
+    for text in (line, line.strip(), FLAG.sub('', line.strip())):
         text = text.replace('\\', '/')
         stem, dot, suffix = text.rpartition('.')
         for name in (text, stem) if dot + suffix.lower() in IMAGE_SUFFIXES else (text,):
             for known in (name, name.rpartition('JPEGImages/')[2], name.rpartition('/')[2]):
                 if known in images:
                     return known
-    return line
+    return line.strip()
 
 
 def images_by_name(folder: Path) -> dict[str, Path]:
     """Path below the folder without suffix -> path of each image, none if there is no such folder."""
-    return {path.relative_to(folder).with_suffix('').as_posix(): path for path in reversed(images_below(folder))}
+    return _by_name(folder, images_below(folder))
+
+
+def annotations_by_name(folder: Path) -> dict[str, Path]:
+    """The same of the XML files."""
+    return _by_name(folder, [path for path in files_below(folder) if path.suffix.lower() == '.xml'])
+
+
+def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        found.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+    return found
 
 
 def objects(tree: ElementTree.ElementTree) -> list[ElementTree.Element]:
@@ -182,13 +184,11 @@ def class_name(element: ElementTree.Element) -> str:
 
 def class_names(annotations: Path, image_set: Path | None, images: dict[str, Path]) -> set[str]:
     """The classes of all objects of a set."""
-    found = set()
-    for name in set_names(annotations, image_set, images):
-        path = annotations / f'{name}.xml'
-        if not os.path.isfile(path):  # nor a named pipe, on which reading would wait
-            continue
+    found, files = set(), annotations_by_name(annotations)
+    for name in set_names(image_set, files, images):
         try:
-            found.update(class_name(element) for element in objects(ElementTree.parse(path)))
+            if name in files:
+                found.update(class_name(element) for element in objects(ElementTree.parse(files[name])))
         except UNREADABLE_XML:
             continue  # the data set itself reports broken annotations
     return found - {''}

@@ -10,10 +10,10 @@ from typing import Any
 import yaml
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 
-from mmnetaug.datasets.findings import ReportsFindings, missing_data, read_utf8, usable_box
+from mmnetaug.datasets.findings import ReportsFindings, missing_data, read_lines, read_utf8, usable_box
 from mmnetaug.datasets.images import IMAGE_SUFFIXES, images_below
 from mmnetaug.datasets.samplers import SeededSamples
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
 
 EXPECTED = 'a mapping with names (list, or number: name), train and val (folders of images, or lists of them)'
@@ -32,7 +32,7 @@ def read_data_yaml(path: Path) -> dict[str, Any]:
             names = [f'class_{number}' for number in range(int(content['nc']))]
         if isinstance(names, dict):
             names = [names[number] for number in range(len(names))]
-        names = [str(name).strip() for name in names]
+        names = [printable(name).strip() for name in names]
         if not names or len(set(names)) < len(names) or not all(names):
             raise ValueError(f'names {names}, which should be one or more, all different')
     except InputError:
@@ -154,23 +154,39 @@ def split_images(path: Path, content: dict[str, Any], split: str) -> Iterator[Pa
         if os.path.isdir(source):
             yield from images_below(source)
         elif os.path.isfile(source):
-            for line in read_utf8(source, 'a list of images, one a line').splitlines():
-                line = line.strip()
-                if line:
-                    image = source.parent / line
-                    yield image if os.path.exists(image) else _resolve(path, content, line)
+            for line in read_lines(source, 'a list of images, one a line'):
+                line = line if os.path.exists(source.parent / line) else line.strip()
+                image = source.parent / line
+                yield image if os.path.exists(image) else _resolve(path, content, line)
         else:
-            found = sorted(map(Path, glob.glob(str(source), recursive=True)))
+            found = sorted(
+                base / name
+                for base, pattern in _candidates(path, content, place)
+                for name in glob.glob(pattern, root_dir=base, recursive=True)
+            )
             if not found:
                 raise InputError(f'{path}: {split} is {place}, and there is nothing at {source}')
             for one in found:
                 yield from images_below(one) if one.is_dir() else [one] if one.suffix.lower() in IMAGE_SUFFIXES else []
 
 
-def _resolve(path: Path, content: dict[str, Any], place: str) -> Path:
-    """A place that ``data.yaml`` names: below its ``path``, or beside it where that leads nowhere, also without the
-    ``../`` that Roboflow's exports begin with."""
+def has_images(path: Path, content: dict[str, Any], split: str) -> bool:
+    """Whether a split of ``data.yaml`` has an image."""
+    try:
+        return any(os.path.isfile(image) for image in split_images(path, content, split))
+    except InputError:
+        return False
+
+
+def _candidates(path: Path, content: dict[str, Any], place: str) -> list[tuple[Path, str]]:
+    """Where a place that ``data.yaml`` names may be: below its ``path``, or beside it where that leads nowhere, also
+    without the ``../`` that Roboflow's exports begin with."""
     root = content.get('path')
     roots = [path.parent / root, path.parent] if isinstance(root, str) else [path.parent]
-    candidates = [base / name for base in roots for name in (place, place.removeprefix('../'))]
+    return [(base, name) for base in roots for name in dict.fromkeys([place, place.removeprefix('../')])]
+
+
+def _resolve(path: Path, content: dict[str, Any], place: str) -> Path:
+    """The first of :func:`_candidates` that is there."""
+    candidates = [base / name for base, name in _candidates(path, content, place)]
     return next((candidate for candidate in candidates if os.path.exists(candidate)), candidates[0])

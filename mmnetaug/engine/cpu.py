@@ -8,8 +8,16 @@ import torch
 import torch.distributed as dist
 from mmengine.config import Config
 
+from mmnetaug.errors import InputError
+
 # Numbers of glibc's malloc.h.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+# Launcher -> what it leaves in the environment of each process, and the command that does.
+LAUNCHERS = {
+    'pytorch': ('RANK', 'torchrun --nproc-per-node N'),
+    'slurm': ('SLURM_PROCID', 'srun -n N python'),
+    'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun -n N python'),
+}
 
 
 def keep_freed_memory() -> None:
@@ -28,14 +36,23 @@ def keep_freed_memory() -> None:
 
 
 def prepare_distributed(config: Config) -> None:
-    """Make several processes possible where there is no GPU; otherwise do nothing.
+    """Make several processes possible where there is no GPU; otherwise do nothing but look for the launcher.
 
     MMEngine 0.10 starts a process group only by selecting a GPU first and wraps the model for one; deletable
     when its ``init_dist`` and ``wrap_model`` work on a CPU.
 
     Args:
         config: of a runner about to be built; its ``model_wrapper_cfg`` is set.
+
+    Raises:
+        InputError: the launcher that the config names did not start this process.
     """
+    variable, command = LAUNCHERS.get(config.get('launcher', 'none'), (None, ''))
+    if variable and variable not in os.environ and not dist.is_initialized():
+        raise InputError(
+            f'--launcher {config.launcher}: no {variable} in the environment. Start it with '
+            f'`{command} tools/... --launcher {config.launcher}`, or leave --launcher out for one process'
+        )
     if torch.cuda.is_available() or config.get('launcher', 'none') == 'none':
         return
     if config.launcher == 'pytorch' and not dist.is_initialized():

@@ -34,7 +34,10 @@ KEPT = (
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
-LEAST = {'train_cfg.max_epochs': 1, 'val_dataloader.batch_size': 1, 'randomness.seed': 0}
+LEAST = {
+    **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0},
+    **{'val_dataloader.batch_size': 1, 'test_dataloader.batch_size': 1},
+}
 
 
 def training_runner(config: Config) -> Runner:
@@ -48,10 +51,6 @@ def training_runner(config: Config) -> Runner:
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     # normalisation of 1x1 maps needs two images
     check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
-    for name, least in LEAST.items():
-        value = _value(config, name)
-        if value is not None:
-            check_whole(name, value, least)
     if config.get('load_from') and '://' not in config.load_from:
         read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
@@ -74,8 +73,13 @@ def build_runner(config: Config, training: bool = False) -> Runner:
     """``Runner.from_cfg``, and with ``training`` all that training needs.
 
     Raises:
-        InputError: a part of the config that does not exist, does not take an argument, or refuses a value.
+        InputError: a part of the config that does not exist, does not take an argument, or refuses a value, or a number
+            out of range.
     """
+    for name, least in LEAST.items():
+        value = _value(config, name)
+        if value is not None:
+            check_whole(name, value, least)
     try:
         _own_visualizer(config)
         runner = Runner.from_cfg(config)

@@ -3,9 +3,9 @@
 import hashlib
 from pathlib import Path
 
-from mmnetaug.datasets.findings import missing_data
+from mmnetaug.datasets.findings import Findings, missing_data
 from mmnetaug.datasets.images import is_utf8
-from mmnetaug.datasets.voc import images_by_name, set_names
+from mmnetaug.datasets.voc import annotations_by_name, images_by_name
 from mmnetaug.errors import InputError
 
 
@@ -40,10 +40,16 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
         raise InputError(f'{lists} has {", ".join(there)} already: nothing is replaced; move them away for a new split')
 
     images = images_by_name(folders['JPEGImages'])
-    names = set(set_names(folders['Annotations'], None, images))
+    findings, names = Findings(), []
+    for name in sorted(images.keys() & annotations_by_name(folders['Annotations']).keys()):
+        if is_utf8(images[name]) and not {'\n', '\r'} & set(name):
+            names.append(name)
+        else:
+            findings.add('images with names that no list can hold left out', repr(name))
+    findings.report(str(root))
     first_of: dict[str, str] = {}  # content -> the name that decides for all its copies
     decides = {}
-    for name in sorted(name for name in names & images.keys() if is_utf8(images[name])):
+    for name in names:
         decides[name] = first_of.setdefault(hashlib.sha256(images[name].read_bytes()).hexdigest(), name)
     if len(first_of) < 2:
         raise InputError(
