@@ -18,7 +18,7 @@ install: .venv/installed
 .venv/installed: requirements.txt setup.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev,figures]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -e '.[dev,figures,export]'
 	@touch $@
 
 test: install

@@ -6,12 +6,14 @@ from mmnetaug import compat
 compat.apply()  # before anything imports mmdet
 
 from mmnetaug import datasets, engine, evaluation, models
+from mmnetaug.apis.detector import Detector
 from mmnetaug.checkpoint import load_weights
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation import count_macs, count_params
 from mmnetaug.models import NetAug, TinyNet, build_network
 
 __all__ = [
+    'Detector',
     'InputError',
     'NetAug',
     'TinyNet',

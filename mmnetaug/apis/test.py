@@ -4,13 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.models.detectors import SingleStageDetector
-from mmdet.registry import MODELS
+from mmdet.registry import METRICS, MODELS
 from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from mmnetaug.apis.overrides import dataset_config, detection_data_options, image_size, size_options
 from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import checkpoint_meta, read_checkpoint, read_detector
+from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
@@ -26,18 +31,18 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     """A config to test a checkpoint with: network, classes and transforms are the checkpoint's.
 
     Args:
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``; with a config also any other checkpoint
-            of that config's detector.
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+            with a config also any other checkpoint of that config's detector.
         config: complete; its data set and evaluator are used. None: the checkpoint's own.
 
     Raises:
         InputError: the checkpoint cannot be read; without a config also if it does not say what it is.
     """
     if config is None:
-        return Config(read_detector(checkpoint)[0]['config'])
+        return Config(model_meta(checkpoint)['config'])
     config = _test_part(config)
-    if 'config' in checkpoint_meta(read_checkpoint(checkpoint)):
-        meta, _ = read_detector(checkpoint)
+    if is_artefact(checkpoint) or 'config' in checkpoint_meta(read_checkpoint(checkpoint)):
+        meta = model_meta(checkpoint)
         own = Config(meta['config'])
         config.model = own.model
         dataset = dataset_config(config, 'test_dataloader')
@@ -46,6 +51,22 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     elif config.model.backbone.get('init_cfg'):
         config.model.backbone.init_cfg = None  # all weights come from the checkpoint
     return config
+
+
+def model_meta(path: str | Path) -> dict[str, Any]:
+    """What a trained detector says of itself: ``config``, ``classes`` and more.
+
+    Args:
+        path: a checkpoint, see :func:`~mmnetaug.checkpoint.read_detector`, or an artefact of ``tools/export.py``.
+
+    Raises:
+        InputError: the file cannot be read, or is no detector.
+    """
+    if not is_artefact(path):
+        return read_detector(path)[0]
+    artefact = open_artefact(path, threads=1)
+    artefact.check_boxes()
+    return artefact.meta
 
 
 def _test_part(config: Config) -> Config:
@@ -84,7 +105,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
     Args:
         config: of :func:`checkpoint_config`, with ``work_dir``.
-        checkpoint: path of the checkpoint.
+        checkpoint: path of the checkpoint, or of an artefact of ``tools/export.py``, which is measured as it is.
 
     Returns:
         AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs and parameters, and ``head``, ``arch``, ``size`` and
@@ -94,6 +115,8 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
         InputError: weights that do not fit, images of a size that the detector has no anchors for, or data that cannot
             be used.
     """
+    if is_artefact(checkpoint):
+        return _test_artefact(config, open_artefact(checkpoint))
     content = read_checkpoint(checkpoint)
     config = _test_part(config)  # without what --cfg-options may say of training
     prepare_distributed(config)
@@ -109,6 +132,24 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
         'seed': checkpoint_meta(content).get('seed'),
         **measures(runner.test()),
         **describe_detector(detector, size),
+    }
+
+
+def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
+    init_default_scope(config.get('default_scope', 'mmdet'))
+    loader = Runner.build_dataloader(config.test_dataloader)
+    given = config.test_evaluator
+    evaluator = Evaluator([METRICS.build(metric) for metric in (given if isinstance(given, list) else [given])])
+    evaluator.dataset_meta = loader.dataset.metainfo
+    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False):
+        evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
+    meta = artefact.meta
+    known = ('arch', 'seed', 'macs', 'head_share', 'params')
+    return {
+        'head': head_name(config.model),
+        'size': image_size(config),
+        **{name: meta.get(name) for name in known},
+        **measures(evaluator.evaluate(len(loader.dataset))),
     }
 
 

@@ -1,0 +1,93 @@
+"""A trained detector in a program."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from mmnetaug.apis.test import build_detector, model_meta
+from mmnetaug.deploy.inputs import Inputs
+from mmnetaug.deploy.runtime import is_artefact, open_artefact
+from mmnetaug.errors import InputError
+
+Image = str | Path | np.ndarray
+
+
+class Detections(NamedTuple):
+    """The objects in an image, best first.
+
+    Attributes:
+        boxes: (n, 4) float32, x1, y1, x2 and y2 in pixels of the original image.
+        scores: (n,) float32, from 0 to 1.
+        labels: (n,) int64, numbers of the classes.
+        names: of the classes of the n objects.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    labels: np.ndarray
+    names: list[str]
+
+
+class Detector:
+    """A trained detector: ``Detector('export.pth')('photograph.jpg')``.
+
+    Args:
+        path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or
+            ``.tflite`` of ``tools/export.py``.
+        device: where PyTorch runs, such as 'cuda'; artefacts run on the CPU.
+        threads: that an artefact may use; all cores if None.
+
+    Attributes:
+        classes: names of the classes.
+
+    Raises:
+        InputError: the file cannot be used, or there is no such device.
+    """
+
+    def __init__(self, path: str | Path, device: str = 'cpu', threads: int | None = None) -> None:
+        meta = model_meta(path)
+        if is_artefact(path):
+            if device != 'cpu':
+                raise InputError(f'{path} runs on the CPU: leave out the device {device}')
+            self.model: Any = open_artefact(path, threads)
+            self.model.check_boxes()
+        else:
+            try:
+                self.model = build_detector(path).to(device)
+            except (RuntimeError, AssertionError) as error:
+                said = str(error).splitlines()[0]
+                raise InputError(f'device {device}: {said}. Expected cpu, or cuda where PyTorch sees a GPU') from error
+        self.classes = list(meta['classes'])
+        self._inputs = Inputs(meta)
+
+    def __call__(self, images: Image | Sequence[Image], score_thr: float = 0.0) -> Detections | list[Detections]:
+        """Find objects.
+
+        Args:
+            images: a path, an (H, W, 3) uint8 BGR array as ``cv2.imread`` gives, or a list of these.
+            score_thr: least score of an object, from 0 to 1.
+
+        Returns:
+            What was found; of a list, a list.
+
+        Raises:
+            InputError: no image at a path, or an array of another kind.
+        """
+        if isinstance(images, (str, Path, np.ndarray)):
+            return self([images], score_thr)[0]
+        inputs = [self._inputs.read(image) for image in images]
+        if not inputs:
+            return []
+        batch = {name: [each[name] for each in inputs] for name in ('inputs', 'data_samples')}
+        with torch.no_grad():
+            samples = self.model.test_step(batch)
+        return [self._found(sample.pred_instances.cpu(), score_thr) for sample in samples]
+
+    def _found(self, instances: Any, score_thr: float) -> Detections:
+        kept = instances[instances.scores >= score_thr]
+        labels = kept.labels.numpy()
+        names = [self.classes[label] for label in labels.tolist()]
+        return Detections(kept.bboxes.numpy(), kept.scores.numpy(), labels, names)

@@ -1,0 +1,167 @@
+"""From a checkpoint to a file that runs without PyTorch."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from mmnetaug.apis.overrides import dataset_config
+from mmnetaug.apis.test import checkpoint_config, set_test_data, test_detector
+from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.datasets.images import UnusableImage, image_size, images_below
+from mmnetaug.deploy.c_code import write_c
+from mmnetaug.deploy.inputs import Inputs
+from mmnetaug.deploy.network import Deployable, load_deployable
+from mmnetaug.deploy.onnx import write_onnx
+from mmnetaug.deploy.tflite import write_tflite
+from mmnetaug.errors import InputError
+from mmnetaug.registry import DATASETS
+
+FORMATS = ('onnx', 'tflite')
+DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
+
+
+def export(
+    checkpoint: str | Path,
+    kind: str,
+    out: str | Path | None = None,
+    int8: bool = False,
+    calibration: str | Path | None = None,
+    calibration_images: int = 128,
+    raw: bool = False,
+    c_code: bool = False,
+    evaluate: bool = True,
+    data_root: str | None = None,
+    files: Mapping[str, tuple[str, str | None]] | None = None,
+) -> dict[str, Any]:
+    """Write a trained network as ONNX or TFLite.
+
+    Args:
+        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+        kind: 'onnx' or 'tflite'.
+        out: of the file; beside the checkpoint if None.
+        int8: weights and activations of 8 bits.
+        calibration: folder of images that their ranges are taken from; the training set beside the test set if None.
+        calibration_images: how many of them, evenly spread.
+        raw: of a detector as ONNX, leave decoding and non-maximum suppression out.
+        c_code: write C beside a TFLite file, see :func:`~mmnetaug.deploy.c_code.write_c`.
+        evaluate: measure the AP of a detector in PyTorch and in the file.
+        data_root, files: data to evaluate and calibrate on, as in
+            :func:`~mmnetaug.apis.overrides.detection_data_options`; what the detector was tested on if both are None.
+
+    Returns:
+        ``path``, ``bytes``, and where there was something to evaluate ``before`` and ``after``, results of
+        :func:`~mmnetaug.apis.test.test_detector`.
+
+    Raises:
+        InputError: a checkpoint that does not say what it is, options that do not fit, no images to calibrate with, or
+            packages that are missing.
+    """
+    if kind not in FORMATS:
+        raise InputError(f'format {kind}: expected one of {", ".join(FORMATS)}')
+    if c_code and kind != 'tflite':
+        raise InputError('--c writes what a microcontroller needs beside a .tflite: expected --format tflite')
+    if calibration and not int8:
+        raise InputError('--calibration takes images for int8: add --int8')
+    if calibration_images < 1:
+        raise InputError(f'{calibration_images} images to calibrate with: expected at least 1')
+    deployable = load_deployable(checkpoint)
+    meta = deployable.meta
+    detector = meta['task'] == 'detection'
+    if detector and not meta['head'] and not raw and kind == 'onnx':
+        head = meta['config']['model']['bbox_head']['type']
+        print_log(f'{head} has no decoder here, or its NMS is another: the file gives raw maps', 'current')
+    suffix = f'{".int8" if int8 else ""}.{kind}'
+    path = Path(out) if out else Path(checkpoint).with_suffix(suffix)
+    if path.suffix != f'.{kind}':
+        raise InputError(f'--out {path}: expected a name that ends in .{kind}')
+    config = _test_config(checkpoint, data_root, files) if detector else None
+    evaluate = evaluate and detector and bool(meta['head']) and not (raw and kind == 'onnx')
+    if evaluate:
+        _check_data(config)
+    images = None
+    if int8:
+        images = list(_calibration(deployable, config, calibration, data_root, files, calibration_images))
+        print_log(f'calibrates with {len(images)} images', 'current')
+    if kind == 'onnx':
+        write_onnx(deployable, path, raw, images)
+    else:
+        write_tflite(deployable, path, images)
+    result: dict[str, Any] = {'path': str(path), 'bytes': path.stat().st_size}
+    if c_code:
+        result['c'] = [str(each) for each in write_c(path)]
+    if evaluate:
+        config.work_dir = str(path.parent / 'logs')
+        result['before'] = test_detector(config, checkpoint)
+        result['after'] = test_detector(config, path)
+    return result
+
+
+def _test_config(checkpoint: str | Path, data_root: str | None, files: Mapping | None) -> Config:
+    config = checkpoint_config(checkpoint)
+    if data_root or files:
+        set_test_data(config, data_root, files)
+    return config
+
+
+def _check_data(config: Config) -> None:
+    dataset = dataset_config(config, 'test_dataloader')
+    try:
+        DATASETS.build({**dataset, 'pipeline': []})
+    except InputError as error:
+        raise InputError(f'{error}. {DATA}') from error
+
+
+def _calibration(
+    deployable: Deployable,
+    config: Config | None,
+    folder: str | Path | None,
+    data_root: str | None,
+    files: Mapping | None,
+    number: int,
+) -> Iterator[np.ndarray]:
+    paths = images_below(Path(folder)) if folder else _training_images(config, data_root, files)
+    usable = list(itertools.islice((path for path in _spread(paths, number) if _readable(path)), number))
+    if not usable:
+        raise InputError(f'no image to calibrate with in {folder or data_root}: expected --calibration DIR with some')
+    return Inputs(deployable.meta).pixels(usable)
+
+
+def _training_images(config: Config | None, data_root: str | None, files: Mapping | None) -> list[Path]:
+    """The images of the training set that belongs to the test set."""
+    advice = 'int8 needs images to calibrate with: give a folder of them with --calibration DIR'
+    if config is None:
+        raise InputError(f'{advice} (such as train of the class folders)')
+    root = data_root or dataset_config(config, 'test_dataloader').get('data_root')
+    try:
+        found = find_detection_data(root, config_classes(config), True, files)
+        data = DATASETS.build(
+            {**found['train'], 'metainfo': {'classes': found['classes']}, 'pipeline': [], 'filter_cfg': {}}
+        )
+    except InputError as error:
+        raise InputError(f'{advice}. The training set was not found: {error}') from error
+    return [Path(data.get_data_info(place)['img_path']) for place in range(len(data))]
+
+
+def config_classes(config: Config) -> list[str]:
+    """Names of the classes that a config of :func:`~mmnetaug.apis.test.checkpoint_config` tests."""
+    return list(dataset_config(config, 'test_dataloader').get('metainfo', {}).get('classes', []))
+
+
+def _spread(paths: Sequence[Path], number: int) -> list[Path]:
+    """All paths, ``number`` evenly spread ones first."""
+    step = max(1, len(paths) // number)
+    first = list(paths[::step])
+    return first + [path for place, path in enumerate(paths) if place % step]
+
+
+def _readable(path: Path) -> bool:
+    try:
+        image_size(path, decode=True)
+    except UnusableImage:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""A way off PyTorch: ONNX, TFLite, C, and what runs them."""

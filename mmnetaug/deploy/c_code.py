@@ -1,0 +1,148 @@
+"""What a microcontroller needs beside a TFLite file, as C99."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from mmnetaug.deploy.decode import MAX_RATIO
+from mmnetaug.errors import InputError
+
+SOURCE = Path(__file__).with_name('detect.c')
+KINDS = ('ssd', 'yolov3', 'distances', 'distributions')
+MODEL, CODE = '{}_model.c', '{}_detect'
+
+
+def write_c(tflite: str | Path) -> list[Path]:
+    """Write the model as a C array, and of a detector decoding and suppression with all constants.
+
+    ``NAME_detect`` takes the output tensors of the model in the order of the JSON's ``output_tensors`` and gives boxes
+    in pixels of the input, as :func:`~mmnetaug.deploy.decode.postprocess` does. ``NAME`` is that of the file.
+
+    Args:
+        tflite: a file of :func:`~mmnetaug.deploy.tflite.write_tflite`, its JSON beside it.
+
+    Returns:
+        The files, beside it: ``NAME_detect.h``, ``NAME_model.c`` and, of a detector, ``NAME_detect.c``.
+
+    Raises:
+        InputError: the head has no decoder here.
+    """
+    tflite = Path(tflite)
+    meta = json.loads(tflite.with_suffix('.json').read_text(encoding='utf-8'))
+    if meta['task'] == 'detection' and not meta['head']:
+        raise InputError(f'{tflite} is of a head that has no decoder here: leave out --c')
+    name = re.sub(r'\W', '_', tflite.stem)
+    name = f'model_{name}' if name[0].isdigit() else name
+    content = tflite.read_bytes()
+    files = {
+        f'{name}_detect.h': _header(name, meta, len(content)),
+        f'{name}_model.c': (
+            f'#include "{name}_detect.h"\n\n'
+            '#ifdef __GNUC__\n__attribute__((aligned(16))) /* as tflite-micro needs it */\n#endif\n'
+            f'const unsigned char {name}_model[{len(content)}] = {_array(map(str, content))};\n'
+        ),
+    }
+    if meta['head']:
+        source = SOURCE.read_text(encoding='utf-8').replace('CONSTANTS', _constants(meta))
+        files[f'{name}_detect.c'] = source.replace('NAME', name)
+    paths = [tflite.with_name(file) for file in files]
+    for path, text in zip(paths, files.values()):
+        path.write_text(text, encoding='utf-8')
+    return paths
+
+
+def _header(name: str, meta: dict[str, Any], size: int) -> str:
+    guard = f'{name.upper()}_DETECT_H'
+    lines = [
+        f'/* {meta["task"]} of {", ".join(meta["classes"])} on {meta["size"][0]}x{meta["size"][1]} pixels. */',
+        f'#ifndef {guard}',
+        f'#define {guard}',
+        '#include <stdint.h>',
+        '',
+        '/* The model, for tflite-micro. */',
+        f'extern const unsigned char {name}_model[{size}];',
+        f'#define {name}_MODEL_SIZE {size}',
+    ]
+    if meta['head']:
+        lines += _detector(name, meta)
+    return '\n'.join([*lines, '', '#endif', ''])
+
+
+def _detector(name: str, meta: dict[str, Any]) -> list[str]:
+    head, tensors = meta['head'], meta['output_tensors']
+    classes, kind = head['num_classes'], head['kind']
+    int8 = meta['int8']
+    numbers = {
+        **{kind.upper(): place for place, kind in enumerate(KINDS)},
+        'KIND': KINDS.index(kind),
+        'INT8': int(int8),
+        'CLASSES': classes,
+        'MAPS': len(tensors),
+        'LEVELS': len(head['levels']),
+        'PER_PRIOR': len(head['priors'][0]),
+        'BINS': head.get('bins', 1),
+        'WIDTH': head['size'][0],
+        'HEIGHT': head['size'][1],
+        'CANDIDATES': sum(_candidates(head)),
+        'MAX_PER_IMG': head['max_per_img'],
+        **{key.upper(): _float(head[key]) for key in ('score_thr', 'conf_thr', 'iou_thr')},
+        'MIN_SIZE': _float(head['min_size'] if head['min_size'] >= 0 else -math.inf),
+        'MAX_RATIO': _float(MAX_RATIO),
+    }
+    return [
+        f'typedef {"int8_t" if int8 else "float"} {name}_value;',
+        '',
+        *(f'#define {name}_{key} {number}' for key, number in numbers.items()),
+        '',
+        '/* A box in pixels of the input. */',
+        'typedef struct {',
+        '    float x1, y1, x2, y2, score;',
+        '    int label;',
+        f'}} {name}_box;',
+        '',
+        "/* The model's outputs, as many as there are maps -> at most so many boxes as there is room for, best first;",
+        '   their number. */',
+        f'int {name}_detect(const {name}_value *const maps[{name}_MAPS], {name}_box *boxes, int room);',
+    ]
+
+
+def _constants(meta: dict[str, Any]) -> str:
+    head, tensors = meta['head'], meta['output_tensors']
+    priors = [level[2] for level in head['levels']]
+    arrays = {
+        'int level_priors': map(str, priors),
+        'float priors': (_float(number) for prior in head['priors'] for number in prior),
+        **{f'float {key}': map(_float, head[key]) for key in ('means', 'stds', 'level_strides') if key in head},
+    }
+    if head['kind'] != 'yolov3':
+        arrays['int level_candidates'] = map(str, _candidates(head))
+    if meta['int8']:
+        arrays['float scales'] = (_float(tensor['scale']) for tensor in tensors)
+        arrays['int zero_points'] = (str(tensor['zero_point']) for tensor in tensors)
+    return '\n'.join(
+        f'static const {kind} NAME_{key}[] = {_array(values)};'
+        for (kind, key), values in ((declared.split(), values) for declared, values in arrays.items())
+    )
+
+
+def _candidates(head: dict[str, Any]) -> list[int]:
+    """How many pairs of prior and class of each level go into suppression at most; of YOLOv3 of all levels together."""
+    pairs = [level[2] * head['num_classes'] for level in head['levels']]
+    pairs = [sum(pairs)] if head['kind'] == 'yolov3' else pairs
+    return [min(count, head['nms_pre']) if head['nms_pre'] > 0 else count for count in pairs]
+
+
+def _float(number: float) -> str:
+    """A literal of C that gives the same float32."""
+    if math.isinf(number):
+        return f'({"-" if number < 0 else ""}HUGE_VALF)'
+    return f'{float(number):.9g}' + ('f' if re.search('[.e]', f'{float(number):.9g}') else '.0f')
+
+
+def _array(values: Iterable[str]) -> str:
+    values = list(values)
+    rows = [', '.join(values[start : start + 16]) for start in range(0, len(values), 16)]
+    return '{\n    ' + ',\n    '.join(rows) + '\n}'

@@ -1,0 +1,29 @@
+"""Packages that only deployment needs."""
+
+from importlib import import_module
+from types import ModuleType
+
+from mmnetaug.errors import InputError
+
+# Package -> which of the extras of setup.py brings it.
+EXTRAS = {
+    **dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime'], 'export'),
+    **dict.fromkeys(['litert_torch', 'ai_edge_quantizer', 'ai_edge_litert', 'tflite_micro'], 'tflite'),
+}
+
+
+def need(*names: str) -> ModuleType:
+    """The first of these packages, all of which are needed.
+
+    Raises:
+        InputError: one is not installed.
+    """
+    for name in names:
+        try:
+            import_module(name)
+        except ImportError as error:
+            raise InputError(
+                f'{name} is missing ({error}): `pip install mmnetaug[{EXTRAS[name]}]`, or in a clone '
+                f"`pip install -e '.[{EXTRAS[name]}]'`"
+            ) from error
+    return import_module(names[0])

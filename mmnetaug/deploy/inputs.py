@@ -1,0 +1,72 @@
+"""Images as a trained network takes them."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmdet.registry import TRANSFORMS
+from mmengine.config import Config
+from mmengine.dataset import Compose
+
+from mmnetaug.apis.overrides import dataset_config
+from mmnetaug.datasets.images import UnusableImage, image_size
+from mmnetaug.errors import InputError, printable
+
+LOADERS = ('LoadImageFromFile', 'LoadImageOrSkip', 'AllBits')
+META_KEYS = ('ori_shape', 'img_shape', 'scale_factor')
+
+
+class Inputs:
+    """Loads and resizes images as a network was tested with.
+
+    Args:
+        meta: what a checkpoint or artefact says of itself: the ``config`` of a detector, or the ``size`` (width and
+            height in pixels) of a classifier.
+    """
+
+    def __init__(self, meta: dict[str, Any]) -> None:
+        self.channels = meta.get('channels', 'BGR')
+        if 'config' in meta:
+            pipeline = dataset_config(Config(meta['config']), 'test_dataloader').pipeline
+            steps = [step for step in pipeline if step['type'].rpartition('.')[2] != 'LoadAnnotations']
+            steps[-1] = {**steps[-1], 'meta_keys': META_KEYS}
+        else:
+            resize = {'type': 'mmnetaug.ResizeCenterCrop', 'size': meta['size'][0]}
+            steps = [{'type': 'LoadImageFromFile'}, {'type': 'mmnetaug.AllBits'}, resize]
+            steps.append({'type': 'PackDetInputs', 'meta_keys': META_KEYS[:1]})
+        self._from_file = _compose(steps)
+        changes = [step for step in steps if step['type'].rpartition('.')[2] not in LOADERS]
+        self._from_array = _compose([{'type': 'LoadImageFromNDArray'}, *changes])
+
+    def read(self, image: str | Path | np.ndarray) -> dict[str, Any]:
+        """``inputs``, (3, H, W) uint8 BGR, and ``data_samples`` of an image.
+
+        Args:
+            image: a path, or an (H, W, 3) uint8 BGR array.
+
+        Raises:
+            InputError: no image at the path, or an array of another kind.
+        """
+        if isinstance(image, np.ndarray):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+                raise InputError(f'an array {image.shape} of {image.dtype}: expected (H, W, 3) of uint8, in BGR')
+            return self._from_array({'img': image})
+        path = Path(image)
+        if not path.exists():
+            raise InputError(f'no image at {printable(path)}')
+        try:
+            image_size(path, decode=True)
+        except UnusableImage as reason:
+            raise InputError(f'{printable(path)} is among the {reason}, which are not read') from None
+        return self._from_file({'img_path': str(path)})
+
+    def pixels(self, images: Sequence[str | Path]) -> Iterator[np.ndarray]:
+        """(1, 3, H, W) float32 pixels from 0 to 255 of each image, in the order of channels that an artefact takes."""
+        for image in images:
+            pixels = self.read(image)['inputs'].numpy().astype(np.float32)
+            yield np.ascontiguousarray(pixels[::-1] if self.channels == 'RGB' else pixels)[None]
+
+
+def _compose(steps: Sequence[dict]) -> Compose:
+    return Compose([TRANSFORMS.build(step) for step in steps])

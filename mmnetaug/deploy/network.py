@@ -1,0 +1,149 @@
+"""What leaves PyTorch: a network with its normalisation, and what a program must know of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.models.detectors import SingleStageDetector
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from mmnetaug.apis.overrides import image_size
+from mmnetaug.apis.test import build_detector
+from mmnetaug.apis.train import describe_detector
+from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
+from mmnetaug.deploy.decode import decode, describe_head, raw_maps
+from mmnetaug.errors import InputError
+
+IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+VERSION = 1  # of what an artefact says of itself
+
+
+@dataclass
+class Deployable:
+    """A network to be written in another format.
+
+    Attributes:
+        network: (1, 3, H, W) float pixels from 0 to 255 -> raw maps of a detector, or (1, classes) logits.
+        meta: plain data about it, which goes into the artefact: ``version``, ``task`` ('detection' or
+            'classification'), ``classes``, ``size`` (width and height in pixels), ``channels`` ('RGB' or 'BGR'),
+            ``outputs`` (names), ``head`` (see :func:`~mmnetaug.deploy.decode.describe_head`), and of a detector the
+            ``config`` to test it with, and what it costs (``macs``, ``params`` ...).
+    """
+
+    network: nn.Module
+    meta: dict[str, Any]
+
+    @property
+    def example(self) -> Tensor:
+        """An input."""
+        width, height = self.meta['size']
+        return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
+
+
+class Normalised(nn.Module):
+    """(N, 3, H, W) float pixels from 0 to 255 -> outputs of a network for normalised ones."""
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer('scale', 1 / std.reshape(1, -1, 1, 1).float())
+        self.register_buffer('shift', -mean.reshape(1, -1, 1, 1).float() * self.scale)
+
+    def forward(self, image: Tensor) -> Any:
+        return self.run(image * self.scale + self.shift)
+
+    def run(self, image: Tensor) -> Any:
+        raise NotImplementedError
+
+
+class RawDetector(Normalised):
+    """A detector up to the maps of its head, see :func:`~mmnetaug.deploy.decode.raw_maps`."""
+
+    def __init__(self, detector: SingleStageDetector) -> None:
+        super().__init__(detector.data_preprocessor.mean, detector.data_preprocessor.std)
+        self.detector = detector
+
+    def run(self, image: Tensor) -> tuple[Tensor, ...]:
+        return tuple(raw_maps(self.detector, image))
+
+
+class RawClassifier(Normalised):
+    """A classifier; its only output is (N, classes) logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__(*(torch.tensor(IMAGENET[name]) for name in ('mean', 'std')))
+        self.network = network
+
+    def run(self, image: Tensor) -> tuple[Tensor, ...]:
+        return (self.network(image),)
+
+
+class Decoder(nn.Module):
+    """Raw maps of one image, (1, C, H, W) each -> (1, priors, 4) boxes and (1, classes, priors) scores, see
+    :func:`~mmnetaug.deploy.decode.decode`."""
+
+    def __init__(self, head: dict[str, Any]) -> None:
+        super().__init__()
+        self.head = head
+
+    def forward(self, *maps: Tensor) -> tuple[Tensor, Tensor]:
+        boxes, scores = decode([level[0] for level in maps], self.head, torch)
+        return boxes[None], scores.T[None]
+
+
+def load_deployable(checkpoint: str | Path) -> Deployable:
+    """A trained network from its checkpoint.
+
+    Args:
+        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+
+    Raises:
+        InputError: the file cannot be read, or does not say which network it is of.
+    """
+    meta = checkpoint_meta(read_checkpoint(checkpoint))
+    if 'config' in meta:
+        return _detector(checkpoint)
+    if not {'arch', 'classes', 'input_size'} <= meta.keys():
+        raise InputError(
+            f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
+            'tools/train.py or tools/pretrain_cls.py wrote'
+        )
+    network = load_network(checkpoint, len(meta['classes'])).eval()
+    described = _described('classification', meta, [meta['input_size']] * 2, 'RGB', ['logits'], None)
+    return Deployable(RawClassifier(network), described)
+
+
+@torch.no_grad()
+def _detector(checkpoint: str | Path) -> Deployable:
+    meta, _ = read_detector(checkpoint)
+    detector = build_detector(checkpoint)
+    for part in detector.modules():  # in place it would change what a graph still needs
+        if hasattr(part, 'inplace'):
+            part.inplace = False
+    side = image_size(Config(meta['config']))
+    size = [side, side] if isinstance(side, int) else list(side)
+    cost = describe_detector(detector, side)
+    preprocessor = detector.data_preprocessor
+    network = RawDetector(detector).eval()
+    head = describe_head(detector, size)
+    maps = raw_maps(detector, torch.zeros(1, 3, size[1], size[0]))
+    names = [f'map{place}' for place in range(len(maps))]
+    channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
+    return Deployable(network, _described('detection', meta, size, channels, names, head) | cost)
+
+
+def _described(
+    task: str, meta: dict[str, Any], size: list[int], channels: str, outputs: list[str], head: dict[str, Any] | None
+) -> dict[str, Any]:
+    kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', 'macs', 'params') if name in meta}
+    return {
+        'version': VERSION,
+        'task': task,
+        'classes': list(meta['classes']),
+        'size': size,
+        'channels': channels,
+        'outputs': outputs,
+        'head': head,
+        **kept,
+    }

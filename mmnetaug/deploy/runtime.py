@@ -1,0 +1,165 @@
+"""Artefacts of ``tools/export.py`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
+
+import json
+import os
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData
+
+from mmnetaug.deploy.decode import postprocess
+from mmnetaug.deploy.extras import need
+from mmnetaug.errors import InputError
+from mmnetaug.trust import check_config
+
+ARTEFACTS = ('.onnx', '.tflite')
+META = 'mmnetaug'  # where an ONNX file says what it is
+
+
+def is_artefact(path: str | Path) -> bool:
+    """Whether a file is one of these, by its suffix."""
+    return Path(path).suffix.lower() in ARTEFACTS
+
+
+class Artefact:
+    """A network in a file.
+
+    Args:
+        path: of an ``.onnx``, or a ``.tflite`` that has its JSON beside it.
+        threads: that it may use; all cores if None.
+
+    Attributes:
+        meta: what it says of itself, see :class:`~mmnetaug.deploy.network.Deployable`.
+
+    Raises:
+        InputError: no such file, another one, one that is not plain data, or the package for it is missing.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None) -> None:
+        self.path, self.threads = Path(path), threads or os.cpu_count() or 1
+        if not self.path.is_file():
+            raise InputError(f'no file at {path}: expected an .onnx or .tflite of tools/export.py')
+        self.meta = self._open()
+        if not isinstance(self.meta, dict) or not {'version', 'task', 'classes', 'size', 'outputs'} <= self.meta.keys():
+            raise InputError(f'{path} does not say what it is: export it again with tools/export.py')
+        if 'config' in self.meta:
+            check_config(self.meta['config'], str(path))
+
+    def _open(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        """(3, H, W) float32 pixels from 0 to 255, in its order of channels -> its outputs."""
+        raise NotImplementedError
+
+    def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(3, H, W) pixels as :meth:`run` takes them -> boxes (n, 4) in pixels of the input, scores and labels (n,)."""
+        outputs = self.run(image)
+        return tuple(outputs) if self.meta['outputs'][0] == 'boxes' else postprocess(outputs, self.meta['head'])
+
+    def check_boxes(self) -> None:
+        """Raise :class:`InputError` where :meth:`detect` cannot give boxes."""
+        if self.meta['task'] != 'detection':
+            raise InputError(f'{self.path} is a classifier: expected a detector')
+        if self.meta['outputs'][0] != 'boxes' and not self.meta.get('head'):
+            raise InputError(f'{self.path} gives raw maps of a head that nothing here decodes: expected one with boxes')
+
+    def test_step(self, data: dict[str, Any]) -> list[DetDataSample]:
+        """A batch as mmdet's detectors take it (``inputs`` of (3, H, W) uint8 BGR, ``data_samples``) -> the samples
+        with ``pred_instances``, boxes in pixels of the original images."""
+        samples = []
+        for image, sample in zip(data['inputs'], data['data_samples']):
+            image = image.numpy().astype(np.float32)
+            boxes, scores, labels = self.detect(image[::-1] if self.meta['channels'] == 'RGB' else image)
+            scale = np.tile(np.asarray(sample.scale_factor, np.float32), 2)
+            sample.pred_instances = InstanceData(
+                bboxes=torch.from_numpy(boxes / scale),
+                scores=torch.from_numpy(np.ascontiguousarray(scores)),
+                labels=torch.from_numpy(np.asarray(labels, np.int64)),
+            )
+            samples.append(sample)
+        return samples
+
+    def latency(self, repeats: int = 30) -> float:
+        """Median milliseconds for one image, from pixels to boxes; the first three do not count."""
+        width, height = self.meta['size']
+        image = np.random.default_rng(0).integers(0, 256, (3, height, width)).astype(np.float32)
+        seconds = []
+        for _ in range(repeats + 3):
+            start = time.perf_counter()
+            self.detect(image) if self.meta['task'] == 'detection' else self.run(image)
+            seconds.append(time.perf_counter() - start)
+        return round(1000 * median(seconds[3:]), 2)
+
+
+class OnnxArtefact(Artefact):
+    """An ONNX file."""
+
+    def _open(self) -> dict[str, Any]:
+        onnxruntime = need('onnxruntime')
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.log_severity_level = 3
+        try:
+            self.session = onnxruntime.InferenceSession(str(self.path), options, providers=['CPUExecutionProvider'])
+            return json.loads(self.session.get_modelmeta().custom_metadata_map[META])
+        except Exception as error:  # of onnxruntime's kinds, which share no class
+            raise InputError(
+                f'{self.path} is no ONNX file of tools/export.py ({type(error).__name__}): export it again'
+            ) from error
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        outputs = self.session.run(None, {'image': np.ascontiguousarray(image[None])})
+        return outputs if self.meta['outputs'][0] == 'boxes' else [output[0] for output in outputs]
+
+
+class TFLiteArtefact(Artefact):
+    """A TFLite file, with the JSON of the same name beside it."""
+
+    def _open(self) -> dict[str, Any]:
+        need('ai_edge_litert')
+        from ai_edge_litert.interpreter import Interpreter
+
+        beside = self.path.with_suffix('.json')
+        try:
+            meta = json.loads(beside.read_text(encoding='utf-8'))
+            self.interpreter = Interpreter(str(self.path), num_threads=self.threads)
+            self.interpreter.allocate_tensors()
+            details = {each['name']: each for each in self.interpreter.get_output_details()}
+            self.outputs = [details[each['name']] for each in meta['output_tensors']]
+        except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+            raise InputError(
+                f'{self.path} and {beside.name} beside it are no TFLite file of tools/export.py ({error}): export it '
+                'again'
+            ) from error
+        (self.input,) = self.interpreter.get_input_details()
+        return meta
+
+    def run(self, image: np.ndarray) -> list[np.ndarray]:
+        self.interpreter.set_tensor(self.input['index'], _quantise(image.transpose(1, 2, 0)[None], self.input))
+        self.interpreter.invoke()
+        found = [_dequantise(self.interpreter.get_tensor(each['index'])[0], each) for each in self.outputs]
+        return [each if each.ndim == 1 else each.transpose(2, 0, 1) for each in found]
+
+
+def _quantise(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    scale, zero = detail['quantization']
+    if not scale:
+        return np.ascontiguousarray(values, detail['dtype'])
+    limits = np.iinfo(detail['dtype'])
+    return np.clip(np.round(values / scale) + zero, limits.min, limits.max).astype(detail['dtype'])
+
+
+def _dequantise(values: np.ndarray, detail: dict[str, Any]) -> np.ndarray:
+    scale, zero = detail['quantization']
+    return values if not scale else (values.astype(np.float32) - zero) * np.float32(scale)
+
+
+def open_artefact(path: str | Path, threads: int | None = None) -> Artefact:
+    """The artefact in a file, see :class:`Artefact`."""
+    return (OnnxArtefact if Path(path).suffix.lower() == '.onnx' else TFLiteArtefact)(path, threads)
