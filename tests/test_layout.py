@@ -13,6 +13,7 @@ FORBIDDEN = {
     'evaluation': ('apis', 'checkpoint', 'engine', 'visualization', 'workflow'),
     'engine': ('apis', 'evaluation', 'visualization', 'workflow'),
     'visualization': ('apis', 'checkpoint', 'datasets', 'engine', 'models', 'workflow'),
+    'deploy': ('apis', 'checkpoint', 'engine', 'evaluation', 'visualization', 'workflow'),
     'apis': ('workflow',),
     'compat': ('apis', 'checkpoint', 'datasets', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
 }

@@ -6,21 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
 
 from mmnetaug.apis.overrides import dataset_config
-from mmnetaug.apis.test import checkpoint_config, set_test_data, test_detector
+from mmnetaug.apis.overrides import image_size as tested_size
+from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
+from mmnetaug.apis.train import describe_detector
+from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
 from mmnetaug.deploy.c_code import write_c
+from mmnetaug.deploy.decode import describe_head, raw_maps
 from mmnetaug.deploy.inputs import Inputs
-from mmnetaug.deploy.network import Deployable, load_deployable
+from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
 
+VERSION = 1  # of what an artefact says of itself
 FORMATS = ('onnx', 'tflite')
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
 
@@ -99,6 +105,63 @@ def export(
         result['before'] = test_detector(config, checkpoint)
         result['after'] = test_detector(config, path)
     return result
+
+
+def load_deployable(checkpoint: str | Path) -> Deployable:
+    """A trained network from its checkpoint.
+
+    Args:
+        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+
+    Raises:
+        InputError: the file cannot be read, or does not say which network it is of.
+    """
+    meta = checkpoint_meta(read_checkpoint(checkpoint))
+    if 'config' in meta:
+        return _detector(checkpoint)
+    if not {'arch', 'classes', 'input_size'} <= meta.keys():
+        raise InputError(
+            f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
+            'tools/train.py or tools/pretrain_cls.py wrote'
+        )
+    network = load_network(checkpoint, len(meta['classes'])).eval()
+    described = _described('classification', meta, [meta['input_size']] * 2, 'RGB', ['logits'], None)
+    return Deployable(RawClassifier(network), described)
+
+
+@torch.no_grad()
+def _detector(checkpoint: str | Path) -> Deployable:
+    meta, _ = read_detector(checkpoint)
+    detector = build_detector(checkpoint)
+    for part in detector.modules():  # in place it would change what a graph still needs
+        if hasattr(part, 'inplace'):
+            part.inplace = False
+    side = tested_size(Config(meta['config']))
+    size = [side, side] if isinstance(side, int) else list(side)
+    cost = describe_detector(detector, side)
+    preprocessor = detector.data_preprocessor
+    network = RawDetector(detector).eval()
+    head = describe_head(detector, size)
+    maps = raw_maps(detector, torch.zeros(1, 3, size[1], size[0]))
+    names = [f'map{place}' for place in range(len(maps))]
+    channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
+    return Deployable(network, _described('detection', meta, size, channels, names, head) | cost)
+
+
+def _described(
+    task: str, meta: dict[str, Any], size: list[int], channels: str, outputs: list[str], head: dict[str, Any] | None
+) -> dict[str, Any]:
+    kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', 'macs', 'params') if name in meta}
+    return {
+        'version': VERSION,
+        'task': task,
+        'classes': list(meta['classes']),
+        'size': size,
+        'channels': channels,
+        'outputs': outputs,
+        'head': head,
+        **kept,
+    }
 
 
 def _test_config(checkpoint: str | Path, data_root: str | None, files: Mapping | None) -> Config:

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 from mmdet.registry import TRANSFORMS
-from mmengine.config import Config
 from mmengine.dataset import Compose
 
-from mmnetaug.apis.overrides import dataset_config
 from mmnetaug.datasets.images import UnusableImage, image_size
 from mmnetaug.errors import InputError, printable
 
@@ -28,8 +26,10 @@ class Inputs:
     def __init__(self, meta: dict[str, Any]) -> None:
         self.channels = meta.get('channels', 'BGR')
         if 'config' in meta:
-            pipeline = dataset_config(Config(meta['config']), 'test_dataloader').pipeline
-            steps = [step for step in pipeline if step['type'].rpartition('.')[2] != 'LoadAnnotations']
+            dataset = meta['config']['test_dataloader']['dataset']
+            while 'dataset' in dataset:
+                dataset = dataset['dataset']
+            steps = [step for step in dataset['pipeline'] if step['type'].rpartition('.')[2] != 'LoadAnnotations']
             steps[-1] = {**steps[-1], 'meta_keys': META_KEYS}
         else:
             resize = {'type': 'mmnetaug.ResizeCenterCrop', 'size': meta['size'][0]}

@@ -1,23 +1,15 @@
 """What leaves PyTorch: a network with its normalisation, and what a program must know of it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from mmdet.models.detectors import SingleStageDetector
-from mmengine.config import Config
 from torch import Tensor, nn
 
-from mmnetaug.apis.overrides import image_size
-from mmnetaug.apis.test import build_detector
-from mmnetaug.apis.train import describe_detector
-from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
-from mmnetaug.deploy.decode import decode, describe_head, raw_maps
-from mmnetaug.errors import InputError
+from mmnetaug.deploy.decode import decode, raw_maps
 
 IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
-VERSION = 1  # of what an artefact says of itself
 
 
 @dataclass
@@ -90,60 +82,3 @@ class Decoder(nn.Module):
     def forward(self, *maps: Tensor) -> tuple[Tensor, Tensor]:
         boxes, scores = decode([level[0] for level in maps], self.head, torch)
         return boxes[None], scores.T[None]
-
-
-def load_deployable(checkpoint: str | Path) -> Deployable:
-    """A trained network from its checkpoint.
-
-    Args:
-        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
-
-    Raises:
-        InputError: the file cannot be read, or does not say which network it is of.
-    """
-    meta = checkpoint_meta(read_checkpoint(checkpoint))
-    if 'config' in meta:
-        return _detector(checkpoint)
-    if not {'arch', 'classes', 'input_size'} <= meta.keys():
-        raise InputError(
-            f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
-            'tools/train.py or tools/pretrain_cls.py wrote'
-        )
-    network = load_network(checkpoint, len(meta['classes'])).eval()
-    described = _described('classification', meta, [meta['input_size']] * 2, 'RGB', ['logits'], None)
-    return Deployable(RawClassifier(network), described)
-
-
-@torch.no_grad()
-def _detector(checkpoint: str | Path) -> Deployable:
-    meta, _ = read_detector(checkpoint)
-    detector = build_detector(checkpoint)
-    for part in detector.modules():  # in place it would change what a graph still needs
-        if hasattr(part, 'inplace'):
-            part.inplace = False
-    side = image_size(Config(meta['config']))
-    size = [side, side] if isinstance(side, int) else list(side)
-    cost = describe_detector(detector, side)
-    preprocessor = detector.data_preprocessor
-    network = RawDetector(detector).eval()
-    head = describe_head(detector, size)
-    maps = raw_maps(detector, torch.zeros(1, 3, size[1], size[0]))
-    names = [f'map{place}' for place in range(len(maps))]
-    channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
-    return Deployable(network, _described('detection', meta, size, channels, names, head) | cost)
-
-
-def _described(
-    task: str, meta: dict[str, Any], size: list[int], channels: str, outputs: list[str], head: dict[str, Any] | None
-) -> dict[str, Any]:
-    kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', 'macs', 'params') if name in meta}
-    return {
-        'version': VERSION,
-        'task': task,
-        'classes': list(meta['classes']),
-        'size': size,
-        'channels': channels,
-        'outputs': outputs,
-        'head': head,
-        **kept,
-    }
