@@ -2,14 +2,17 @@
 
 import csv
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 
 from mmnetaug.apis.overrides import dataset_config
-from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
-from mmnetaug.checkpoint import read_detector
+from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
+from mmnetaug.deploy.runtime import is_artefact, open_artefact
+from mmnetaug.deploy.tflite import arena
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.records import write_json
@@ -29,7 +32,16 @@ COLUMNS = {
     'head_share': '{:.1%}',
     'params': '{:.3e}',
     'latency_ms': '{:.1f}',
+    'latency_1_thread_ms': '{:.1f}',
     'nms_share': '{:.1%}',
+    'file_bytes': '{:,}',
+    'arena_bytes': '{:,}',
+}
+
+# Column -> picture, label and unit of an axis that AP is drawn against.
+PICTURES = {
+    'latency_1_thread_ms': ('benchmark_latency.png', 'Latency on one thread (ms)', 1),
+    'peak_memory': ('benchmark_memory.png', 'Peak memory of int8 activations (KB)', 1024),
 }
 
 
@@ -45,14 +57,17 @@ def benchmark(
     """Evaluate detectors on one data set and put them in a table and a picture.
 
     Args:
-        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``.
+        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or ``.tflite`` of
+            ``tools/export.py``, which is measured as it is.
         names: of the detectors, for table and picture.
-        out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there.
+        out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there, and AP against what else
+            was measured (:data:`PICTURES`).
         config: complete, for its data set; None: each checkpoint's own.
         data_root, files, allow_outside: other data, as in :func:`~mmnetaug.apis.test.set_test_data`.
 
     Returns:
-        One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image.
+        One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image,
+        size of the file, and of a TFLite file the arena that tflite-micro takes, where that is installed.
 
     Raises:
         InputError: no detector in a checkpoint, data that cannot be used, or another data set for each.
@@ -60,7 +75,7 @@ def benchmark(
     out_dir = Path(out_dir)
     runs = []
     for checkpoint in checkpoints:
-        read_detector(checkpoint)  # a wrong one fails before any work
+        model_meta(checkpoint)  # a wrong one fails before any work
         run = checkpoint_config(checkpoint, config)
         if data_root or files:
             set_test_data(run, data_root, files, allow_outside)
@@ -76,8 +91,15 @@ def benchmark(
     rows = []
     for name, checkpoint, run in zip(names, checkpoints, runs):
         scores = test_detector(run, checkpoint)
-        speed = measure_inference(build_detector(checkpoint), scores['size'])
-        rows.append({'name': name, 'arch': scores['arch'], 'size': scores['size'], **scores, **speed})
+        rows.append(
+            {
+                'name': name,
+                **{key: scores[key] for key in ('arch', 'size')},
+                **scores,
+                **_measure(checkpoint, scores['size']),
+                'file_bytes': Path(checkpoint).stat().st_size,
+            }
+        )
     report = {'machine': machine('cpu'), 'data_root': used[0] or used[1], 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', encoding='utf-8', newline='') as file:
@@ -89,7 +111,30 @@ def benchmark(
     measure = next((column for column in COLUMNS if column.startswith('AP50') and column in rows[0]), None)
     if measure:  # else an evaluator without average precision
         plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)
+        for column, (file, label, unit) in PICTURES.items():
+            known = [row for row in rows if row.get(column)]
+            if known:
+                plot_ap_against_macs(known, out_dir / file, measure, column, label, unit)
     return rows
+
+
+def _measure(checkpoint: str | Path, size: int) -> dict[str, Any]:
+    if not is_artefact(checkpoint):
+        detector, threads = build_detector(checkpoint), torch.get_num_threads()
+        speed = measure_inference(detector, size)
+        try:
+            torch.set_num_threads(1)
+            alone = measure_inference(detector, size)['latency_ms']
+        finally:
+            torch.set_num_threads(threads)
+        return {**speed, 'latency_1_thread_ms': alone, 'arena_bytes': None}
+    micro = Path(checkpoint).suffix.lower() == '.tflite' and find_spec('tflite_micro')
+    return {
+        'latency_ms': open_artefact(checkpoint).latency(),
+        'latency_1_thread_ms': open_artefact(checkpoint, threads=1).latency(),
+        'nms_share': None,
+        'arena_bytes': arena(checkpoint)['total'] if micro else None,
+    }
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:

@@ -41,23 +41,33 @@ def _save(figure: plt.Figure, *paths: str | Path) -> Path:
     return Path(paths[0])
 
 
-def plot_ap_against_macs(rows: Sequence[dict[str, Any]], path: str | Path, measure: str = 'AP50') -> Path:
+def plot_ap_against_macs(
+    rows: Sequence[dict[str, Any]],
+    path: str | Path,
+    measure: str = 'AP50',
+    cost: str = 'macs',
+    label: str = 'MACs of the detector (million)',
+    unit: float = 1e6,
+) -> Path:
     """Detection quality against cost, one point a detector.
 
     Args:
-        rows: each with ``name``, ``macs`` and ``measure``, a fraction. Rows with the same ``series`` are joined by a
+        rows: each with ``name``, ``cost`` and ``measure``, a fraction. Rows with the same ``series`` are joined by a
             line; without it each is a series of its own.
         path: the picture, PNG or SVG by its suffix.
         measure: which key of the rows to draw.
+        cost: against which other.
+        label: of its axis.
+        unit: what it is divided by.
     """
     choose_font([row['name'] for row in rows])
     figure, axes = plt.subplots(figsize=(6, 4))
     series: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        series.setdefault(row.get('series', row['name']), []).append((row['macs'] / 1e6, 100 * row[measure]))
+        series.setdefault(row.get('series', row['name']), []).append((row[cost] / unit, 100 * row[measure]))
     for index, (name, points) in enumerate(series.items()):
         axes.plot(*zip(*sorted(points)), label=name, markersize=8, **style(index))
-    axes.set_xlabel('MACs of the detector (million)')
+    axes.set_xlabel(label)
     axes.set_ylabel(f'{measure} (%)')
     axes.grid(alpha=0.3)
     axes.margins(0.15)
