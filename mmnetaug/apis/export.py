@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.overrides import dataset_config
 from mmnetaug.apis.overrides import image_size as tested_size
@@ -174,7 +175,8 @@ def _test_config(checkpoint: str | Path, data_root: str | None, files: Mapping |
 def _check_data(config: Config) -> None:
     dataset = dataset_config(config, 'test_dataloader')
     try:
-        DATASETS.build({**dataset, 'pipeline': []})
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            DATASETS.build({**dataset, 'pipeline': []})
     except InputError as error:
         raise InputError(f'{error}. {DATA}') from error
 

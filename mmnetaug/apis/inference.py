@@ -1,48 +1,99 @@
-"""Pictures of what a detector finds."""
+"""Pictures of what a detector finds, and a list of it."""
 
 import hashlib
 import logging
 import os
-import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
-from mmengine.config import Config
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.visualization import DetLocalVisualizer
 from mmengine.logging import print_log
+from mmengine.structures import InstanceData
+from tqdm import tqdm
 
-from mmnetaug.checkpoint import read_detector
+from mmnetaug.apis.detector import Detector
 from mmnetaug.datasets.findings import Findings
 from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
 from mmnetaug.errors import InputError, printable
+from mmnetaug.records import write_json
 from mmnetaug.visualization.fonts import choose_font
 
+VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
-def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score_thr: float = 0.3) -> list[Path]:
-    """Draw the objects that a detector finds, with class and score.
+
+def infer(
+    images: str | Path, checkpoint: str | Path, out_dir: str | Path, score_thr: float = 0.3, device: str = 'cpu'
+) -> list[Path]:
+    """Draw the objects that a detector finds, with class and score, and write them down.
 
     Args:
-        images: an image or a folder of images.
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``; it needs nothing else.
-        out_dir: the pictures go to ``vis`` in it.
-        score_thr: least score of a box that is drawn, from 0 to 1.
+        images: an image, a video, or a folder of images.
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+            it needs nothing else.
+        out_dir: the pictures go to ``vis`` in it, and the objects to ``predictions.json``: COCO's results
+            (``image_id``, ``category_id`` from 0, ``bbox`` of x, y, width and height in pixels, ``score``) with
+            ``file_name`` and ``category``. The frames of a video are images with their numbers from 0.
+        score_thr: least score of a box that is drawn and written, from 0 to 1.
+        device: where PyTorch runs, such as 'cuda'.
 
     Returns:
-        The pictures.
+        The pictures, or the video.
 
     Raises:
-        InputError: no image there, or no detector in the checkpoint.
+        InputError: no image there, no detector in the checkpoint, or no such device.
     """
-    from mmdet.apis import DetInferencer
-
-    meta, _ = read_detector(checkpoint)
-    config = Config({**meta['config'], 'visualizer': {'type': 'DetLocalVisualizer'}})
-    images = Path(images)
+    images, out_dir = Path(images), Path(out_dir)
     if not images.exists():
-        raise InputError(f'no image or folder at {images}')
+        raise InputError(f'no image or folder at {printable(images)}')
     if not 0 <= score_thr <= 1:
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
+    detector = Detector(checkpoint, device)
+    visualizer = DetLocalVisualizer()
+    visualizer.dataset_meta = {'classes': _drawn_names(detector.classes), 'palette': 'coco'}
+    (out_dir / 'vis').mkdir(parents=True, exist_ok=True)
+    predictions: list[dict[str, Any]] = []
+
+    def drawn(image: Path | np.ndarray, picture: np.ndarray, number: int, name: str) -> np.ndarray:
+        found = detector(image, score_thr)
+        for box, score, label, category in zip(*(part.tolist() for part in found[:3]), found.names):
+            x1, y1, x2, y2 = box
+            entry = {'image_id': number, 'file_name': name, 'category_id': label, 'category': category}
+            predictions.append({**entry, 'bbox': [x1, y1, x2 - x1, y2 - y1], 'score': score})
+        sample = DetDataSample(
+            pred_instances=InstanceData(
+                **{
+                    'bboxes': torch.from_numpy(found.boxes),
+                    'scores': torch.from_numpy(found.scores),
+                    'labels': torch.from_numpy(found.labels),
+                }
+            )
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # of boxes at the border
+            visualizer.add_datasample(name, picture[..., ::-1], sample, draw_gt=False, pred_score_thr=0)
+        return visualizer.get_image()[..., ::-1]
+
+    if images.suffix.lower() in VIDEO_SUFFIXES:
+        pictures = [_draw_video(images, out_dir / 'vis', drawn)]
+    else:
+        pictures = []
+        for number, path in enumerate(tqdm(_usable(images), desc='images', unit='image', leave=False)):
+            picture = out_dir / 'vis' / _name(path)
+            loaded = read_deep(path) if is_deep(path) else cv2.imread(str(path))
+            cv2.imwrite(str(picture), drawn(path, loaded, number, path.name))
+            pictures.append(picture)
+    write_json(out_dir / 'predictions.json', predictions)
+    return pictures
+
+
+def _usable(images: Path) -> list[Path]:
+    """The images that can be read; others are counted and named."""
     if images.is_dir():
         named = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         paths = sorted(path for path in named if not path.name.startswith('.'))
@@ -58,31 +109,43 @@ def infer(images: str | Path, checkpoint: str | Path, out_dir: str | Path, score
             usable.append(path)
     findings.report(str(images))
     if not usable:
-        raise InputError(f'no image in {printable(images)}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files')
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
-        warnings.simplefilter('ignore', UserWarning)  # of log files that it does without and boxes at the border
-        inferencer = DetInferencer(config, weights=str(checkpoint), palette='coco', show_progress=False)
-        classes = inferencer.model.dataset_meta.get('classes')
-        if classes:
-            inferencer.visualizer.dataset_meta = {**inferencer.model.dataset_meta, 'classes': _drawn_names(classes)}
-        inputs = [_drawable(path, Path(folder)) for path in usable]
-        inferencer(list(map(str, inputs)), out_dir=str(out_dir), pred_score_thr=score_thr)
-    return [Path(out_dir) / 'vis' / path.name for path in inputs]
+        raise InputError(
+            f'no image in {printable(images)}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files, or a video '
+            f'({", ".join(sorted(VIDEO_SUFFIXES))})'
+        )
+    return usable
 
 
-def _drawable(path: Path, folder: Path) -> Path:
-    """The image itself, or something in ``folder`` instead of one that MMDetection draws with its upper 8 bits alone,
-    or whose suffix OpenCV does not write."""
+def _name(path: Path) -> str:
+    """Name of the picture of an image: its own where OpenCV writes that format."""
     name = path.name if len(os.fsencode(path.name)) < 250 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     if is_deep(path):
-        copy = folder / f'{name}.png'
-        cv2.imwrite(str(copy), read_deep(path))
-        return copy
-    if not cv2.haveImageWriter(path.name):
-        link = folder / f'{name}.jpg'
-        link.symlink_to(path.absolute())
-        return link
-    return path
+        return f'{name}.png'
+    return name if cv2.haveImageWriter(name) else f'{name}.jpg'
+
+
+def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> Path:
+    """Draw each frame of a video into another, MP4."""
+    video = cv2.VideoCapture(str(path))
+    if not video.isOpened():
+        raise InputError(f'{printable(path)} cannot be read as a video')
+    size = int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
+    out = folder / f'{path.stem}.mp4'
+    writer = cv2.VideoWriter(str(out), cv2.VideoWriter_fourcc(*'mp4v'), video.get(cv2.CAP_PROP_FPS) or 25, size)
+    total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
+    with tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False) as progress:
+        number = 0
+        while True:
+            there, frame = video.read()
+            if not there:
+                break
+            writer.write(np.ascontiguousarray(drawn(frame, frame, number, path.name)))
+            number += 1
+            progress.update()
+    writer.release()
+    if not number:
+        raise InputError(f'{printable(path)} has no frame that can be read')
+    return out
 
 
 def _drawn_names(classes: Sequence[str]) -> list[str]:

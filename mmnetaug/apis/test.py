@@ -7,7 +7,7 @@ from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import METRICS, MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -160,7 +160,8 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
         InputError: no detector in the checkpoint, or tensors that do not fit.
     """
     meta, state = read_detector(checkpoint)
-    detector = MODELS.build(ConfigDict(meta['config']['model']))
+    with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+        detector = MODELS.build(ConfigDict(meta['config']['model']))
     load_detector(detector, state, checkpoint)
     return detector.eval()
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
+from mmengine.registry import DefaultScope
 
 from mmnetaug.datasets.images import UnusableImage, image_size
 from mmnetaug.errors import InputError, printable
@@ -69,4 +70,5 @@ class Inputs:
 
 
 def _compose(steps: Sequence[dict]) -> Compose:
-    return Compose([TRANSFORMS.build(step) for step in steps])
+    with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+        return Compose([TRANSFORMS.build(step) for step in steps])

@@ -1,0 +1,327 @@
+"""Off PyTorch: the truth is mmdet's own prediction, and onnxruntime and gcc say what the files do."""
+
+import ctypes
+import json
+import runpy
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from helpers import ROOT, build_detector, detector_config, pretrain_config, write_voc
+from mmdet.structures import DetDataSample
+from mmengine.registry import DefaultScope
+
+import mmnetaug
+from mmnetaug import Detector, InputError
+from mmnetaug.apis.export import export
+from mmnetaug.apis.inference import infer
+from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.apis.test import build_detector as load_detector
+from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.train import train_detector
+from mmnetaug.checkpoint import load_network
+from mmnetaug.deploy import extras
+from mmnetaug.deploy.c_code import write_c
+from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps
+from mmnetaug.deploy.runtime import open_artefact
+
+HEADS = ('ssdlite', 'yolov3_baseline_adamw', 'rtmdet', 'gfl')
+
+
+@pytest.fixture(scope='module')
+def photographs(tmp_path_factory):
+    """VOC layout with noise that no two places share, 64x48."""
+    folder = tmp_path_factory.mktemp('photographs')
+    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
+    write_voc(folder, dict.fromkeys('abcdefgh', objects), {'trainval': list('abcdef'), 'test': ['g', 'h']})
+    for number, path in enumerate(sorted((folder / 'JPEGImages').iterdir())):
+        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), cv2.GaussianBlur(noise, (5, 5), 0))
+    return folder
+
+
+@pytest.fixture(scope='module', params=HEADS)
+def trained(photographs, tmp_path_factory, request):
+    """The export of a detector trained for a moment that finds much: its head then has larger random weights, as
+    one that has learnt little gives equal scores, of which any may be kept."""
+    name = request.param if '_' in request.param else f'{request.param}_baseline'
+    config = detector_config(photographs, tmp_path_factory.mktemp(request.param), f'{name}_voc', epochs=4)
+    config.model.test_cfg.update(score_thr=0.005, nms_pre=60)
+    checkpoint = train_detector(config)['checkpoint']
+    content = torch.load(checkpoint)
+    generator = torch.Generator().manual_seed(2)
+    for key, tensor in content['state_dict'].items():
+        if key.startswith('bbox_head') and tensor.ndim == 4:
+            tensor.copy_(torch.randn(tensor.shape, generator=generator) * tensor[0].numel() ** -0.5)
+    torch.save(content, checkpoint)
+    return checkpoint
+
+
+def by_mmdet(checkpoint, path):
+    """Boxes, scores and labels that mmdet's ``test_step`` gives, in pixels of the original image."""
+    detector, image = load_detector(checkpoint), cv2.imread(str(path))
+    side = mmnetaug.checkpoint.read_detector(checkpoint)[0]['size']
+    resized = torch.from_numpy(cv2.resize(image, (side, side))).permute(2, 0, 1).contiguous()
+    height, width = image.shape[:2]
+    scale = {'img_shape': (side, side), 'ori_shape': (height, width), 'scale_factor': (side / width, side / height)}
+    with torch.no_grad():
+        data = {'inputs': [resized], 'data_samples': [DetDataSample(metainfo=scale)]}
+        found = detector.test_step(data)[0].pred_instances
+    return found.bboxes.numpy(), found.scores.numpy(), found.labels.numpy()
+
+
+def same(found, truth, tolerance=1e-3):
+    boxes, scores, labels = truth
+    assert len(boxes) > 10 and len(found[0]) == len(boxes)
+    assert set(labels) == {0, 1}
+    assert np.abs(found[0] - boxes).max() < tolerance
+    assert np.abs(found[1] - scores).max() < 1e-5
+    assert (found[2] == labels).all()
+
+
+def test_onnx_gives_the_boxes_of_mmdet(trained, photographs, tmp_path):
+    path = tmp_path / 'a.onnx'
+    result = export(trained, 'onnx', path)
+    for name in ('AP50_area', 'AP'):
+        assert result['before'][name] == pytest.approx(result['after'][name], abs=1e-6)
+    assert not onnx.load(path).graph.initializer[0].external_data and result['bytes'] == path.stat().st_size
+    properties = {each.key: each.value for each in onnx.load(path).metadata_props}
+    assert (properties['classes'], properties['size'], properties['channels']) == ('cat, dog', '96x96', 'RGB')
+    images = sorted((photographs / 'JPEGImages').iterdir())[:3]
+    deployed, ours = Detector(path), Detector(trained)
+    for image, found in zip(images, deployed(images)):
+        truth = by_mmdet(trained, image)
+        same(found, truth)
+        same(ours(image), truth)
+        same(deployed(cv2.imread(str(image))), truth)
+        assert found.names == [('cat', 'dog')[label] for label in found.labels]
+    least = float(found.scores[5])
+    assert len(deployed(images[2], score_thr=least)) == 4 and len(deployed(images[2], least).scores) == 6
+    assert deployed([]) == []
+
+
+def test_raw_maps_and_int8(brief, photographs, tmp_path):
+    export(brief, 'onnx', tmp_path / 'raw.onnx', raw=True)
+    artefact = open_artefact(tmp_path / 'raw.onnx')
+    image = np.random.default_rng(0).integers(0, 256, (3, 96, 96)).astype(np.float32)
+    detector = load_detector(brief)
+    mean, std = detector.data_preprocessor.mean, detector.data_preprocessor.std
+    with torch.no_grad():
+        maps = raw_maps(detector, ((torch.from_numpy(image) - mean) / std)[None])
+    outputs = artefact.run(image)
+    assert len(maps) == len(outputs) and max(np.abs(a - b[0].numpy()).max() for a, b in zip(outputs, maps)) < 1e-4
+
+    result = export(brief, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=photographs / 'JPEGImages')
+    assert result['bytes'] < 0.6 * (tmp_path / 'raw.onnx').stat().st_size
+    model = onnx.load(tmp_path / 'int8.onnx')
+    scales = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    convolutions = {node.input[1] for node in model.graph.node if node.op_type == 'Conv'}
+    quantised = {node.output[0]: node for node in model.graph.node if node.op_type == 'DequantizeLinear'}
+    assert convolutions <= quantised.keys()
+    assert all(scales[quantised[name].input[1]].size == len(scales[quantised[name].input[0]]) for name in convolutions)
+    # the training set of the data that it was tested on
+    assert export(brief, 'onnx', tmp_path / 'own.onnx', int8=True, evaluate=False)['bytes'] == result['bytes']
+    config = checkpoint_config(tmp_path / 'int8.onnx')
+    config.work_dir = str(tmp_path / 'logs')
+    tested = evaluate_detector(config, tmp_path / 'int8.onnx')
+    assert tested['AP'] == result['after']['AP'] and tested['macs'] == result['before']['macs']
+
+
+def test_pictures_objects_and_videos(trained, photographs, tmp_path):
+    if 'ssdlite' not in trained:
+        pytest.skip('one head is enough')
+    images = sorted((photographs / 'JPEGImages').iterdir())
+    video = cv2.VideoWriter(str(tmp_path / 'v.avi'), cv2.VideoWriter_fourcc(*'MJPG'), 5, (64, 48))
+    for image in images[:3]:
+        video.write(cv2.imread(str(image)))
+    video.release()
+    assert len(infer(images[0].parent, trained, tmp_path / 'out', score_thr=0.01)) == len(images)
+    written = json.loads((tmp_path / 'out/predictions.json').read_text())
+    boxes, scores, _ = by_mmdet(trained, images[1])
+    mine = [each for each in written if each['file_name'] == images[1].name]
+    assert {each['image_id'] for each in mine} == {1} and len(mine) == (scores >= 0.01).sum() > 0
+    x, y, width, height = mine[0]['bbox']
+    assert [x, y, x + width, y + height] == pytest.approx(boxes[0].tolist(), abs=1e-3)
+    (drawn,) = infer(tmp_path / 'v.avi', trained, tmp_path / 'out', score_thr=0.01)
+    capture, frames = cv2.VideoCapture(str(drawn)), 0
+    while capture.read()[0]:
+        frames += 1
+    assert frames == 3
+    assert {each['image_id'] for each in json.loads((tmp_path / 'out/predictions.json').read_text())} == {0, 1, 2}
+
+
+def test_a_classifier(image_tree, tmp_path):
+    pretrain(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100', epochs=1))
+    checkpoint = tmp_path / 'run/export.pth'
+    export(checkpoint, 'onnx', int8=False)
+    artefact = open_artefact(tmp_path / 'run/export.onnx')
+    side = artefact.meta['size'][0]
+    image = np.random.default_rng(0).integers(0, 256, (3, side, side)).astype(np.float32)
+    mean, std = (
+        np.array(each, np.float32)[:, None, None] for each in ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
+    )
+    with torch.no_grad():
+        truth = load_network(checkpoint, 2).eval()(torch.from_numpy((image - mean) / std)[None])
+    assert np.abs(artefact.run(image)[0] - truth[0].numpy()).max() < 1e-4
+    with pytest.raises(InputError, match='is a classifier: expected a detector'):
+        Detector(tmp_path / 'run/export.onnx')
+    with pytest.raises(InputError, match='give a folder of them with --calibration DIR'):
+        export(checkpoint, 'onnx', int8=True)
+    export(checkpoint, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=image_tree)
+
+
+# --- post-processing ---
+
+
+class Box(ctypes.Structure):
+    _fields_ = [*((name, ctypes.c_float) for name in ('x1', 'y1', 'x2', 'y2', 'score')), ('label', ctypes.c_int)]
+
+
+def by_c(folder, name, maps):
+    """What the compiled C makes of raw maps, (H, W, C) each."""
+    sources = [folder / f'{name}_{part}.c' for part in ('model', 'detect')]
+    flags = ['-std=c99', '-Wall', '-Wextra', '-Werror', '-pedantic', '-shared', '-fPIC']
+    subprocess.run(['gcc', *flags, '-o', folder / 'detect.so', *sources, '-lm'], check=True)
+    pointers = (ctypes.c_void_p * len(maps))(*[level.ctypes.data for level in maps])
+    boxes = (Box * 300)()
+    number = getattr(ctypes.CDLL(str(folder / 'detect.so')), f'{name}_detect')(pointers, boxes, 300)
+    found = boxes[:number]
+    return (
+        np.array([[box.x1, box.y1, box.x2, box.y2] for box in found]),
+        np.array([box.score for box in found]),
+        np.array([box.label for box in found]),
+    )
+
+
+@pytest.mark.parametrize('int8', [False, True], ids=['float', 'int8'])
+@pytest.mark.parametrize('head', ['ssdlite', 'yolov3', 'rtmdet', 'gfl'])
+def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = build_detector(head, num_classes=2).eval()
+    detector.test_cfg.update(score_thr=0.3, nms_pre=40, conf_thr=0.2)
+    described = describe_head(detector, (96, 96))
+    generator = np.random.default_rng(0)
+    with torch.no_grad():
+        shapes = [level.shape[1:] for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
+    tensors, stored, maps = [], [], []
+    for number, shape in enumerate(shapes):
+        largest = 8 if head == 'rtmdet' and number >= len(shapes) // 2 else 2
+        values = generator.normal(0, largest, shape).astype(np.float32)
+        scale, zero = (np.float32(largest / 40), 3) if int8 else (np.float32(0), 0)
+        if int8:
+            whole = np.clip(np.round(values / scale) + zero, -128, 127).astype(np.int8)
+            values = (whole.astype(np.float32) - zero) * scale
+        stored.append(np.ascontiguousarray((whole if int8 else values).transpose(1, 2, 0)))
+        maps.append(values)
+        tensors.append({'name': f'{number}', 'scale': float(scale), 'zero_point': zero})
+    meta = {'task': 'detection', 'classes': ['cat', 'dog'], 'size': [96, 96], 'head': described}
+    (tmp_path / 'm.json').write_text(json.dumps({**meta, 'int8': int8, 'output_tensors': tensors}))
+    (tmp_path / 'm.tflite').write_bytes(b'a model')
+    described = json.loads((tmp_path / 'm.json').read_text())['head']
+    numpy = postprocess(maps, described)
+    assert len(numpy[0]) > 10
+    assert len(write_c(tmp_path / 'm.tflite')) == 3
+    for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
+        assert np.abs(one - other).max() < 1e-3
+    if int8:
+        return  # of equal scores mmdet keeps any
+    boxes, scores = decode([torch.from_numpy(level) for level in maps], described, torch)
+    assert np.abs(boxes.numpy() - decode(maps, described)[0]).max() < 1e-3
+    assert np.abs(scores.numpy() - decode(maps, described)[1]).max() < 1e-5
+    parts = [torch.from_numpy(level)[None] for level in maps]
+    outputs = [parts] if head == 'yolov3' else [parts[: len(parts) // 2], parts[len(parts) // 2 :]]
+    metas = [{'img_shape': (96, 96), 'ori_shape': (96, 96), 'scale_factor': (1.0, 1.0)}]
+    truth = detector.bbox_head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=detector.test_cfg)[0]
+    assert np.abs(numpy[0] - truth.bboxes.numpy()).max() < 1e-3
+    assert np.abs(numpy[1] - truth.scores.numpy()).max() < 1e-5 and (numpy[2] == truth.labels.numpy()).all()
+
+
+def test_a_head_without_a_decoder_gives_raw_maps(untrained, tmp_path):
+    content = torch.load(untrained)
+    content['meta']['config']['model']['test_cfg']['nms'] = {'type': 'soft_nms', 'iou_threshold': 0.5}
+    torch.save(content, untrained)
+    export(untrained, 'onnx', tmp_path / 'a.onnx')
+    artefact = open_artefact(tmp_path / 'a.onnx')
+    assert artefact.meta['head'] is None and artefact.meta['outputs'][0] == 'map0'
+    with pytest.raises(InputError, match='raw maps of a head that nothing here decodes'):
+        Detector(tmp_path / 'a.onnx')
+
+
+# --- bad input ---
+
+
+@pytest.fixture(scope='module')
+def brief(photographs, tmp_path_factory):
+    config = detector_config(photographs, tmp_path_factory.mktemp('brief'), 'ssdlite_baseline_voc', epochs=1)
+    return train_detector(config)['checkpoint']
+
+
+@pytest.fixture
+def untrained(brief, tmp_path):
+    return shutil.copy(brief, tmp_path / 'export.pth')
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (['--format', 'onnx', '--c'], 'beside a .tflite: expected --format tflite'),
+        (['--format', 'onnx', '--calibration', '.'], 'takes images for int8: add --int8'),
+        (
+            ['--format', 'onnx', '--int8', '--calibration-images', '0'],
+            '0 images to calibrate with: expected at least 1',
+        ),
+        (['--format', 'onnx', '--int8', '--calibration', '{tmp}/run'], 'no image to calibrate with in'),
+        (['--format', 'onnx', '--out', '{tmp}/a.tflite'], 'expected a name that ends in .onnx'),
+        (['--format', 'onnx', '--data-root', '{tmp}/nowhere'], 'no data set at'),
+        (['--format', 'caffe'], "invalid choice: 'caffe'"),
+    ],
+)
+def test_wrong_options(untrained, tmp_path, monkeypatch, capsys, options, message):
+    (tmp_path / 'run').mkdir(exist_ok=True)
+    arguments = [str(untrained), *(option.replace('{tmp}', str(tmp_path)) for option in options)]
+    monkeypatch.setattr(sys, 'argv', ['export.py', *arguments])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+    assert end.value.code == 2 and message in capsys.readouterr().err
+    assert not list(tmp_path.glob('*.onnx'))
+
+
+def test_files_that_are_no_artefacts(untrained, tmp_path, photographs, monkeypatch):
+    (tmp_path / 'a.onnx').write_bytes(b'nothing')
+    for name, message in [('a.onnx', 'is no ONNX file of'), ('nowhere.onnx', 'no file at'), ('a.pth', 'no checkpoint')]:
+        with pytest.raises(InputError, match=message):
+            Detector(tmp_path / name)
+    with pytest.raises(InputError, match=r'(?s)device cuda:0: .*Expected cpu, or cuda'):
+        Detector(untrained, device='cuda:0' if not torch.cuda.is_available() else 'cuda:99')
+    image = photographs / 'JPEGImages/a.jpg'
+    for wrong, message in [
+        (np.zeros((4, 4)), r'an array \(4, 4\) of float64: expected \(H, W, 3\) of uint8'),
+        (tmp_path / 'none.jpg', 'no image at'),
+        (untrained, 'is among the files that are no images'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            Detector(untrained)(wrong)
+    assert len(Detector(untrained)([image, cv2.imread(str(image))])) == 2
+    monkeypatch.setattr(extras, 'import_module', lambda name: __import__(f'not_{name}'))
+    with pytest.raises(InputError, match=r'onnx is missing .*pip install mmnetaug\[export\]'):
+        export(untrained, 'onnx', evaluate=False)
+    with pytest.raises(InputError, match=r'litert_torch is missing .*pip install mmnetaug\[tflite\]'):
+        export(untrained, 'tflite', evaluate=False)
+
+
+def test_a_malicious_artefact(untrained, tmp_path):
+    export(untrained, 'onnx', tmp_path / 'a.onnx', evaluate=False)
+    model = onnx.load(tmp_path / 'a.onnx')
+    (entry,) = (each for each in model.metadata_props if each.key == 'mmnetaug')
+    meta = json.loads(entry.value)
+    meta['config']['test_dataloader']['dataset']['pipeline'][0] = {'type': 'subprocess.Popen', 'args': 'true'}
+    entry.value = json.dumps(meta)
+    onnx.save(model, tmp_path / 'a.onnx')
+    with pytest.raises(InputError, match='which could run code or touch files'):
+        Detector(tmp_path / 'a.onnx')
