@@ -5,11 +5,12 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test fuzz kill install
+.PHONY: help demo test test-tflite fuzz kill install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
 	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
+	@echo 'make test-tflite   tests of TFLite files, with a gigabyte of packages in .venv-tflite'
 	@echo 'make fuzz      20,000 mutated inputs for each reader of files'
 	@echo 'make kill      20 kills of each kind of run, every tensor compared with an undisturbed one'
 
@@ -25,6 +26,16 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+# An environment of its own: the packages are large, and pinned.
+.venv-tflite/installed: requirements.txt setup.py
+	$(PYTHON) -m venv .venv-tflite
+	.venv-tflite/bin/pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-tflite/bin/pip install --quiet --disable-pip-version-check --pre -r requirements.txt -e '.[dev,export,tflite]'
+	@touch $@
+
+test-tflite: .venv-tflite/installed
+	OMP_NUM_THREADS=1 .venv-tflite/bin/python -m pytest -q tests/test_tflite.py
 
 fuzz: install
 	MMNETAUG_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/test_fuzz.py
