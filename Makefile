@@ -5,11 +5,12 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test test-tflite fuzz kill install
+.PHONY: help demo test test-gpu test-tflite fuzz kill install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
 	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
+	@echo 'make test-gpu      tests of training and detection on a GPU, and the speed of steps there'
 	@echo 'make test-tflite   tests of TFLite files, with a gigabyte of packages in .venv-tflite'
 	@echo 'make fuzz      20,000 mutated inputs for each reader of files'
 	@echo 'make kill      20 kills of each kind of run, every tensor compared with an undisturbed one'
@@ -26,6 +27,11 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-gpu: install
+	$(BIN)/python -m pytest -q tests/test_gpu.py
+	$(BIN)/python tools/benchmark_train.py --arch mobilenetv2_tiny mobilenetv2_w0.35 --batch 128 1024 \
+	    --precision float32 tf32 bf16 --out work_dirs/speed_gpu.json
 
 # An environment of its own: the packages are large, and pinned.
 .venv-tflite/installed: requirements.txt setup.py

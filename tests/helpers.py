@@ -69,6 +69,16 @@ def write_voc(folder, images, sets, suffix='.jpg'):
         (folder / 'ImageSets' / 'Main' / f'{image_set}.txt').write_text('\n'.join(names) + '\n')
 
 
+def write_photographs(folder):
+    """VOC layout of cats and dogs in noise that no two places share, 64x48."""
+    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
+    write_voc(folder, dict.fromkeys('abcdefgh', objects), {'trainval': list('abcdef'), 'test': ['g', 'h']})
+    for number, path in enumerate(sorted((folder / 'JPEGImages').iterdir())):
+        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+        cv2.imwrite(str(path), cv2.GaussianBlur(noise, (5, 5), 0))
+    return folder
+
+
 def write_coco(folder, split, images, categories=('cat', 'dog')):
     """``images``: name -> [(category id, x, y, width, height)]."""
     (folder / 'annotations').mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import ROOT, build_detector, detector_config, pretrain_config, write_voc
+from helpers import ROOT, build_detector, detector_config, pretrain_config, write_photographs
 from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
 
@@ -22,7 +22,7 @@ from mmnetaug.apis.export import export
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.test import build_detector as load_detector
-from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.apis.test import checkpoint_config, resize_test
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
@@ -36,14 +36,7 @@ HEADS = ('ssdlite', 'yolov3_baseline_adamw', 'rtmdet', 'gfl')
 
 @pytest.fixture(scope='module')
 def photographs(tmp_path_factory):
-    """VOC layout with noise that no two places share, 64x48."""
-    folder = tmp_path_factory.mktemp('photographs')
-    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
-    write_voc(folder, dict.fromkeys('abcdefgh', objects), {'trainval': list('abcdef'), 'test': ['g', 'h']})
-    for number, path in enumerate(sorted((folder / 'JPEGImages').iterdir())):
-        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-        cv2.imwrite(str(path), cv2.GaussianBlur(noise, (5, 5), 0))
-    return folder
+    return write_photographs(tmp_path_factory.mktemp('photographs'))
 
 
 @pytest.fixture(scope='module', params=HEADS)
@@ -129,6 +122,10 @@ def test_raw_maps_and_int8(brief, photographs, tmp_path):
     assert export(brief, 'onnx', tmp_path / 'own.onnx', int8=True, evaluate=False)['bytes'] == result['bytes']
     config = checkpoint_config(tmp_path / 'int8.onnx')
     config.work_dir = str(tmp_path / 'logs')
+    with pytest.raises(InputError, match='takes images of 96x96 pixels alone'):
+        resized = checkpoint_config(tmp_path / 'int8.onnx')
+        resize_test(resized, 128)
+        evaluate_detector(resized, tmp_path / 'int8.onnx')
     tested = evaluate_detector(config, tmp_path / 'int8.onnx')
     assert tested['AP'] == result['after']['AP'] and tested['macs'] == result['before']['macs']
 

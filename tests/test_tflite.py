@@ -3,11 +3,10 @@ what tflite-micro says of itself."""
 
 import json
 
-import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import detector_config, pretrain_config, write_voc
+from helpers import detector_config, pretrain_config, write_photographs
 
 pytest.importorskip('litert_torch', reason='needs pip install mmnetaug[tflite]')
 
@@ -31,11 +30,7 @@ from mmnetaug.deploy.tflite import arena
 def trained(tmp_path_factory, request):
     """Data and the export of a detector that was trained on it for a moment."""
     folder = tmp_path_factory.mktemp(request.param)
-    objects = [('cat', 11, 11, 31, 31, 0), ('dog', 30, 20, 60, 44, 0)]
-    write_voc(folder, dict.fromkeys('abcdefgh', objects), {'trainval': list('abcdef'), 'test': ['g', 'h']})
-    for number, path in enumerate(sorted((folder / 'JPEGImages').iterdir())):
-        noise = np.random.default_rng(number).integers(0, 255, (48, 64, 3), dtype=np.uint8)
-        cv2.imwrite(str(path), cv2.GaussianBlur(noise, (5, 5), 0))
+    write_photographs(folder)
     config = detector_config(folder, folder / 'run', f'{request.param}_voc', epochs=2)
     return folder, train_detector(config)['checkpoint']
 

@@ -1,6 +1,7 @@
 """Images per second of a plain and of a NetAug training step, and inference with the share of NMS."""
 
 import argparse
+import itertools
 
 import torch
 
@@ -21,7 +22,10 @@ def main() -> None:
     )
     parser.add_argument('--arch', nargs='+', default=['mobilenetv2_tiny'])
     parser.add_argument('--size', type=int, help="side in pixels (default: the network's own)")
-    parser.add_argument('--batch', type=int, default=64)
+    parser.add_argument('--batch', type=int, nargs='+', default=[64])
+    parser.add_argument(
+        '--precision', nargs='+', choices=['float32', 'tf32', 'bf16'], default=['float32'], help='of the steps'
+    )
     parser.add_argument('--repeats', type=int, default=15)
     parser.add_argument('--threads', type=int, help='CPU threads')
     parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
@@ -34,10 +38,11 @@ def main() -> None:
     if not args.default_allocator:
         keep_freed_memory()
     results = []
-    for arch in args.arch:
-        result = measure_training(arch, args.size or get_arch(arch).input_size, args.batch, args.repeats)
+    for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision):
+        size = args.size or get_arch(arch).input_size
+        result = measure_training(arch, size, batch, args.repeats, precision)
         print(
-            f'{arch} at {result["size"]} px, batch {args.batch}, images/s: plain NCHW '
+            f'{arch} at {size} px, batch {batch}, {precision}, images/s: plain NCHW '
             f'{result["plain_nchw_images_per_s"]}, plain {result["plain_images_per_s"]} (x{result["plain_ratio"]}), '
             f'NetAug {result["netaug_images_per_s"]} (x{result["netaug_ratio"]})',
             flush=True,

@@ -22,8 +22,8 @@ def main() -> None:
         'files',
         nargs='+',
         metavar='CONFIG CHECKPOINT',
-        help='an export.pth or epoch_N.pth of tools/train.py, which brings network, image size, classes and data; '
-        'before it perhaps a file of configs/det, for its data',
+        help='an export.pth or epoch_N.pth of tools/train.py, or an .onnx or .tflite of tools/export.py, which brings '
+        'network, image size, classes and data; before it perhaps a file of configs/det, for its data',
     )
     add_data_arguments(parser, train=False)
     parser.add_argument('--size', type=int, help='another side of the images in pixels, where the detector bears it')

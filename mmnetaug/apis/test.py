@@ -136,6 +136,10 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
 
 def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
+    size = image_size(config)
+    if ([size] * 2 if isinstance(size, int) else list(size)) != artefact.meta['size']:
+        width, height = artefact.meta['size']
+        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out the size {size}')
     init_default_scope(config.get('default_scope', 'mmdet'))
     loader = Runner.build_dataloader(config.test_dataloader)
     given = config.test_evaluator
@@ -147,7 +151,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     known = ('arch', 'seed', 'macs', 'head_share', 'params')
     return {
         'head': head_name(config.model),
-        'size': image_size(config),
+        'size': size,
         **{name: meta.get(name) for name in known},
         **measures(evaluator.evaluate(len(loader.dataset))),
     }

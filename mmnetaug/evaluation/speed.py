@@ -3,7 +3,8 @@
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import Any
 from unittest import mock
@@ -44,7 +45,19 @@ def _training_step(network: nn.Module, images: torch.Tensor, labels: torch.Tenso
     return step
 
 
-def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dict[str, Any]:
+@contextmanager
+def precision_of(name: str) -> Iterator[None]:
+    """Compute in 'float32', in 'tf32' (a GPU's tensor cores) or in 'bf16' (autocast)."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == 'tf32'
+    try:
+        with torch.autocast('cuda' if torch.cuda.is_available() else 'cpu', torch.bfloat16, name == 'bf16'):
+            yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def measure_training(arch: str, size: int, batch: int, repeats: int = 15, precision: str = 'float32') -> dict[str, Any]:
     """Throughput of a training step: forward, backward and SGD, without data loading.
 
     Measured are the plain network in PyTorch's default layout (NCHW), the plain network as we train it
@@ -56,6 +69,7 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
         size: side of the images in pixels.
         batch: images a step.
         repeats: steps of each, alternating.
+        precision: see :func:`precision_of`.
 
     Returns:
         Images per second of each (median), and ``netaug_ratio``, the median over repeats of NetAug's throughput
@@ -77,7 +91,8 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
     for repeat in range(repeats + 2):
         for name, step in steps.items():
             start = time.perf_counter()
-            step()
+            with precision_of(precision):
+                step()
             if repeat >= 2:  # the first steps warm up
                 seconds[name].append(time.perf_counter() - start)
     return {
@@ -85,6 +100,7 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15) -> dic
         'size': size,
         'batch': batch,
         'repeats': repeats,
+        'precision': precision,
         **{f'{name}_images_per_s': round(batch / median(times), 2) for name, times in seconds.items()},
         'plain_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['plain'])), 3),
         'netaug_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['netaug'])), 3),
