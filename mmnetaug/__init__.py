@@ -9,7 +9,7 @@ from mmnetaug import datasets, engine, evaluation, models
 from mmnetaug.apis.detector import Detector
 from mmnetaug.checkpoint import load_weights
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation import count_macs, count_params
+from mmnetaug.evaluation import count_macs, count_params, peak_memory
 from mmnetaug.models import NetAug, TinyNet, build_network
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     'evaluation',
     'load_weights',
     'models',
+    'peak_memory',
 ]

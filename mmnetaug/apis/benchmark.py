@@ -31,6 +31,8 @@ COLUMNS = {
     'macs': '{:.3e}',
     'head_share': '{:.1%}',
     'params': '{:.3e}',
+    'peak_memory': '{:,}',
+    'weight_bytes': '{:,}',
     'latency_ms': '{:.1f}',
     'latency_1_thread_ms': '{:.1f}',
     'nms_share': '{:.1%}',

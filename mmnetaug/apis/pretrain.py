@@ -14,6 +14,7 @@ from mmnetaug.engine.history import read_history
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.models.networks import NetAug
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.records import RESULT_VERSION, write_json
@@ -30,7 +31,7 @@ def pretrain(config: Config) -> dict[str, Any]:
 
     Returns:
         What ``result.json`` holds: accuracies in percent, those of each validation in ``history``, MACs, parameters,
-        the recipe.
+        memory (:func:`~mmnetaug.evaluation.memory.describe_memory`), the recipe.
 
     Raises:
         InputError: a value out of range, data that is not there or does not fit, or see
@@ -67,6 +68,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         **accuracy,
         'macs': count_macs(tiny, (3, size, size)),
         'params': count_params(tiny),
+        **describe_memory(tiny, size),
         'input_size': size,
         'num_classes': len(classes),
         'classes': classes,

@@ -108,8 +108,8 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
         checkpoint: path of the checkpoint, or of an artefact of ``tools/export.py``, which is measured as it is.
 
     Returns:
-        AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs and parameters, and ``head``, ``arch``, ``size`` and
-        ``seed``.
+        AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs, parameters and memory, and ``head``, ``arch``,
+        ``size`` and ``seed``.
 
     Raises:
         InputError: weights that do not fit, images of a size that the detector has no anchors for, or data that cannot
@@ -148,7 +148,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
     meta = artefact.meta
-    known = ('arch', 'seed', 'macs', 'head_share', 'params')
+    known = ('arch', 'seed', 'macs', 'head_share', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
     return {
         'head': head_name(config.model),
         'size': size,

@@ -16,6 +16,7 @@ from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
 
@@ -33,7 +34,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     Returns:
         What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class) in VOC
         layout, or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` in COCO layout (None for a
-        size that no object has), fractions; MACs, parameters, the recipe, and where the checkpoint is.
+        size that no object has), fractions; MACs, parameters, memory, the recipe, and where the checkpoint is.
 
     Raises:
         InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
@@ -62,7 +63,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(
         f'{head} on {arch} at {size} px: {cost["macs"] / 1e6:.1f} M MACs, of them {cost["head_share"]:.1%} outside the '
-        f'backbone; {cost["params"] / 1e6:.3f} M parameters; {len(meta["classes"])} classes: '
+        f'backbone; {cost["params"] / 1e6:.3f} M parameters; in int8 {cost["peak_memory"] / 1024:.0f} KB of '
+        f'activations at the peak ({cost["peak_layer"]}) and {cost["weight_bytes"] / 1024:.0f} KB of weights; '
+        f'{len(meta["classes"])} classes: '
         f'{", ".join(meta["classes"])}. The backbone starts from {pretrained or "random weights"}'
     )
     start = time.time()
@@ -119,13 +122,15 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
 
 
 def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
-    """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone) and ``params``."""
+    """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone), ``params``, and memory as
+    in :func:`~mmnetaug.evaluation.memory.describe_memory`."""
     shape = (3, size, size)
     macs = count_macs(detector, shape)
     return {
         'macs': macs,
         'head_share': 1 - count_macs(detector.backbone, shape) / macs,
         'params': count_params(detector),
+        **describe_memory(detector, size),
     }
 
 

@@ -1,11 +1,12 @@
 """Cost of a network: multiply-accumulates and parameters."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-@torch.no_grad()
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """Multiply-accumulates of one image's convolutions and linear layers (normalisation folded away).
 
@@ -13,14 +14,22 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
         network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
         input_shape: (channels, height, width) in pixels.
     """
-    training = network.training
     image = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with FlopCounterMode(display=False) as counter:
-        network.eval()  # which gives nothing back in some of mmdet's backbones
-        network(image)
-    network.train(training)
+        run_once(network, image)
     return counter.get_total_flops() // 2
+
+
+@torch.no_grad()
+def run_once(network: nn.Module, image: Tensor) -> Any:
+    """What a network gives for an image in evaluation mode; its mode is left as it was."""
+    training = network.training
+    network.eval()  # which gives nothing back in some of mmdet's backbones
+    try:
+        return network(image)
+    finally:
+        network.train(training)
 
 
 def count_params(network: nn.Module) -> int:

@@ -1,0 +1,63 @@
+"""Memory of int8 networks, against tflite-micro's arena and by hand."""
+
+import pytest
+import torch.nn.functional as F
+from helpers import build_detector
+from torch import nn
+
+import mmnetaug
+from mmnetaug.evaluation import describe_memory
+
+
+def test_two_layers_by_hand():
+    """First the input and a map of 8 channels are there, 3 + 8, then this map and the next one, 8 + 4."""
+    network = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU6(), nn.Conv2d(8, 4, 1))
+    found = describe_memory(network, 32)
+    assert found['peak_memory'] == 32 * 32 * (8 + 4) and found['peak_layer'] == '3'
+    assert found['weight_bytes'] == (3 * 8 * 9 + 4 * 8) + (8 * 4 + 4 * 4)
+    assert mmnetaug.peak_memory(network, (32, 16)) == 32 * 16 * (8 + 4)
+    assert network.training
+
+
+class PadRightAndBottom(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(F.pad(x, (0, 1, 0, 1)))
+
+
+def layers(*middle, last=4):
+    return nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), *middle, nn.Conv2d(32, last, 1))
+
+
+# What tflite-micro says of its arena's head for the int8 file of each.
+ARENAS = [
+    (layers(nn.ReLU()), 32, 36864),
+    (layers(nn.Hardsigmoid()), 32, 36864),
+    (layers(nn.Hardswish()), 32, 65536),
+    (layers(nn.Sigmoid()), 32, 65536),
+    (layers(nn.SiLU()), 32, 98304),
+    (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 2, 1)), 32, 17440),  # a padded copy
+    (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 2, 1)), 31, 10592),  # none: the side is odd
+    (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), PadRightAndBottom(8, 8, 3, 2)), 32, 11264),
+]
+
+
+@pytest.mark.parametrize('network, size, head', ARENAS)
+def test_small_networks_take_what_tflite_micro_takes(network, size, head):
+    assert mmnetaug.peak_memory(network, size) == head
+
+
+def test_classifier_takes_what_tflite_micro_takes():
+    network = mmnetaug.build_network('mobilenetv2_tiny')
+    found = describe_memory(network, 96)
+    assert found['peak_memory'] == 230_592 and found['peak_layer'] == 'stages.0.0.spatial.conv'
+
+
+@pytest.mark.parametrize(
+    'arch, head', [('mobilenetv2_tiny', 1_225_920), ('mobilenetv3_w0.35', 612_960), ('mcunet', 635_232)]
+)
+def test_detectors_take_what_tflite_micro_takes(arch, head):
+    assert mmnetaug.peak_memory(build_detector('ssdlite', arch, size=224), 224) == head
+
+
+def test_a_supernet_counts_as_what_it_acts_as():
+    assert mmnetaug.peak_memory(mmnetaug.NetAug('mobilenetv2_tiny'), 96) == 230_592
