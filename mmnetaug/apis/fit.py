@@ -1,0 +1,142 @@
+"""Which detectors fit a chip, before any is trained."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from itertools import product
+from typing import Any
+
+from mmdet.registry import MODELS
+from tqdm import tqdm
+
+from mmnetaug.apis.config import CONFIGS, read_config
+from mmnetaug.apis.overrides import arch_options, size_options
+from mmnetaug.apis.train import describe_detector
+from mmnetaug.errors import InputError, check_whole
+
+# Board -> bytes of SRAM and of flash.
+BOARDS = {
+    'STM32F746': (320 << 10, 1 << 20),
+    'STM32H743': (512 << 10, 2 << 20),
+    'nRF52840': (256 << 10, 1 << 20),
+    'RP2040': (264 << 10, 2 << 20),  # flash beside the chip, on a Raspberry Pi Pico
+}
+ARCHS = ('mobilenetv2_tiny', 'mobilenetv3_w0.35', 'proxylessnas_w0.35', 'mcunet')
+SIZES = (96, 128, 160, 192, 224, 256, 320)
+BASELINE = '_baseline_voc'  # ending of the config of each head in configs/det
+LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
+
+
+def heads() -> list[str]:
+    """Names of the heads that ``configs/det`` has, such as 'ssdlite'."""
+    return sorted(path.stem.removesuffix(BASELINE) for path in (CONFIGS / 'det').glob(f'*{BASELINE}.py'))
+
+
+def parse_amount(text: str, option: str, base: int = 1024) -> int:
+    """A number with K, M or G, such as '512K'.
+
+    Args:
+        text: what was typed.
+        option: what it is for, for the message.
+        base: of the letters: 1024 for bytes, 1000 for MACs.
+
+    Raises:
+        InputError: no such number, or none above 0.
+    """
+    match = re.fullmatch(r'(\d+(?:\.\d+)?)([KMG]?)B?', text.strip().upper())
+    amount = int(float(match[1]) * base ** LETTERS.index(match[2])) if match else 0
+    if not amount:
+        raise InputError(f'{option} {text}: expected a number above 0, perhaps with K or M, such as {option} 512K')
+    return amount
+
+
+def board_budget(name: str) -> tuple[int, int]:
+    """Bytes of SRAM and of flash of a board, whose name is written in any case.
+
+    Raises:
+        InputError: a board that is not known.
+    """
+    known = {board.lower(): budget for board, budget in BOARDS.items()}
+    if name.lower() not in known:
+        raise InputError(
+            f'board {name} is not known: expected one of {", ".join(BOARDS)}, or --sram and --flash, such as '
+            '--sram 512K --flash 1M'
+        )
+    return known[name.lower()]
+
+
+def fit(
+    sram: int | None = None,
+    flash: int | None = None,
+    macs: int | None = None,
+    heads_: Sequence[str] | None = None,
+    archs: Sequence[str] = ARCHS,
+    sizes: Sequence[int] = SIZES,
+    num_classes: int = 20,
+) -> list[dict[str, Any]]:
+    """What each detector needs, and which fit a budget.
+
+    Args:
+        sram: bytes that activations may take; None for any number.
+        flash: bytes that weights may take; None for any number.
+        macs: multiply-accumulates of an image at most; None for any number.
+        heads_: of :func:`heads`; all of them if None.
+        archs: networks, see :func:`~mmnetaug.models.networks.build_network`.
+        sizes: sides of the images in pixels, multiples of 32 of at least 96.
+        num_classes: of objects.
+
+    Returns:
+        One row a detector, those with most MACs first: ``head``, ``arch``, ``size``, what
+        :func:`~mmnetaug.apis.train.describe_detector` tells, and ``fits``.
+
+    Raises:
+        InputError: no budget, an unknown head or network, a wrong size, or nothing that fits (what comes closest).
+    """
+    budgets = {'peak_memory': sram, 'weight_bytes': flash, 'macs': macs}
+    budgets = {name: budget for name, budget in budgets.items() if budget is not None}
+    if not budgets:
+        raise InputError('no budget: expected a --board, or --sram, --flash or --macs, such as --sram 512K --flash 1M')
+    check_whole('number of classes', num_classes, 1)
+    known = heads()
+    wanted = known if heads_ is None else list(heads_)
+    if unknown := [head for head in wanted if head not in known]:
+        raise InputError(f'head {", ".join(unknown)} is not known: expected one of {", ".join(known)}')
+    rows = []
+    for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
+        config = read_config(CONFIGS / 'det' / f'{head}{BASELINE}.py', 'det')
+        config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
+        config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
+            cost = describe_detector(MODELS.build(config.model).to('meta'), size)  # only shapes matter
+        fits = all(cost[name] <= budget for name, budget in budgets.items())
+        rows.append({'head': head, 'arch': arch, 'size': size, **cost, 'fits': fits})
+    if not any(row['fits'] for row in rows):
+        closest = min(rows, key=lambda row: max(row[name] / budget for name, budget in budgets.items()))
+        raise InputError(
+            f'none of {len(rows)} detectors fits: the closest is {closest["head"]} on {closest["arch"]} at '
+            f'{closest["size"]} px, which needs {_amounts(closest)}. Give a larger budget, or others to try, such as '
+            '--arch mobilenetv3_w0.1 --size 96'
+        )
+    return sorted(rows, key=lambda row: row['macs'], reverse=True)
+
+
+def _amounts(row: dict[str, Any]) -> str:
+    return (
+        f'{row["peak_memory"] / 1024:.0f}K of SRAM, {row["weight_bytes"] / 1024:.0f}K of flash and '
+        f'{row["macs"] / 1e6:.1f}M MACs'
+    )
+
+
+def fit_table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows of :func:`fit` that fit, as a Markdown table."""
+    lines = [
+        '| head | network | pixels | million MACs | KB of activations | KB of weights |',
+        '|---|---|---|---|---|---|',
+    ]
+    for row in rows:
+        if row['fits']:
+            memory, weights = (f'{row[name] / 1024:.0f}' for name in ('peak_memory', 'weight_bytes'))
+            cells = (row['head'], row['arch'], row['size'], f'{row["macs"] / 1e6:.1f}', memory, weights)
+            lines.append(f'| {" | ".join(map(str, cells))} |')
+    return '\n'.join(lines) + '\n'

@@ -1,0 +1,67 @@
+"""Which detectors fit a chip."""
+
+import json
+import runpy
+import sys
+
+import pytest
+from helpers import ROOT, build_detector
+
+from mmnetaug import InputError
+from mmnetaug.apis.fit import board_budget, fit, fit_table, heads, parse_amount
+from mmnetaug.apis.train import describe_detector
+
+
+def test_amounts_and_boards():
+    assert parse_amount('512K', '--sram') == parse_amount('0.5m', '--sram') == 524288
+    assert parse_amount('100M', '--macs', 1000) == 100_000_000 and parse_amount('320000', '--sram') == 320_000
+    assert board_budget('stm32f746') == (320 * 1024, 1024 * 1024)
+    for wrong in ('', 'much', '-5K', '0', '5T', '1e6'):
+        with pytest.raises(InputError, match=r'--sram .*: expected a number above 0'):
+            parse_amount(wrong, '--sram')
+    with pytest.raises(InputError, match=r'board Arduino is not known: expected one of STM32F746, .*or --sram'):
+        board_budget('Arduino')
+
+
+def test_rows_are_what_a_training_would_say():
+    rows = fit(
+        sram=230_000, heads_=['ssdlite'], archs=['mobilenetv2_tiny', 'mobilenetv3_w0.35'], sizes=[96], num_classes=3
+    )
+    by_arch = {row['arch']: row for row in rows}
+    assert rows == sorted(rows, key=lambda row: -row['macs'])
+    tiny = by_arch['mobilenetv2_tiny']
+    assert tiny['peak_memory'] == 230_592 and not tiny['fits'] and by_arch['mobilenetv3_w0.35']['fits']
+    trained = describe_detector(build_detector('ssdlite', size=96), 96)
+    assert {name: tiny[name] for name in trained} == trained
+    assert 'mobilenetv2_tiny' not in fit_table(rows) and '| ssdlite | mobilenetv3_w0.35 | 96 |' in fit_table(rows)
+
+
+@pytest.mark.parametrize(
+    'wrong, message',
+    [
+        ({}, 'no budget: expected a --board, or --sram'),
+        ({'sram': 1024}, r'none of 1 detectors fits: the closest is ssdlite .* needs \d+K of SRAM, .*--arch'),
+        ({'sram': 1 << 20, 'heads_': ['ssd']}, 'head ssd is not known: expected one of gfl, rtmdet, ssdlite, yolov3'),
+        ({'sram': 1 << 20, 'sizes': [100]}, 'image size 100: expected a multiple of 32'),
+        ({'sram': 1 << 20, 'archs': ['mobilenet']}, 'unknown architecture'),
+        ({'sram': 1 << 20, 'num_classes': 0}, 'number of classes is 0'),
+    ],
+)
+def test_mistakes(wrong, message):
+    with pytest.raises(InputError, match=message):
+        fit(**{'heads_': ['ssdlite'], 'archs': ['mobilenetv2_tiny'], 'sizes': [96], **wrong})
+
+
+def test_every_head_of_the_configs_is_known():
+    assert {'gfl', 'rtmdet', 'ssdlite', 'yolov3'} <= set(heads())
+
+
+def test_tool(tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'fit.json'
+    arguments = ['--board', 'STM32F746', '--head', 'ssdlite', '--arch', 'mobilenetv2_tiny', '--size', '96', '128']
+    monkeypatch.setattr(sys, 'argv', ['tools/fit.py', *arguments, '--out', str(out)])
+    runpy.run_path(str(ROOT / 'tools/fit.py'), run_name='__main__')
+    record = json.loads(out.read_text())
+    assert record['budget'] == {'sram': 327680, 'flash': 1048576, 'macs': None, 'num_classes': 20}
+    assert [(row['size'], row['fits']) for row in record['detectors']] == [(128, False), (96, True)]
+    assert '1 of 2 detectors fit' in capsys.readouterr().out
