@@ -88,12 +88,13 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15, precis
         'netaug': _training_step(NetAug(arch).to(device, memory_format=torch.channels_last), last, labels),
     }
     seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for repeat in range(repeats + 2):
+    warm_up = 200 if device == 'cuda' else 2  # cuDNN prepares itself for each new shape, and draws have many
+    for repeat in range(repeats + warm_up):
         for name, step in steps.items():
             start = time.perf_counter()
             with precision_of(precision):
                 step()
-            if repeat >= 2:  # the first steps warm up
+            if repeat >= warm_up:
                 seconds[name].append(time.perf_counter() - start)
     return {
         'arch': arch,
