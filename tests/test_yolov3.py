@@ -208,3 +208,15 @@ def test_ssdlite_has_one_size(voc, tmp_path):
     result = train_detector(detector_config(voc, tmp_path / 'run', epochs=1))
     with pytest.raises(InputError, match=r'an SSDLite for 96: .*--size 128'):
         evaluate(result['checkpoint'], tmp_path / 'test', 128)
+
+
+def test_relu6_is_a_value_of_the_config():
+    torch.manual_seed(0)
+    model = detector(
+        'mobilenetv2_tiny', num_classes=2, neck__act_cfg={'type': 'ReLU6'}, bbox_head__act_cfg={'type': 'ReLU6'}
+    )
+    config = read_config(ROOT / 'configs/det/yolov3_relu6_baseline_voc.py', 'det')
+    for built in (model, MMDET_MODELS.build({**config.model, 'backbone': {**config.model.backbone, 'init_cfg': None}})):
+        kinds = {type(part) for part in built.modules() if 'LU' in type(part).__name__}
+        assert kinds == {nn.ReLU6}
+    learn_one_image(model, lr=2e-3, steps=200, score=0.2, overlap=0.4)  # as with LeakyReLU
