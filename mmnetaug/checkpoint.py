@@ -18,7 +18,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import Arch, get_arch
+from mmnetaug.models.networks.archs import PADDINGS, Arch, get_arch
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
@@ -39,6 +39,7 @@ PUBLISHED_NAMES = [
     (r'\.conv\.point_conv\.', '.project.'),
     (r'\.conv\.se_layer\.(reduce|expand)_conv\.', r'.se.\1.'),
 ]
+PADDED = {'symmetric': 'all around', 'tf': 'right and bottom first'}
 # Our networks inside a classifier or a detector.
 PREFIXES = ('network.', 'backbone.')
 # Tensors that a checkpoint of a whole network may have beyond those of a backbone.
@@ -151,17 +152,34 @@ def network_state(checkpoint: Mapping[str, Any], arch: Arch, place: str) -> dict
     Raises:
         InputError: weights of another library that are of another network.
     """
+    theirs = trained_padding(checkpoint)
+    if theirs not in (None, arch.padding):
+        print_log(
+            f'{place}: its convolutions of stride 2 padded {PADDED[theirs]}, those of this network pad '
+            f'{PADDED[arch.padding]}; the weights work, and fit best after fine-tuning (exactly: --padding {theirs})',
+            'current',
+        )
     foreign = recognise(_tensors(checkpoint))
     if not foreign:
         return _own_state(checkpoint)
     library, state = foreign
-    if library.tf_padding:
-        print_log(
-            f'{place}: {library.name} pads convolutions of stride 2 right and bottom first, these networks all around; '
-            'the weights work, and fit best after fine-tuning',
-            'current',
-        )
     return convert(state, library, arch, place)
+
+
+def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
+    """The padding that the weights of a checkpoint of :func:`read_checkpoint` were trained with, one of ``PADDINGS`` of
+    :mod:`mmnetaug.models.networks.archs`; None where it does not tell."""
+    state = _tensors(checkpoint)
+    if foreign := recognise(state):
+        return 'tf' if foreign[0].tf_padding else 'symmetric'
+    told: Any = checkpoint_meta(checkpoint)
+    if 'config' in told:
+        for key in ('config', 'model', 'backbone'):
+            told = told.get(key, {}) if isinstance(told, Mapping) else {}
+    if isinstance(told, Mapping) and 'arch' in told:
+        padding = told.get('padding', 'symmetric')
+        return padding if padding in PADDINGS else None
+    return 'symmetric' if any('.op_list.' in name for name in state) else None
 
 
 def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -200,7 +218,7 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
             another shape; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
-    arch = network.arch if isinstance(network.arch, Arch) else get_arch(network.arch)
+    arch = network.arch if isinstance(network.arch, Arch) else get_arch(network.arch, network.padding)
     state = network_state(checkpoint, arch, str(path))
     own = network.state_dict()
     differences = []
@@ -264,7 +282,7 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
             f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
-    network = build_network(arch, num_classes)
+    network = build_network(arch, num_classes, trained_padding(content) or 'symmetric')
     load_weights(network, path)
     return network
 

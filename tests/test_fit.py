@@ -62,6 +62,12 @@ def test_tool(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['tools/fit.py', *arguments, '--out', str(out)])
     runpy.run_path(str(ROOT / 'tools/fit.py'), run_name='__main__')
     record = json.loads(out.read_text())
-    assert record['budget'] == {'sram': 327680, 'flash': 1048576, 'macs': None, 'num_classes': 20}
+    assert record['budget'] == {
+        'sram': 327680,
+        'flash': 1048576,
+        'macs': None,
+        'num_classes': 20,
+        'padding': 'symmetric',
+    }
     assert [(row['size'], row['fits']) for row in record['detectors']] == [(128, False), (96, True)]
     assert '1 of 2 detectors fit' in capsys.readouterr().out

@@ -10,10 +10,12 @@ from mmnetaug.apis.overrides import (
     checkpoint_options,
     common_options,
     epochs_options,
+    padding_options,
     patience_options,
     worker_options,
 )
 from mmnetaug.errors import InputError
+from mmnetaug.models.networks.archs import PADDINGS
 
 
 def given_path(text: str) -> str:
@@ -32,6 +34,12 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
     )
     if training:
         parser.add_argument('--arch', help='another network, such as mobilenetv2_w0.5')
+        parser.add_argument(
+            '--padding',
+            choices=PADDINGS,
+            help="of the network's convolutions of stride 2: all around (symmetric, the default), or right and bottom "
+            'first (tf), as Keras trained its weights; TFLite then copies no maps, and needs less memory',
+        )
         parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
         parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
         parser.add_argument('--seed', type=int, help="of all randomness (default: the config's, 0)")
@@ -114,6 +122,8 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`add_run_arguments` into a config, and last of all ``--cfg-options``."""
     if hasattr(args, 'epochs'):
         config.merge_from_dict(common_options(args))
+        if args.padding is not None:
+            config.merge_from_dict(padding_options(config, args.padding))
         if args.checkpoint_interval is not None:
             config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
         if args.patience is not None:

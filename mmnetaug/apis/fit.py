@@ -10,7 +10,7 @@ from mmdet.registry import MODELS
 from tqdm import tqdm
 
 from mmnetaug.apis.config import CONFIGS, read_config
-from mmnetaug.apis.overrides import arch_options, size_options
+from mmnetaug.apis.overrides import arch_options, padding_options, size_options
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.errors import InputError, check_whole
 
@@ -73,6 +73,7 @@ def fit(
     archs: Sequence[str] = ARCHS,
     sizes: Sequence[int] = SIZES,
     num_classes: int = 20,
+    padding: str = 'symmetric',
 ) -> list[dict[str, Any]]:
     """What each detector needs, and which fit a budget.
 
@@ -84,6 +85,8 @@ def fit(
         archs: networks, see :func:`~mmnetaug.models.networks.build_network`.
         sizes: sides of the images in pixels, multiples of 32 of at least 96.
         num_classes: of objects.
+        padding: of the networks' convolutions of stride 2, see
+            :func:`~mmnetaug.models.networks.build_network`.
 
     Returns:
         One row a detector, those with most MACs first: ``head``, ``arch``, ``size``, what
@@ -105,6 +108,7 @@ def fit(
     for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
         config = read_config(CONFIGS / 'det' / f'{head}{BASELINE}.py', 'det')
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
+        config.merge_from_dict(padding_options(config, padding))
         config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
@@ -116,7 +120,7 @@ def fit(
         raise InputError(
             f'none of {len(rows)} detectors fits: the closest is {closest["head"]} on {closest["arch"]} at '
             f'{closest["size"]} px, which needs {_amounts(closest)}. Give a larger budget, or others to try, such as '
-            '--arch mobilenetv3_w0.1 --size 96'
+            '--arch mobilenetv3_w0.1 --size 96 --padding tf'
         )
     return sorted(rows, key=lambda row: row['macs'], reverse=True)
 

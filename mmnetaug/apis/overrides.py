@@ -351,6 +351,11 @@ def arch_options(config: Config, arch: str, pretrained: bool = True) -> Override
     return options
 
 
+def padding_options(config: Config, padding: str) -> Overrides:
+    """``--padding`` of any training: how the network's convolutions of stride 2 pad, 'symmetric' or 'tf'."""
+    return {'model.backbone.padding' if 'backbone' in config.model else 'model.padding': padding}
+
+
 def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
     """``--pretrained``: what the backbone starts from.
 

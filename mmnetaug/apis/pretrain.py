@@ -37,7 +37,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         InputError: a value out of range, data that is not there or does not fit, or see
             :func:`~mmnetaug.engine.runner.training_runner`.
     """
-    get_arch(config.model.arch)
+    get_arch(config.model.arch, config.model.get('padding', 'symmetric'))
     size = image_size(config, 'val_dataloader')
     if size < 16:
         raise InputError(f'image size {size}: expected at least 16 pixels')
@@ -64,6 +64,7 @@ def pretrain(config: Config) -> dict[str, Any]:
     entries = config.to_dict()
     result = {
         'arch': tiny.arch.name,
+        'padding': tiny.arch.padding,
         'netaug': entries['model'].get('netaug'),
         **accuracy,
         'macs': count_macs(tiny, (3, size, size)),

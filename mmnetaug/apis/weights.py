@@ -10,7 +10,14 @@ from urllib.error import URLError
 
 import torch
 
-from mmnetaug.checkpoint import BEHIND_BACKBONE, load_weights, network_state, read_checkpoint, write_export
+from mmnetaug.checkpoint import (
+    BEHIND_BACKBONE,
+    load_weights,
+    network_state,
+    read_checkpoint,
+    trained_padding,
+    write_export,
+)
 from mmnetaug.errors import InputError
 from mmnetaug.models.backbones.tiny_net import TinyNet, feature_maps
 from mmnetaug.models.networks.archs import get_arch
@@ -116,15 +123,16 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
         out: the export.
 
     Returns:
-        What was written: ``arch``, ``source``, ``num_classes`` (None without a classifier), ``left_out``: our layers
-        that the export has not.
+        What was written: ``arch``, ``padding`` (of the source), ``source``, ``num_classes`` (None without a
+        classifier), ``left_out``: our layers that the export has not.
 
     Raises:
         InputError: a file that cannot be read, or weights that do not fit the network.
     """
-    rows = get_arch(arch)
-    state = network_state(read_checkpoint(source), rows, str(source))
-    backbone = TinyNet(arch, [list(feature_maps(rows))[-1]])
+    content = read_checkpoint(source)
+    rows = get_arch(arch, trained_padding(content) or 'symmetric')
+    state = network_state(content, rows, str(source))
+    backbone = TinyNet(arch, [list(feature_maps(rows))[-1]], padding=rows.padding)
     load_weights(backbone, source, ignore=BEHIND_BACKBONE)
     classes = len(state['classifier.bias']) if 'classifier.bias' in state else None
     own = build_network(arch, classes or 1).state_dict()
@@ -132,6 +140,9 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
     left_out = sorted({name.rpartition('.')[0] for name in own if name not in kept})
     if 'classifier' in left_out:
         classes = None
-    meta = {'arch': rows.name, 'source': Path(source).name, 'num_classes': classes, 'left_out': left_out}
+    meta = {
+        **{'arch': rows.name, 'padding': rows.padding, 'source': Path(source).name},
+        **{'num_classes': classes, 'left_out': left_out},
+    }
     write_export(out, kept, meta)
     return meta

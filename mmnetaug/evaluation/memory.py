@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from mmnetaug.evaluation.complexity import run_once
+from mmnetaug.models.networks.layers import same_pads
 
 ALIGNMENT = 16  # bytes that tflite-micro rounds every tensor up to
 # Operations that TFLite folds into the one before, or that move no data.
@@ -132,7 +133,7 @@ class _Recorder(TorchDispatchMode):
         if convolution and len(sides) == 2:
             _, weight, _, stride, padding, dilation, *_ = convolution
             pads = tuple((first + own, last + own) for (first, last), own in zip(before, padding))
-            if pads == tuple(map(_same_pads, sides, weight.shape[2:], stride, dilation)):
+            if pads == tuple(map(same_pads, sides, weight.shape[2:], stride, dilation)):
                 return place
         if pads == NO_PADS:
             return place
@@ -173,9 +174,3 @@ def _last_two(pads: Sequence[int]) -> Pads:
     """Padding of height and width, from PyTorch's list, which begins with the last dimension."""
     left, right, top, bottom = (*pads, 0, 0)[:4]
     return ((top, bottom), (left, right))
-
-
-def _same_pads(side: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
-    """TensorFlow's padding SAME of one side: for an output of ceil(side / stride), the odd pixel comes last."""
-    total = max((math.ceil(side / stride) - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
-    return total // 2, total - total // 2

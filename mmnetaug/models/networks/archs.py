@@ -49,6 +49,8 @@ class Block:
 
 
 Row = Conv | Pool | Block
+# How convolutions with a stride pad: all around, as in PyTorch, or right and bottom first, as in TensorFlow and Keras.
+PADDINGS = ('symmetric', 'tf')
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Arch:
     """One network: rows of the stem, of each stage and of the head. A linear classifier follows.
 
     The first block of a stage changes the resolution; it has no identity shortcut even where shapes allow one.
-    ``input_size`` is the side in pixels at which the paper trains and counts MACs.
+    ``input_size`` is the side in pixels at which the paper trains and counts MACs. ``padding`` is one of ``PADDINGS``.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Arch:
     stem: tuple[Row, ...]
     stages: tuple[tuple[Row, ...], ...]
     head: tuple[Row, ...]
+    padding: str = 'symmetric'
 
 
 def round_to_8(channels: float) -> int:
@@ -237,17 +240,20 @@ NETWORKS = {
 }
 
 
-def get_arch(name: str) -> Arch:
+def get_arch(name: str, padding: str = 'symmetric') -> Arch:
     """The rows of a network by its name.
 
     Args:
         name: a key of ``NETWORKS``, or ``FAMILY_wX`` with a family of ``FAMILIES`` and a width multiplier X.
+        padding: 'symmetric', or 'tf' as in TensorFlow, see :class:`~mmnetaug.models.networks.layers.SamePad`.
 
     Raises:
-        InputError: the name is unknown or its multiplier is not in (0, 8].
+        InputError: the name is unknown, its multiplier is not in (0, 8], or the padding is unknown.
     """
+    if padding not in PADDINGS:
+        raise InputError(f'padding {padding!r}: expected one of {", ".join(PADDINGS)}')
     if name in NETWORKS:
-        return Arch(name, **NETWORKS[name]())
+        return Arch(name, **NETWORKS[name](), padding=padding)
     match = re.fullmatch(r'([a-z0-9]+)_w(\d+(?:\.\d+)?)', str(name))
     if match and match[1] in FAMILIES:
         width = float(match[2])
@@ -256,7 +262,7 @@ def get_arch(name: str) -> Arch:
                 f'width multiplier {match[2]} of {name!r} is out of range: expected more than 0 and at most 8, '
                 f'for example {match[1]}_w0.35'
             )
-        return Arch(name, **FAMILIES[match[1]](width))
+        return Arch(name, **FAMILIES[match[1]](width), padding=padding)
     raise InputError(
         f'unknown architecture {name!r}: expected one of {", ".join(sorted(NETWORKS))}, or a family with a '
         f'width multiplier: {", ".join(f"{family}_w0.35" for family in sorted(FAMILIES))}'

@@ -1,5 +1,7 @@
 """The layers all networks are made of, and how they use only the leading block of their weights."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,8 +11,31 @@ from mmnetaug.models.networks.archs import Block, Conv, Pool, Row
 ACTIVATIONS = {'relu': nn.ReLU, 'relu6': nn.ReLU6, 'hswish': nn.Hardswish}
 
 
+def same_pads(side: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
+    """TensorFlow's padding SAME at the two ends of a side of ``side`` pixels, for an output of ceil(side / stride);
+    where the sum is odd, the last end has one more."""
+    total = max((math.ceil(side / stride) - 1) * stride + dilation * (kernel - 1) + 1 - side, 0)
+    return total // 2, total - total // 2
+
+
+class SamePad(nn.Module):
+    """Zeros around (N, C, H, W) for a convolution, as TensorFlow's padding SAME: of a 3x3 convolution of stride 2 on
+    even sides right and bottom alone, where PyTorch's networks pad all around.
+
+    Keras' weights are for it. TFLite has it in the convolution; before any other padding it copies the whole map.
+    """
+
+    def __init__(self, kernel_size: int, stride: int):
+        super().__init__()
+        self.kernel_size, self.stride = kernel_size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = (same_pads(side, self.kernel_size, self.stride) for side in x.shape[2:])
+        return F.pad(x, (*columns, *rows))
+
+
 class ConvNormAct(nn.Sequential):
-    """``conv`` - ``norm`` - ``act``. (N, C_in, H, W) -> (N, C_out, H', W')."""
+    """``conv`` - ``norm`` - ``act``, perhaps behind ``pad``. (N, C_in, H, W) -> (N, C_out, H', W')."""
 
     def __init__(
         self,
@@ -21,10 +46,13 @@ class ConvNormAct(nn.Sequential):
         groups: int = 1,
         act: str | None = None,
         norm: bool = True,
+        padding: str = 'symmetric',
     ):
         super().__init__()
-        padding = kernel_size // 2
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, groups=groups, bias=not norm)
+        around = kernel_size // 2
+        if padding == 'tf' and stride > 1 and around:
+            self.pad, around = SamePad(kernel_size, stride), 0
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, stride, around, groups=groups, bias=not norm)
         if norm:
             self.norm = nn.BatchNorm2d(out_channels)
         if act:
@@ -49,14 +77,14 @@ class InvertedResidual(nn.Module):
 
     depthwise = True
 
-    def __init__(self, in_channels: int, row: Block):
+    def __init__(self, in_channels: int, row: Block, padding: str = 'symmetric'):
         super().__init__()
         self.row = row
         mid = row.mid or in_channels
         if row.mid:
             self.expand = ConvNormAct(in_channels, mid, 1, act=row.act)
         groups = mid if self.depthwise else 1
-        self.spatial = ConvNormAct(mid, mid, row.kernel, row.stride, groups, row.act)
+        self.spatial = ConvNormAct(mid, mid, row.kernel, row.stride, groups, row.act, padding=padding)
         if row.se:
             self.se = SqueezeExcite(mid, row.se)
         self.project = ConvNormAct(mid, row.out, 1)
@@ -90,12 +118,13 @@ class Bottleneck(InvertedResidual):
     depthwise = False
 
 
-def build_row(in_channels: int, row: Row) -> tuple[nn.Module, int]:
-    """The layer of one row and its output channels."""
+def build_row(in_channels: int, row: Row, padding: str = 'symmetric') -> tuple[nn.Module, int]:
+    """The layer of one row and its output channels; ``padding`` as in ``Arch``."""
     if isinstance(row, Block):
-        return (InvertedResidual if row.depthwise else Bottleneck)(in_channels, row), row.out
+        return (InvertedResidual if row.depthwise else Bottleneck)(in_channels, row, padding), row.out
     if isinstance(row, Conv):
-        return ConvNormAct(in_channels, row.out, row.kernel, row.stride, act=row.act, norm=row.norm), row.out
+        layer = ConvNormAct(in_channels, row.out, row.kernel, row.stride, act=row.act, norm=row.norm, padding=padding)
+        return layer, row.out
     assert isinstance(row, Pool), row
     return (nn.MaxPool2d(3, 2, 1) if row.kind == 'max' else nn.AdaptiveAvgPool2d(1)), in_channels
 

@@ -7,11 +7,11 @@ from mmnetaug.models.networks.archs import Arch, Row, get_arch
 from mmnetaug.models.networks.layers import build_row
 
 
-def build_rows(in_channels: int, rows: tuple[Row, ...]) -> tuple[nn.Sequential, int]:
+def build_rows(in_channels: int, rows: tuple[Row, ...], padding: str) -> tuple[nn.Sequential, int]:
     """The layers of ``rows`` in sequence and the channels that the last one gives."""
     layers = []
     for row in rows:
-        layer, in_channels = build_row(in_channels, row)
+        layer, in_channels = build_row(in_channels, row, padding)
         layers.append(layer)
     return nn.Sequential(*layers), in_channels
 
@@ -33,12 +33,12 @@ class Network(nn.Module):
             raise InputError(f'num_classes is {num_classes!r}: expected a whole number of at least 1')
         self.arch = arch
         self.num_classes = num_classes
-        self.stem, channels = build_rows(3, arch.stem)
+        self.stem, channels = build_rows(3, arch.stem, arch.padding)
         self.stages = nn.Sequential()
         for rows in arch.stages:
-            stage, channels = build_rows(channels, rows)
+            stage, channels = build_rows(channels, rows, arch.padding)
             self.stages.append(stage)
-        self.head, channels = build_rows(channels, arch.head)
+        self.head, channels = build_rows(channels, arch.head, arch.padding)
         self.dropout = nn.Dropout(0.0)
         self.classifier = nn.Linear(channels, num_classes)
         self._init_convs()
@@ -57,7 +57,7 @@ class Network(nn.Module):
         return self.classifier(self.dropout(self.head(self.stages(self.stem(x))).flatten(1)))
 
 
-def build_network(arch: str, num_classes: int = 1000) -> Network:
+def build_network(arch: str, num_classes: int = 1000, padding: str = 'symmetric') -> Network:
     """Build a network by name, with fresh weights.
 
     Args:
@@ -65,11 +65,13 @@ def build_network(arch: str, num_classes: int = 1000) -> Network:
             ``mobilenetv3_wX``, ``proxylessnas_wX``, ``resnet14_wX``, ``resnet50_wX`` with a width multiplier X, such as
             ``mobilenetv2_w0.35``.
         num_classes: number of logits.
+        padding: of convolutions with a stride: 'symmetric', or 'tf' (right and bottom first), for Keras' weights and
+            less memory in TFLite.
 
     Returns:
         A module from (N, 3, H, W) float images to (N, num_classes) logits.
 
     Raises:
-        InputError: unknown architecture, or a number of classes below 1.
+        InputError: unknown architecture or padding, or a number of classes below 1.
     """
-    return Network(get_arch(arch), num_classes)
+    return Network(get_arch(arch, padding), num_classes)
