@@ -39,6 +39,7 @@ PUBLISHED_NAMES = [
     (r'\.conv\.point_conv\.', '.project.'),
     (r'\.conv\.se_layer\.(reduce|expand)_conv\.', r'.se.\1.'),
 ]
+STEM = 'stem.0.conv.weight'
 PADDED = {'symmetric': 'all around', 'tf': 'right and bottom first'}
 # Our networks inside a classifier or a detector.
 PREFIXES = ('network.', 'backbone.')
@@ -218,8 +219,10 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
             another shape; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
-    arch = network.arch if isinstance(network.arch, Arch) else get_arch(network.arch, network.padding)
-    state = network_state(checkpoint, arch, str(path))
+    arch = (
+        network.arch if isinstance(network.arch, Arch) else get_arch(network.arch, network.padding, network.in_channels)
+    )
+    state = _summed_over_colour(network_state(checkpoint, arch, str(path)), arch)
     own = network.state_dict()
     differences = []
     for name, tensor in own.items():
@@ -234,6 +237,14 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         raise InputError(f'{path} {_misfit(checkpoint, state, own, arch, differences)}')
     network.load_state_dict({name: state[name] for name in own})
     return dict(checkpoint.get('meta', {}))
+
+
+def _summed_over_colour(state: dict[str, Tensor], arch: Arch) -> dict[str, Tensor]:
+    """Weights for images in colour, for ``arch`` on gray ones: as if all three channels showed the gray image."""
+    stem = state.get(STEM)
+    if arch.in_channels == 1 and stem is not None and stem.ndim == 4 and stem.shape[1] == 3:
+        return {**state, STEM: stem.sum(1, keepdim=True)}
+    return state
 
 
 def _misfit(
@@ -282,7 +293,8 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
             f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
-    network = build_network(arch, num_classes, trained_padding(content) or 'symmetric')
+    channels = 1 if content.get('meta', {}).get('in_channels') == 1 else 3
+    network = build_network(arch, num_classes, trained_padding(content) or 'symmetric', channels)
     load_weights(network, path)
     return network
 

@@ -10,6 +10,7 @@ from mmnetaug.apis.overrides import (
     checkpoint_options,
     common_options,
     epochs_options,
+    gray_options,
     padding_options,
     patience_options,
     worker_options,
@@ -39,6 +40,9 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
             choices=PADDINGS,
             help="of the network's convolutions of stride 2: all around (symmetric, the default), or right and bottom "
             'first (tf), as Keras trained its weights; TFLite then copies no maps, and needs less memory',
+        )
+        parser.add_argument(
+            '--gray', action='store_true', help='images of one channel; pretrained stems are summed over colour'
         )
         parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
         parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
@@ -124,6 +128,8 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
         config.merge_from_dict(common_options(args))
         if args.padding is not None:
             config.merge_from_dict(padding_options(config, args.padding))
+        if args.gray:
+            config.merge_from_dict(gray_options(config))
         if args.checkpoint_interval is not None:
             config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
         if args.patience is not None:

@@ -25,6 +25,7 @@ from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
+from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.registry import DATASETS
 
 VERSION = 1  # of what an artefact says of itself
@@ -126,7 +127,8 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
             'tools/train.py or tools/pretrain_cls.py wrote'
         )
     network = load_network(checkpoint, len(meta['classes'])).eval()
-    described = _described('classification', meta, [meta['input_size']] * 2, 'RGB', ['logits'], None)
+    channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'
+    described = _described('classification', meta, [meta['input_size']] * 2, channels, ['logits'], None)
     return Deployable(RawClassifier(network), described)
 
 
@@ -143,9 +145,11 @@ def _detector(checkpoint: str | Path) -> Deployable:
     preprocessor = detector.data_preprocessor
     network = RawDetector(detector).eval()
     head = describe_head(detector, size)
-    maps = raw_maps(detector, torch.zeros(1, 3, size[1], size[0]))
+    maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
     names = [f'map{place}' for place in range(len(maps))]
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
+    if input_channels(detector) == 1:
+        channels = 'GRAY'
     return Deployable(network, _described('detection', meta, size, channels, names, head) | cost)
 
 

@@ -17,6 +17,7 @@ from mmnetaug.apis.config import CONFIGS
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import flat, warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
@@ -354,6 +355,19 @@ def arch_options(config: Config, arch: str, pretrained: bool = True) -> Override
 def padding_options(config: Config, padding: str) -> Overrides:
     """``--padding`` of any training: how the network's convolutions of stride 2 pad, 'symmetric' or 'tf'."""
     return {'model.backbone.padding' if 'backbone' in config.model else 'model.padding': padding}
+
+
+def gray_options(config: Config) -> Overrides:
+    """``--gray`` of any training: images of one channel (:class:`~mmnetaug.datasets.transforms.Grayscale`)."""
+    place = 'model.backbone' if 'backbone' in config.model else 'model'
+    options: Overrides = {f'{place}.in_channels': 1}
+    options.update({f'model.data_preprocessor.{name}': value for name, value in GRAY.items()})
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if config.get(loader):
+            key = dataset_key(config, loader)
+            *steps, pack = get_value(config, f'{key}.pipeline')
+            options[f'{key}.pipeline'] = [*steps, {'type': 'mmnetaug.Grayscale'}, pack]
+    return options
 
 
 def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:

@@ -65,9 +65,10 @@ def pretrain(config: Config) -> dict[str, Any]:
     result = {
         'arch': tiny.arch.name,
         'padding': tiny.arch.padding,
+        'in_channels': tiny.arch.in_channels,
         'netaug': entries['model'].get('netaug'),
         **accuracy,
-        'macs': count_macs(tiny, (3, size, size)),
+        'macs': count_macs(tiny, (tiny.arch.in_channels, size, size)),
         'params': count_params(tiny),
         **describe_memory(tiny, size),
         'input_size': size,

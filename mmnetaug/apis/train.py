@@ -15,7 +15,7 @@ from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
-from mmnetaug.evaluation.complexity import count_macs, count_params
+from mmnetaug.evaluation.complexity import count_macs, count_params, input_channels
 from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
@@ -124,7 +124,7 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
 def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
     """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone), ``params``, and memory as
     in :func:`~mmnetaug.evaluation.memory.describe_memory`."""
-    shape = (3, size, size)
+    shape = (input_channels(detector), size, size)
     macs = count_macs(detector, shape)
     return {
         'macs': macs,

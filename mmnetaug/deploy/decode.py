@@ -42,7 +42,7 @@ def describe_head(detector: SingleStageDetector, size: Sequence[int]) -> dict[st
     nms = dict(cfg.get('nms') or {})
     if kind is None or nms.pop('type', None) != 'nms' or nms.keys() != {'iou_threshold'}:
         return None
-    maps = raw_maps(detector, torch.zeros(1, 3, size[1], size[0]))
+    maps = raw_maps(detector, torch.zeros(1, getattr(detector.backbone, 'in_channels', 3), size[1], size[0]))
     sizes = [tuple(level.shape[-2:]) for level in maps[: head.prior_generator.num_levels]]
     described: dict[str, Any] = {}
     if kind == 'ssd':

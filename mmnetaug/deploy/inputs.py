@@ -35,6 +35,7 @@ class Inputs:
         else:
             resize = {'type': 'mmnetaug.ResizeCenterCrop', 'size': meta['size'][0]}
             steps = [{'type': 'LoadImageFromFile'}, {'type': 'mmnetaug.AllBits'}, resize]
+            steps += [{'type': 'mmnetaug.Grayscale'}] if self.channels == 'GRAY' else []
             steps.append({'type': 'PackDetInputs', 'meta_keys': META_KEYS[:1]})
         self._from_file = _compose(steps)
         changes = [step for step in steps if step['type'].rpartition('.')[2] not in LOADERS]

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmnetaug.deploy.decode import decode, raw_maps
 
 IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
+# The brightness (ITU-R BT.601) of ImageNet's mean colour, and the deviation of its channels, which are much alike.
+GRAY = {'mean': [117.04], 'std': [57.67], 'bgr_to_rgb': False}
 
 
 @dataclass
@@ -19,7 +21,8 @@ class Deployable:
     Attributes:
         network: (1, 3, H, W) float pixels from 0 to 255 -> raw maps of a detector, or (1, classes) logits.
         meta: plain data about it, which goes into the artefact: ``version``, ``task`` ('detection' or
-            'classification'), ``classes``, ``size`` (width and height in pixels), ``channels`` ('RGB' or 'BGR'),
+            'classification'), ``classes``, ``size`` (width and height in pixels), ``channels`` ('RGB', 'BGR',
+            or 'GRAY'),
             ``outputs`` (names), ``head`` (see :func:`~mmnetaug.deploy.decode.describe_head`), and of a detector the
             ``config`` to test it with, and what it costs (``macs``, ``params`` ...).
     """
@@ -31,7 +34,15 @@ class Deployable:
     def example(self) -> Tensor:
         """An input."""
         width, height = self.meta['size']
-        return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0)) * 255
+        return (
+            torch.rand(1, number_of_channels(self.meta), height, width, generator=torch.Generator().manual_seed(0))
+            * 255
+        )
+
+
+def number_of_channels(meta: dict[str, Any]) -> int:
+    """Of the images that an artefact takes, by what it says of itself."""
+    return 1 if meta.get('channels') == 'GRAY' else 3
 
 
 class Normalised(nn.Module):
@@ -64,7 +75,8 @@ class RawClassifier(Normalised):
     """A classifier; its only output is (N, classes) logits."""
 
     def __init__(self, network: nn.Module) -> None:
-        super().__init__(*(torch.tensor(IMAGENET[name]) for name in ('mean', 'std')))
+        values = GRAY if network.arch.in_channels == 1 else IMAGENET
+        super().__init__(*(torch.tensor(values[name]) for name in ('mean', 'std')))
         self.network = network
 
     def run(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -14,6 +14,7 @@ from mmengine.structures import InstanceData
 
 from mmnetaug.deploy.decode import postprocess
 from mmnetaug.deploy.extras import need
+from mmnetaug.deploy.network import number_of_channels
 from mmnetaug.errors import InputError
 from mmnetaug.trust import check_config
 
@@ -88,7 +89,9 @@ class Artefact:
     def latency(self, repeats: int = 30) -> float:
         """Median milliseconds for one image, from pixels to boxes; the first three do not count."""
         width, height = self.meta['size']
-        image = np.random.default_rng(0).integers(0, 256, (3, height, width)).astype(np.float32)
+        image = (
+            np.random.default_rng(0).integers(0, 256, (number_of_channels(self.meta), height, width)).astype(np.float32)
+        )
         seconds = []
         for _ in range(repeats + 3):
             start = time.perf_counter()

@@ -21,6 +21,11 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     return counter.get_total_flops() // 2
 
 
+def input_channels(network: nn.Module) -> int:
+    """Channels of the images that a network takes: 3, or 1 for gray ones."""
+    return next(part for part in network.modules() if isinstance(part, nn.Conv2d)).in_channels
+
+
 @torch.no_grad()
 def run_once(network: nn.Module, image: Tensor) -> Any:
     """What a network gives for an image in evaluation mode; its mode is left as it was."""

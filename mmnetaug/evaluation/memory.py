@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mmnetaug.evaluation.complexity import run_once
+from mmnetaug.evaluation.complexity import input_channels, run_once
 from mmnetaug.models.networks.layers import same_pads
 
 ALIGNMENT = 16  # bytes that tflite-micro rounds every tensor up to
@@ -47,8 +47,7 @@ def describe_memory(model: nn.Module, size: int | Sequence[int]) -> dict[str, An
         ``weight_bytes``: a byte for a weight, four for the bias of each channel of a convolution or linear layer.
     """
     width, height = (size, size) if isinstance(size, int) else size
-    channels = next(part for part in model.modules() if isinstance(part, nn.Conv2d)).in_channels
-    image = torch.zeros(1, channels, height, width, device=next(model.parameters()).device)
+    image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
     with _layers(model) as running, _Recorder(image, running) as recorder:
         output = run_once(model, image)
     peak, layer = recorder.peak(output)

@@ -17,6 +17,7 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from mmnetaug.errors import InputError
+from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.models.networks.netaug import NetAug
 from mmnetaug.models.networks.network import build_network
 
@@ -122,7 +123,7 @@ def measure_inference(detector: SingleStageDetector, size: int, repeats: int = 3
         ``latency_ms`` (median) and ``nms_share``, the median share of the latency, as a fraction.
     """
     detector.eval()
-    image = torch.randint(256, (3, size, size), dtype=torch.uint8)
+    image = torch.randint(256, (input_channels(detector), size, size), dtype=torch.uint8)
     shape = {'img_shape': (size, size), 'ori_shape': (size, size), 'scale_factor': (1.0, 1.0)}
     in_nms = 0.0
     batched_nms = base_dense_head.batched_nms

@@ -4,6 +4,7 @@ from mmnetaug.datasets.transforms.autoaugment import autoaugment
 from mmnetaug.datasets.transforms.classification import (
     AllBits,
     ColorJitter,
+    Grayscale,
     LoadImageOrSkip,
     PackClassification,
     RandomResizedCrop,
@@ -15,6 +16,7 @@ __all__ = [
     'AllBits',
     'ColorJitter',
     'DetectionMixup',
+    'Grayscale',
     'KeepWeights',
     'LoadImageOrSkip',
     'PackClassification',

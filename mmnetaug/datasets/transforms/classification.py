@@ -132,6 +132,16 @@ class ColorJitter(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class Grayscale(BaseTransform):
+    """Brightness instead of colour (ITU-R BT.601), as the last but one transform."""
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, 3) uint8 BGR ``img`` -> (H, W, 1)."""
+        results['img'] = cv2.cvtColor(results['img'], cv2.COLOR_BGR2GRAY)[..., None]
+        return results
+
+
+@TRANSFORMS.register_module()
 class ResizeCenterCrop(BaseTransform):
     """Resize the short side to ceil(size / 0.875) and crop the centre; an image of exactly ``size`` stays as it is.
 
@@ -153,7 +163,7 @@ class ResizeCenterCrop(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackClassification(BaseTransform):
-    """The last transform: ``inputs`` (3, H, W) uint8 tensor and ``data_samples``, the label."""
+    """The last transform: ``inputs`` (C, H, W) uint8 tensor and ``data_samples``, the label."""
 
     def transform(self, results: dict) -> dict:
         """Replace everything by these two."""

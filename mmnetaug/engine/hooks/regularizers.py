@@ -16,7 +16,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmnetaug.checkpoint import load_network, read_checkpoint
-from mmnetaug.datasets.transforms import ColorJitter, autoaugment
+from mmnetaug.datasets.transforms import ColorJitter, Grayscale, autoaugment
 from mmnetaug.engine.runner import bare_model
 from mmnetaug.errors import InputError
 from mmnetaug.models.regularizers import add_dropblock, distillation_loss, dropblocks, mixup
@@ -101,8 +101,9 @@ class AutoAugmentHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         pipeline = runner.train_dataloader.dataset.pipeline
-        *transforms, pack = (each for each in pipeline.transforms if not isinstance(each, ColorJitter))
-        pipeline.transforms = [*transforms, TRANSFORMS.build(autoaugment()), pack]
+        transforms = [each for each in pipeline.transforms if not isinstance(each, ColorJitter)]
+        last = next((place for place, each in enumerate(transforms) if isinstance(each, Grayscale)), -1)
+        pipeline.transforms = [*transforms[:last], TRANSFORMS.build(autoaugment()), *transforms[last:]]
 
 
 @HOOKS.register_module()

@@ -70,11 +70,11 @@ class TinyNet(BaseModule):
         norm_eval: keep normalisation statistics fixed in training.
         init_cfg: ``dict(type='Pretrained', checkpoint=PATH)`` loads a checkpoint, strictly: every tensor of the
             backbone must be there with the same shape. None keeps the random initialisation.
-        padding: as in :func:`~mmnetaug.models.networks.network.build_network`.
+        padding, in_channels: as in :func:`~mmnetaug.models.networks.network.build_network`.
 
     Attributes:
         arch: its name.
-        padding: see above.
+        padding, in_channels: see above.
         out_channels: channels of each requested feature map.
 
     Raises:
@@ -91,6 +91,7 @@ class TinyNet(BaseModule):
         norm_eval: bool = False,
         init_cfg: dict | None = None,
         padding: str = 'symmetric',
+        in_channels: int = 3,
     ):
         if init_cfg and init_cfg.get('type') not in ('Pretrained', 'mmnetaug.Pretrained'):
             raise InputError(
@@ -99,9 +100,9 @@ class TinyNet(BaseModule):
             )
         # MMEngine's own loading is not strict: a checkpoint whose names match nothing would train from scratch.
         super().__init__(init_cfg and {**init_cfg, 'type': 'mmnetaug.Pretrained'})
-        network = build_network(arch, padding=padding)
+        network = build_network(arch, padding=padding, in_channels=in_channels)
         self.arch = network.arch.name
-        self.padding = padding
+        self.padding, self.in_channels = padding, in_channels
         given = [names for names in (out_features, out_indices) if names is not None]
         if len(given) > 1 or [] in map(list, given):
             raise InputError(

@@ -28,7 +28,7 @@ class Classifier(BaseModel):
         alpha: weight of the augmented network's loss.
         label_smoothing: share of the target spread over all classes, in [0, 1).
         data_preprocessor: see MMEngine's ``ImgDataPreprocessor``.
-        padding: as in :func:`~mmnetaug.models.networks.build_network`.
+        padding, in_channels: as in :func:`~mmnetaug.models.networks.build_network`.
 
     Attributes:
         augments: each is called in training with inputs (N, 3, H, W) and targets (labels (N,) or probabilities
@@ -45,13 +45,12 @@ class Classifier(BaseModel):
         label_smoothing: float = 0.1,
         data_preprocessor: dict | None = None,
         padding: str = 'symmetric',
+        in_channels: int = 3,
     ):
         super().__init__(data_preprocessor)
-        network = (
-            NetAug(arch, num_classes, **netaug, padding=padding)
-            if netaug
-            else build_network(arch, num_classes, padding)
-        )
+        inputs = {'padding': padding, 'in_channels': in_channels}
+        build = partial(NetAug, **netaug) if netaug else build_network
+        network = build(arch, num_classes, **inputs)
         # 1.4 to 1.7 times faster than the default layout on a CPU, and what tensor cores want on a GPU.
         self.network = network.to(memory_format=torch.channels_last)
         self.alpha = alpha

@@ -106,7 +106,7 @@ def _check_strides(before_head: list[nn.Module], prior_generator: object) -> Non
         return
     side = 512  # a multiple of all strides in use
     try:
-        features = torch.empty(1, 3, side, side, device='meta')
+        features = torch.empty(1, getattr(before_head[0], 'in_channels', 3), side, side, device='meta')
         for module in before_head:
             features = module(features)
         found = [side // feature.shape[2] for feature in features]

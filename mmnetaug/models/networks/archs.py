@@ -58,7 +58,8 @@ class Arch:
     """One network: rows of the stem, of each stage and of the head. A linear classifier follows.
 
     The first block of a stage changes the resolution; it has no identity shortcut even where shapes allow one.
-    ``input_size`` is the side in pixels at which the paper trains and counts MACs. ``padding`` is one of ``PADDINGS``.
+    ``input_size`` is the side in pixels at which the paper trains and counts MACs. ``padding`` is one of ``PADDINGS``,
+    ``in_channels`` 3 for images in colour and 1 for gray ones.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Arch:
     stages: tuple[tuple[Row, ...], ...]
     head: tuple[Row, ...]
     padding: str = 'symmetric'
+    in_channels: int = 3
 
 
 def round_to_8(channels: float) -> int:
@@ -240,20 +242,23 @@ NETWORKS = {
 }
 
 
-def get_arch(name: str, padding: str = 'symmetric') -> Arch:
+def get_arch(name: str, padding: str = 'symmetric', in_channels: int = 3) -> Arch:
     """The rows of a network by its name.
 
     Args:
         name: a key of ``NETWORKS``, or ``FAMILY_wX`` with a family of ``FAMILIES`` and a width multiplier X.
         padding: 'symmetric', or 'tf' as in TensorFlow, see :class:`~mmnetaug.models.networks.layers.SamePad`.
+        in_channels: of the images, 3 or 1.
 
     Raises:
-        InputError: the name is unknown, its multiplier is not in (0, 8], or the padding is unknown.
+        InputError: the name is unknown, its multiplier is not in (0, 8], or padding or channels are not as above.
     """
     if padding not in PADDINGS:
         raise InputError(f'padding {padding!r}: expected one of {", ".join(PADDINGS)}')
+    if in_channels not in (1, 3):
+        raise InputError(f'in_channels {in_channels!r}: expected 3 for images in colour, 1 for gray ones (--gray)')
     if name in NETWORKS:
-        return Arch(name, **NETWORKS[name](), padding=padding)
+        return Arch(name, **NETWORKS[name](), padding=padding, in_channels=in_channels)
     match = re.fullmatch(r'([a-z0-9]+)_w(\d+(?:\.\d+)?)', str(name))
     if match and match[1] in FAMILIES:
         width = float(match[2])
@@ -262,7 +267,7 @@ def get_arch(name: str, padding: str = 'symmetric') -> Arch:
                 f'width multiplier {match[2]} of {name!r} is out of range: expected more than 0 and at most 8, '
                 f'for example {match[1]}_w0.35'
             )
-        return Arch(name, **FAMILIES[match[1]](width), padding=padding)
+        return Arch(name, **FAMILIES[match[1]](width), padding=padding, in_channels=in_channels)
     raise InputError(
         f'unknown architecture {name!r}: expected one of {", ".join(sorted(NETWORKS))}, or a family with a '
         f'width multiplier: {", ".join(f"{family}_w0.35" for family in sorted(FAMILIES))}'

@@ -31,7 +31,7 @@ def rescale(
             the base network's expansion.
         largest: the supernet, whose ratios squeeze-and-excite follows; None for the supernet itself.
     """
-    base_in = in_channels = 3
+    base_in = in_channels = arch.in_channels
 
     def rescale_row(row: Row, top: Row | None) -> Row:
         nonlocal base_in, in_channels
@@ -128,7 +128,7 @@ class NetAug(Network):
         num_classes: number of logits.
         width_mults: multipliers, at least 1, of the widths that blocks, stem and head give.
         expand_ratios: multipliers, at least 1, of the expansions inside blocks.
-        padding: as in :func:`~mmnetaug.models.networks.network.build_network`.
+        padding, in_channels: as in :func:`~mmnetaug.models.networks.network.build_network`.
 
     Raises:
         InputError: unknown architecture, or a multiplier below 1.
@@ -141,6 +141,7 @@ class NetAug(Network):
         width_mults: Sequence[float] = (1.0, 1.8, 2.6),
         expand_ratios: Sequence[float] = (1.0, 1.6, 2.2, 2.8),
         padding: str = 'symmetric',
+        in_channels: int = 3,
     ):
         for name, values in [('width_mults', width_mults), ('expand_ratios', expand_ratios)]:
             if not values or min(values) < 1:
@@ -148,7 +149,7 @@ class NetAug(Network):
                     f'{name} is {list(values)}: expected at least one number and none below 1, because the tiny '
                     f'network is the smallest sub-network; for example {name}=(1.0, 1.6, 2.2)'
                 )
-        self.base = get_arch(arch, padding)
+        self.base = get_arch(arch, padding, in_channels)
         self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
         super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
         grouped = [m for m in self.modules() if isinstance(m, nn.Conv2d) and m.groups not in (1, m.in_channels)]

@@ -33,7 +33,7 @@ class Network(nn.Module):
             raise InputError(f'num_classes is {num_classes!r}: expected a whole number of at least 1')
         self.arch = arch
         self.num_classes = num_classes
-        self.stem, channels = build_rows(3, arch.stem, arch.padding)
+        self.stem, channels = build_rows(arch.in_channels, arch.stem, arch.padding)
         self.stages = nn.Sequential()
         for rows in arch.stages:
             stage, channels = build_rows(channels, rows, arch.padding)
@@ -53,11 +53,11 @@ class Network(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, 3, H, W) float, normalised -> (N, num_classes) logits."""
+        """(N, in_channels, H, W) float, normalised -> (N, num_classes) logits."""
         return self.classifier(self.dropout(self.head(self.stages(self.stem(x))).flatten(1)))
 
 
-def build_network(arch: str, num_classes: int = 1000, padding: str = 'symmetric') -> Network:
+def build_network(arch: str, num_classes: int = 1000, padding: str = 'symmetric', in_channels: int = 3) -> Network:
     """Build a network by name, with fresh weights.
 
     Args:
@@ -67,11 +67,12 @@ def build_network(arch: str, num_classes: int = 1000, padding: str = 'symmetric'
         num_classes: number of logits.
         padding: of convolutions with a stride: 'symmetric', or 'tf' (right and bottom first), for Keras' weights and
             less memory in TFLite.
+        in_channels: of the images, 3, or 1 for gray ones.
 
     Returns:
         A module from (N, 3, H, W) float images to (N, num_classes) logits.
 
     Raises:
-        InputError: unknown architecture or padding, or a number of classes below 1.
+        InputError: unknown architecture, padding or channels, or a number of classes below 1.
     """
-    return Network(get_arch(arch, padding), num_classes)
+    return Network(get_arch(arch, padding, in_channels), num_classes)

@@ -1,0 +1,77 @@
+"""Images of one channel."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, detector_config, pretrain_config
+
+import mmnetaug
+from mmnetaug import Detector, InputError
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.inference import infer
+from mmnetaug.apis.overrides import gray_options, hook_options, pretrained_options, regularizer_hook
+from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.train import train_detector
+from mmnetaug.checkpoint import load_network, load_weights, write_export
+from mmnetaug.datasets.transforms import Grayscale
+
+
+@torch.no_grad()
+def test_a_stem_summed_over_colour_sees_gray_as_it_saw_three_equal_channels(tmp_path):
+    colour = mmnetaug.build_network('mobilenetv2_tiny', 10).eval()
+    write_export(tmp_path / 'export.pth', colour, {'arch': 'mobilenetv2_tiny'})
+    gray = mmnetaug.build_network('mobilenetv2_tiny', 10, in_channels=1).eval()
+    load_weights(gray, tmp_path / 'export.pth')
+    image = torch.randn(1, 1, 64, 64)
+    expected = colour(image.expand(1, 3, 64, 64))
+    assert (gray(image) - expected).norm() < 1e-5 * expected.norm()
+    # and two thirds of the stem's multiply-accumulates are gone
+    saved = mmnetaug.count_macs(colour, (3, 64, 64)) - mmnetaug.count_macs(gray, (1, 64, 64))
+    assert saved == 2 * 16 * 9 * 32 * 32
+    write_export(tmp_path / 'gray.pth', gray, {'arch': 'mobilenetv2_tiny', 'in_channels': 1})
+    with pytest.raises(InputError, match=r'stem.0.conv.weight: \(16, 1, 3, 3\) in the checkpoint'):
+        load_weights(colour, tmp_path / 'gray.pth')
+
+
+def test_brightness_is_that_of_opencv():
+    image = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    found = Grayscale()({'img': image})['img']
+    assert found.shape == (4, 5, 1)
+    assert np.abs(found[..., 0] - image @ np.array([0.114, 0.587, 0.299])).max() < 1
+
+
+def test_from_pretraining_to_boxes(image_tree, voc, tmp_path):
+    """Each step finds out by itself, and what is drawn and found is in the original images."""
+    config = pretrain_config(image_tree, tmp_path / 'pre', epochs=1)
+    config.merge_from_dict(hook_options(config, regularizer_hook('autoaugment')))  # which needs colour
+    config.merge_from_dict(gray_options(config))
+    pretrain(config)
+    assert load_network(tmp_path / 'pre/export.pth', 2).arch.in_channels == 1
+    config = detector_config(voc, tmp_path / 'run', epochs=1, model__backbone__arch='mobilenetv2_tiny')
+    config.merge_from_dict(pretrained_options(config, str(tmp_path / 'pre/export.pth'), 'mobilenetv2_tiny'))
+    config.merge_from_dict(gray_options(config))
+    config.model.test_cfg.score_thr = 0.0
+    result = train_detector(config)
+    export = tmp_path / 'run/export.pth'
+    tested = checkpoint_config(export)
+    tested.work_dir = str(tmp_path / 'test')
+    again = evaluate_detector(tested, export)
+    assert all(again[name] == result[name] for name in ('AP50_area', 'macs', 'peak_memory'))
+    assert infer(voc / 'JPEGImages', export, tmp_path / 'out', score_thr=0.0)
+    photograph = cv2.imread(str(voc / 'JPEGImages/a.jpg'))
+    gray = cv2.cvtColor(cv2.cvtColor(photograph, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+    detector = Detector(export)
+    assert np.array_equal(detector(photograph).boxes, detector(gray).boxes) and len(detector(gray).boxes)
+
+
+def test_it_is_a_value_of_the_config():
+    config = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    config.merge_from_dict(gray_options(config))
+    assert config.model.backbone.in_channels == 1 and len(config.model.data_preprocessor.mean) == 1
+    for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
+        assert [step.type for step in loader.dataset.pipeline][-2:] == ['mmnetaug.Grayscale', 'PackDetInputs']
+    with pytest.raises(InputError, match=r'in_channels 2: expected 3 .* 1 for gray'):
+        mmnetaug.build_network('mobilenetv2_tiny', in_channels=2)
