@@ -15,6 +15,15 @@ train_pipeline = [
     dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
     dict(type='PackDetInputs'),
 ]
+# better than expansion and crops in a training of few epochs
+light_train_pipeline = [
+    dict(type='mmnetaug.LoadImageOrSkip'),
+    dict(type='LoadAnnotations', with_bbox=True),
+    dict(type='Resize', scale=(320, 320), keep_ratio=False),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+    dict(type='PackDetInputs'),
+]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='mmnetaug.AllBits'),

@@ -1,0 +1,3 @@
+# RTMDet as in rtmdet_baseline_voc.py, with flips and colour alone, for a training of few epochs.
+_base_ = './rtmdet_baseline_voc.py'
+train_dataloader = dict(dataset=dict(pipeline={{_base_.light_train_pipeline}}))
