@@ -80,7 +80,7 @@ def test_float_and_int8(trained, tmp_path):
     ]
     stored = [np.ascontiguousarray(output[0]) for output in outputs]
     found, truth = (
-        sorted(zip(labels.tolist(), scores.round(5).tolist(), boxes.round(2).tolist()))
+        sorted(zip(labels.tolist(), scores.astype(float).round(5).tolist(), boxes.astype(float).round(2).tolist()))
         for boxes, scores, labels in (by_c(tmp_path, 'b', stored), postprocess(maps, described['head']))
     )
     assert len(found) > 10 and abs(len(found) - len(truth)) <= 2
