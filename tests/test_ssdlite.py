@@ -19,13 +19,13 @@ def test_levels_are_those_of_the_network(size):
     model = detector(size=size).eval()
     with torch.no_grad():
         features = model.extract_feat(torch.zeros(1, 3, size, size))
-    assert [feature.shape[-1] for feature in features] == ssdlite_feature_sizes(size)
+    assert [tuple(feature.shape[-2:]) for feature in features] == ssdlite_feature_sizes(size)
     assert model.bbox_head.prior_generator.num_levels == len(features) <= 6
 
 
 def test_published_levels():
-    assert ssdlite_feature_sizes(320) == [20, 10, 5, 3, 2, 1]
-    assert ssdlite_feature_sizes(96) == [6, 3, 2, 1], 'no second level of 1x1'
+    assert ssdlite_feature_sizes(320) == [(side, side) for side in (20, 10, 5, 3, 2, 1)]
+    assert ssdlite_feature_sizes(96) == [(side, side) for side in (6, 3, 2, 1)], 'no second level of 1x1'
 
 
 @pytest.mark.parametrize('size', [64, 100, 0, -320])
@@ -36,8 +36,8 @@ def test_impossible_sizes(size):
 
 def test_anchors_by_hand():
     generator = detector(size=320).bbox_head.prior_generator
-    anchors = generator.grid_priors([(side, side) for side in ssdlite_feature_sizes(320)], device='cpu')
-    assert [len(level) for level in anchors] == [6 * side**2 for side in ssdlite_feature_sizes(320)]
+    anchors = generator.grid_priors(ssdlite_feature_sizes(320), device='cpu')
+    assert [len(level) for level in anchors] == [6 * side**2 for side, _ in ssdlite_feature_sizes(320)]
     # first cell of stride 16: centre (8, 8), sides 0.08 * 320 = 25.6 and sqrt(25.6 * 64) = 40.477
     expected = torch.tensor([[8 - 12.8, 8 - 12.8, 8 + 12.8, 8 + 12.8], [-12.239, -12.239, 28.239, 28.239]])
     torch.testing.assert_close(anchors[0][:2], expected, atol=1e-2, rtol=0)

@@ -4,7 +4,14 @@ import argparse
 
 from mmengine.dist import is_main_process
 
-from mmnetaug.apis.command_line import add_data_arguments, add_run_arguments, data_files, finish_run_config
+from mmnetaug.apis.command_line import (
+    add_data_arguments,
+    add_run_arguments,
+    add_size_argument,
+    data_files,
+    finish_run_config,
+    given_size,
+)
 from mmnetaug.apis.config import import_custom, read_config
 from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data, test_detector
 from mmnetaug.apis.train import summary
@@ -26,7 +33,7 @@ def main() -> None:
         'network, image size, classes and data; before it perhaps a file of configs/det, for its data',
     )
     add_data_arguments(parser, train=False)
-    parser.add_argument('--size', type=int, help='another side of the images in pixels, where the detector bears it')
+    add_size_argument(parser, 'another side of the images in pixels, or width and height, where the detector bears it')
     parser.add_argument('--out', help='JSON file for the result')
     add_run_arguments(parser, training=False)
     args = parser.parse_args()
@@ -41,7 +48,7 @@ def main() -> None:
     if args.data_root or files:
         set_test_data(config, args.data_root, files, args.allow_outside)
     if args.size is not None:
-        resize_test(config, args.size)
+        resize_test(config, given_size(args))
     args.config = configs[0] if configs else 'test'
     finish_run_config(config, args)
     result = test_detector(config, checkpoint)

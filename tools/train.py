@@ -9,9 +9,11 @@ from mmengine.dist import is_main_process
 from mmnetaug.apis.command_line import (
     add_data_arguments,
     add_run_arguments,
+    add_size_argument,
     data_files,
     finish_run_config,
     given_path,
+    given_size,
     read_run_config,
 )
 from mmnetaug.apis.overrides import (
@@ -41,7 +43,7 @@ def parse_args() -> argparse.Namespace:
         help="what the backbone starts from: 'imagenet' (public weights, fetched), 'netaug' or 'baseline' (of "
         "tools/pretrain_cls.py), a path, or 'none'",
     )
-    parser.add_argument('--size', type=int, help='side of the images in pixels, a multiple of 32')
+    add_size_argument(parser, 'side of the images in pixels, a multiple of 32; or width and height, padded to such')
     parser.add_argument('--classes', nargs='+', help='only these classes')
     parser.add_argument(
         '--mixup',
@@ -62,7 +64,7 @@ def main() -> None:
     if args.arch is not None:
         config.merge_from_dict(arch_options(config, args.arch, pretrained=args.pretrained is None))
     if args.size is not None:
-        config.merge_from_dict(size_options(config, args.size))
+        config.merge_from_dict(size_options(config, given_size(args)))
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     files = data_files(args)

@@ -74,6 +74,22 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
+def add_size_argument(parser: argparse.ArgumentParser, text: str) -> None:
+    """``--size`` of detection, for :func:`given_size`."""
+    parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help=text)
+
+
+def given_size(args: argparse.Namespace) -> int | tuple[int, ...]:
+    """What ``--size`` says: a side, or width and height.
+
+    Raises:
+        InputError: more numbers.
+    """
+    if len(args.size) > 2:
+        raise InputError(f'--size {" ".join(map(str, args.size))}: expected one side, or width and height')
+    return args.size[0] if len(args.size) == 1 else tuple(args.size)
+
+
 def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
     """The options that say which detection data; see :func:`data_files`."""
     parser.add_argument('--data-root', type=given_path, help='folder in VOC, COCO or YOLO layout')

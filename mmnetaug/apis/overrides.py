@@ -5,6 +5,7 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 """
 
 import argparse
+import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -21,9 +22,10 @@ from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import flat, warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
-from mmnetaug.models.task_modules.prior_generators import check_size
+from mmnetaug.models.task_modules.prior_generators import Size, check_size, width_height
 
 Overrides = dict[str, Any]
+PAD = 'mmnetaug.PadRightAndBottom'
 
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
@@ -282,23 +284,35 @@ def evaluators(data: dict) -> list[dict]:
     return [{'type': 'mmnetaug.VOCAveragePrecision'}]
 
 
-def image_size(config: Config, loader: str = 'test_dataloader') -> int:
-    """Side of the images in pixels that the config tests on, by the first size in its pipeline.
+def resized_size(config: Config, loader: str = 'test_dataloader') -> tuple[int, int]:
+    """Width and height in pixels that the config resizes images to, by the first size in its pipeline.
 
     Raises:
-        InputError: its pipeline resizes to no size, or not to squares.
+        InputError: its pipeline resizes to no size.
     """
     for transform in dataset_config(config, loader).pipeline:
         for key in SIZES:
             if key in transform:
                 size = transform[key]
-                sides = [size] if isinstance(size, int) else list(size)
-                if len(set(sides)) == 1:
-                    return sides[0]
+                if isinstance(size, int) or key == 'scale' or len(set(size)) == 1:
+                    return width_height(size)
     raise InputError(
-        f'the pipeline of {loader} resizes to no square size: expected a transform with one, such as '
+        f'the pipeline of {loader} resizes to no size: expected a transform with one, such as '
         "dict(type='Resize', scale=(320, 320), keep_ratio=False)"
     )
+
+
+def image_size(config: Config, loader: str = 'test_dataloader') -> int | tuple[int, int]:
+    """Side of the images in pixels that the network gets, or width and height where they differ.
+
+    Raises:
+        InputError: its pipeline resizes to no size.
+    """
+    size = resized_size(config, loader)
+    for transform in dataset_config(config, loader).pipeline:
+        if transform.type == PAD:
+            size = tuple(transform.size)
+    return size[0] if size[0] == size[1] else size
 
 
 def multi_scale_range(config: Config) -> tuple[int, int] | None:
@@ -309,36 +323,71 @@ def multi_scale_range(config: Config) -> tuple[int, int] | None:
     return None
 
 
-def size_options(config: Config, size: int, model: bool = True) -> Overrides:
+def size_options(config: Config, size: Size, model: bool = True) -> Overrides:
     """``--size``: sides of images in pixels. Every size in whole pixels is scaled, rounded to multiples of 32.
 
     Args:
         config: complete.
-        size: side of the images that are tested on.
+        size: side of the images that are tested on, a multiple of 32, or width and height, which are padded to such.
         model: scale what the model knows of sizes as well (anchors, sizes of batches), as for training.
-    """
-    check_size(size)
-    before = image_size(config)
 
-    def scaled(value: Any) -> Any:
+    Raises:
+        InputError: an impossible size, or a size in the config that can be of squares alone.
+    """
+    target = width_height(size)
+    padded = target if isinstance(size, int) else tuple(32 * math.ceil(side / 32) for side in target)
+    check_size(padded)
+    before = resized_size(config)
+    square = target[0] == target[1]
+
+    def scaled(value: Any, new: int, old: int) -> Any:
         if isinstance(value, (list, tuple)):
-            return type(value)(scaled(side) for side in value)
+            return type(value)(scaled(side, new, old) for side in value)
         if not isinstance(value, int):  # a share of the image, say
             return value
         if abs(value) < 32:  # a number of cells, a divisor
             return value
         if value < 0:  # what mosaics are cut by
-            return round(value * size / before)
-        return size if value == before else max(96, 32 * round(value * size / before / 32))
+            return round(value * new / old)
+        return new if value == old else max(96, 32 * round(value * new / old / 32))
+
+    def resized(name: str, value: Any) -> Any:
+        key, pair = name.rpartition('.')[2], isinstance(value, (list, tuple))
+        if key == 'scale' and pair and all(isinstance(side, int) for side in value):
+            return tuple(map(scaled, value, target, before))
+        if square and not (pair and key == 'size'):
+            return scaled(value, target[0], max(before))
+        if key == 'size':
+            return padded if '.pipeline.' in name or padded[0] != padded[1] else padded[0]
+        new = scaled(value, 0, max(before))
+        if new != value:
+            raise InputError(
+                f'--size {target[0]} {target[1]}: {name} is {value}, which is for squares alone. Give one side, or a '
+                'config without it (ssdlite, rtmdet, gfl)'
+            )
+        return value
 
     loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
     places = [f'{loader}.dataset' for loader in loaders] + (['model'] if model else [])
-    return {
-        name: scaled(value)
+    options = {
+        name: resized(name, value)
         for place in places
         for name, value in flat(place, get_value(config, place)).items()
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
+    return options if padded == target else {**options, **_padding_steps(config, loaders, options, padded)}
+
+
+def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides, padded: tuple[int, int]) -> Overrides:
+    """Pipelines of a config with ``options`` that pad images before they are packed."""
+    changed, pipelines = copy.deepcopy(config), {}
+    changed.merge_from_dict(options)
+    for loader in loaders:
+        key = f'{dataset_key(config, loader)}.pipeline'
+        *steps, pack = get_value(changed, key)
+        if not any(step.type == PAD for step in steps):
+            pipelines[key] = [*steps, {'type': PAD, 'size': padded}, pack]
+    return pipelines
 
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
@@ -383,7 +432,7 @@ def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
         return {'model.backbone.init_cfg': None}
     path = pretrained
     if pretrained == 'imagenet':
-        path = str(fetch(imagenet_address(arch, image_size(config))))
+        path = str(fetch(imagenet_address(arch, max(width_height(image_size(config))))))
     elif pretrained in ('netaug', 'baseline'):
         path = pretrained_export(pretrained, arch)
     init = {'type': 'Pretrained', 'checkpoint': path}

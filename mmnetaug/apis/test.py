@@ -19,6 +19,7 @@ from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
+from mmnetaug.models.task_modules.prior_generators import Size
 
 # Entries of a complete config that a test needs.
 TEST = (
@@ -178,6 +179,7 @@ def load_detector(detector: nn.Module, state: dict[str, Tensor], path: str | Pat
         raise InputError(f'{path} does not fit its network: {error}') from error
 
 
-def resize_test(config: Config, size: int) -> None:
-    """Have a config of :func:`checkpoint_config` test at another side of the images, in pixels; the model stays."""
+def resize_test(config: Config, size: Size) -> None:
+    """Have a config of :func:`checkpoint_config` test at another side of the images, in pixels, or width and height;
+    the model stays."""
     config.merge_from_dict(size_options(config, size, model=False))

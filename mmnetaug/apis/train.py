@@ -10,13 +10,14 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size
+from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size, resized_size
 from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_macs, count_params, input_channels
 from mmnetaug.evaluation.memory import describe_memory
+from mmnetaug.models.task_modules.prior_generators import Size, width_height
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
 
@@ -62,9 +63,10 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     head, arch = head_name(config.model), meta['arch']
     pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(
-        f'{head} on {arch} at {size} px: {cost["macs"] / 1e6:.1f} M MACs, of them {cost["head_share"]:.1%} outside the '
-        f'backbone; {cost["params"] / 1e6:.3f} M parameters; in int8 {cost["peak_memory"] / 1024:.0f} KB of '
-        f'activations at the peak ({cost["peak_layer"]}) and {cost["weight_bytes"] / 1024:.0f} KB of weights; '
+        f'{head} on {arch} at {_said(config, size)} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
+        f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
+        f'in int8 {cost["peak_memory"] / 1024:.0f} KB of activations at the peak ({cost["peak_layer"]}) and '
+        f'{cost["weight_bytes"] / 1024:.0f} KB of weights; '
         f'{len(meta["classes"])} classes: '
         f'{", ".join(meta["classes"])}. The backbone starts from {pretrained or "random weights"}'
     )
@@ -121,10 +123,11 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
         )
 
 
-def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
+def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
     """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone), ``params``, and memory as
     in :func:`~mmnetaug.evaluation.memory.describe_memory`."""
-    shape = (input_channels(detector), size, size)
+    width, height = width_height(size)
+    shape = (input_channels(detector), height, width)
     macs = count_macs(detector, shape)
     return {
         'macs': macs,
@@ -132,6 +135,12 @@ def describe_detector(detector: nn.Module, size: int) -> dict[str, Any]:
         'params': count_params(detector),
         **describe_memory(detector, size),
     }
+
+
+def _said(config: Config, size: Size) -> str:
+    """Sides of the images in pixels, and what they were padded from."""
+    resized, said = resized_size(config), 'x'.join(map(str, width_height(size)))
+    return said if resized == width_height(size) else f'{said} (of {resized[0]}x{resized[1]}, padded)'
 
 
 def head_name(model: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from mmnetaug.evaluation.complexity import input_channels, run_once
 from mmnetaug.models.networks.layers import same_pads
+from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
 ALIGNMENT = 16  # bytes that tflite-micro rounds every tensor up to
 # Operations that TFLite folds into the one before, or that move no data.
@@ -23,12 +24,12 @@ Pads = tuple[tuple[int, int], tuple[int, int]]  # above and below, left and righ
 NO_PADS: Pads = ((0, 0), (0, 0))
 
 
-def peak_memory(model: nn.Module, size: int | Sequence[int]) -> int:
+def peak_memory(model: nn.Module, size: Size) -> int:
     """Most bytes of int8 activations that live at once, see :func:`describe_memory`."""
     return describe_memory(model, size)['peak_memory']
 
 
-def describe_memory(model: nn.Module, size: int | Sequence[int]) -> dict[str, Any]:
+def describe_memory(model: nn.Module, size: Size) -> dict[str, Any]:
     """Memory for one image in int8, by the tensors that an interpreter such as tflite-micro must hold at once.
 
     Each tensor lives from the layer that gives it to the last one that reads it, in the order of the network; the
@@ -46,7 +47,7 @@ def describe_memory(model: nn.Module, size: int | Sequence[int]) -> dict[str, An
         ``peak_memory``, bytes of activations at the peak; ``peak_layer``, the name of the module that runs there; and
         ``weight_bytes``: a byte for a weight, four for the bias of each channel of a convolution or linear layer.
     """
-    width, height = (size, size) if isinstance(size, int) else size
+    width, height = width_height(size)
     image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
     with _layers(model) as running, _Recorder(image, running) as recorder:
         output = run_once(model, image)

@@ -20,6 +20,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.models.networks.netaug import NetAug
 from mmnetaug.models.networks.network import build_network
+from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -111,20 +112,21 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15, precis
 
 
 @torch.no_grad()
-def measure_inference(detector: SingleStageDetector, size: int, repeats: int = 30) -> dict[str, Any]:
+def measure_inference(detector: SingleStageDetector, size: Size, repeats: int = 30) -> dict[str, Any]:
     """Latency of one image, from pixels to boxes, and how much of it is non-maximum suppression.
 
     Args:
         detector: a detector; it is left in evaluation mode.
-        size: side of the image in pixels.
+        size: side of the image in pixels, or width and height.
         repeats: images; the first three warm up and do not count.
 
     Returns:
         ``latency_ms`` (median) and ``nms_share``, the median share of the latency, as a fraction.
     """
     detector.eval()
-    image = torch.randint(256, (input_channels(detector), size, size), dtype=torch.uint8)
-    shape = {'img_shape': (size, size), 'ori_shape': (size, size), 'scale_factor': (1.0, 1.0)}
+    width, height = width_height(size)
+    image = torch.randint(256, (input_channels(detector), height, width), dtype=torch.uint8)
+    shape = {'img_shape': (height, width), 'ori_shape': (height, width), 'scale_factor': (1.0, 1.0)}
     in_nms = 0.0
     batched_nms = base_dense_head.batched_nms
 

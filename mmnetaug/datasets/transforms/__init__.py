@@ -7,6 +7,7 @@ from mmnetaug.datasets.transforms.classification import (
     Grayscale,
     LoadImageOrSkip,
     PackClassification,
+    PadRightAndBottom,
     RandomResizedCrop,
     ResizeCenterCrop,
 )
@@ -20,6 +21,7 @@ __all__ = [
     'KeepWeights',
     'LoadImageOrSkip',
     'PackClassification',
+    'PadRightAndBottom',
     'RandomResizedCrop',
     'ResizeCenterCrop',
     'add_detection_mixup',

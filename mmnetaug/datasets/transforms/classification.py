@@ -142,6 +142,29 @@ class Grayscale(BaseTransform):
 
 
 @TRANSFORMS.register_module()
+class PadRightAndBottom(BaseTransform):
+    """Fill images up with the mean colour of ImageNet, so that their sides are multiples of a network's stride.
+
+    ``img_shape`` stays that of the image, so that no box is found outside.
+
+    Args:
+        size: width and height of the result in pixels, no less than those of the image.
+    """
+
+    def __init__(self, size: tuple[int, int]):
+        self.size = size
+
+    def transform(self, results: dict) -> dict:
+        """(H, W, C) uint8 ``img`` -> (size[1], size[0], C)."""
+        image = results['img']
+        colour = (104, 116, 124) if image.shape[2] == 3 else (117,)
+        padded = np.full((self.size[1], self.size[0], image.shape[2]), colour, image.dtype)
+        padded[: image.shape[0], : image.shape[1]] = image
+        results['img'] = padded
+        return results
+
+
+@TRANSFORMS.register_module()
 class ResizeCenterCrop(BaseTransform):
     """Resize the short side to ceil(size / 0.875) and crop the centre; an image of exactly ``size`` stays as it is.
 

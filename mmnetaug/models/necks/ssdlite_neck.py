@@ -6,7 +6,7 @@ from typing import Any
 from mmdet.models.necks import SSDNeck
 
 from mmnetaug.models.networks.archs import round_to_8
-from mmnetaug.models.task_modules.prior_generators import ssdlite_feature_sizes
+from mmnetaug.models.task_modules.prior_generators import Size, ssdlite_feature_sizes
 from mmnetaug.registry import MODELS
 
 
@@ -16,7 +16,7 @@ class SSDLiteNeck(SSDNeck):
 
     Args:
         in_channels: of the backbone's two feature maps.
-        size: side of the square images in pixels, a multiple of 32 of at least 96.
+        size: side of the images in pixels, or width and height; multiples of 32 of at least 96.
         extra_channels: of the extra layers beside a first feature map of ``reference_channels``: SSDLite's on
             MobileNetV2. Beside a narrower one they are narrower in proportion, beside a wider one they stay.
         reference_channels: see there.
@@ -32,7 +32,7 @@ class SSDLiteNeck(SSDNeck):
     def __init__(
         self,
         in_channels: Sequence[int],
-        size: int,
+        size: Size,
         extra_channels: Sequence[int] = (512, 256, 256, 128),
         reference_channels: int = 576,
         **kwargs: Any,

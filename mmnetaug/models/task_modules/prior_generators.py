@@ -1,5 +1,6 @@
 """Anchors that follow the size of the images."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -12,23 +13,34 @@ from mmnetaug.registry import TASK_UTILS
 MAX_LEVELS = 6
 
 
-def check_size(size: int) -> None:
+Size = int | Sequence[int]  # side of a square in pixels, or width and height
+
+
+def width_height(size: Size) -> tuple[int, int]:
+    """Width and height in pixels."""
+    return (size, size) if isinstance(size, int) else tuple(size)
+
+
+def check_size(size: Size) -> None:
     """Raise :class:`InputError` unless images of ``size`` pixels fit the strides of our detectors."""
-    if size < 96 or size % 32:
-        raise InputError(f'image size {size}: expected a multiple of 32 of at least 96, such as 320')
+    for side in width_height(size):
+        if side < 96 or side % 32:
+            raise InputError(f'image size {side}: expected a multiple of 32 of at least 96, such as 320')
 
 
-def ssdlite_feature_sizes(size: int) -> list[int]:
-    """Side of each SSDLite level's feature map for images of ``size`` pixels: at most six, down to the first of 1x1.
+def ssdlite_feature_sizes(size: Size) -> list[tuple[int, int]]:
+    """Height and width of each SSDLite level's feature map for images of ``size`` pixels: at most six, down to the
+    first of 1x1.
 
     Raises:
-        InputError: ``size`` is no multiple of 32 or below 96.
+        InputError: a side is no multiple of 32 or below 96.
     """
     check_size(size)
-    sides = [size // 16, size // 32]
-    while len(sides) < MAX_LEVELS and sides[-1] > 1:
-        sides.append((sides[-1] + 1) // 2)
-    return sides
+    width, height = width_height(size)
+    maps = [(height // stride, width // stride) for stride in (16, 32)]
+    while len(maps) < MAX_LEVELS and max(maps[-1]) > 1:
+        maps.append(tuple((side + 1) // 2 for side in maps[-1]))
+    return maps
 
 
 @TASK_UTILS.register_module()
@@ -36,10 +48,10 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
     """mmdet's ``SSDAnchorGenerator`` with levels and anchors that follow the image size.
 
     Level k has squares of sides s_k and sqrt(s_k * s_k+1), and s_k at the aspect ratios r and 1/r, centred in cells of
-    size / (side of its feature map) pixels.
+    size / (side of its feature map) pixels. Of images that are not square the mean side counts, the geometric one.
 
     Args:
-        size: side of the square images in pixels, a multiple of 32 of at least 96.
+        size: side of the images in pixels, or width and height; multiples of 32 of at least 96.
         first_anchor: side of the first level's square as a share of the image's: smaller than SSD's, for small objects.
         anchor_range: sides of the second level's square and of one beyond the last level's; those between are evenly
             spaced. SSD's for VOC run from 0.2 to 0.88 by 0.17.
@@ -51,18 +63,19 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         first_anchor: float = 0.08,
         anchor_range: Sequence[float] = (0.2, 1.05),
         ratios: Sequence[float] = (2, 3),
     ) -> None:
         self.size = size
-        self.sides = ssdlite_feature_sizes(size)
-        others = torch.linspace(*anchor_range, steps=len(self.sides)).tolist()
-        anchors = [size * fraction for fraction in (first_anchor, *others)]
+        self.maps = ssdlite_feature_sizes(size)
+        width, height = width_height(size)
+        others = torch.linspace(*anchor_range, steps=len(self.maps)).tolist()
+        anchors = [math.sqrt(width * height) * fraction for fraction in (first_anchor, *others)]
         super().__init__(
-            strides=[size / side for side in self.sides],
-            ratios=[list(ratios)] * len(self.sides),
+            strides=[(width / columns, height / rows) for rows, columns in self.maps],
+            ratios=[list(ratios)] * len(self.maps),
             min_sizes=anchors[:-1],
             max_sizes=anchors[1:],
             scale_major=False,
@@ -70,11 +83,12 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
 
     def grid_priors(self, featmap_sizes: Sequence[tuple[int, int]], *args, **kwargs) -> list[Tensor]:
         """As in mmdet, for feature maps of images of ``size`` alone."""
-        if [tuple(side) for side in featmap_sizes] != [(side, side) for side in self.sides]:
+        if [tuple(side) for side in featmap_sizes] != self.maps:
             found = 16 * featmap_sizes[0][1], 16 * featmap_sizes[0][0]
+            typed = ' '.join(map(str, dict.fromkeys(found)))
             raise InputError(
                 f'images of {found[0]}x{found[1]} pixels for the anchors of an SSDLite for {self.size}: it has '
-                f'anchors and levels for no other size. Leave out --size, or train one with --size {found[0]}'
+                f'anchors and levels for no other size. Leave out --size, or train one with --size {typed}'
             )
         return super().grid_priors(featmap_sizes, *args, **kwargs)
 
@@ -84,7 +98,8 @@ class YOLOv3AnchorGenerator(YOLOAnchorGenerator):
     """mmdet's ``YOLOAnchorGenerator`` with anchors that grow with the image size.
 
     Args:
-        size: side of the square images in pixels that the anchors suit; images of other sizes may be given too.
+        size: side of the images in pixels that the anchors suit, or width and height; images of other sizes may be
+            given too.
         strides: of the levels, from low to high resolution.
         base_sizes: (width, height) in pixels of each level's anchors, for images of ``base`` pixels.
         base: see there.
@@ -95,11 +110,12 @@ class YOLOv3AnchorGenerator(YOLOAnchorGenerator):
 
     def __init__(
         self,
-        size: int,
+        size: Size,
         strides: Sequence[int],
         base_sizes: Sequence[Sequence[tuple[float, float]]],
         base: int = 416,
     ) -> None:
         check_size(size)
-        scaled = [[(width * size / base, height * size / base) for width, height in level] for level in base_sizes]
+        across, down = width_height(size)
+        scaled = [[(width * across / base, height * down / base) for width, height in level] for level in base_sizes]
         super().__init__(strides=list(strides), base_sizes=scaled)

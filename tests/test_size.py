@@ -1,0 +1,91 @@
+"""Images that are not square."""
+
+import argparse
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, build_detector, detector_config
+
+import mmnetaug
+from mmnetaug import Detector, InputError
+from mmnetaug.apis.command_line import given_size
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.overrides import image_size, resized_size, size_options
+from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.train import train_detector
+from mmnetaug.registry import TASK_UTILS, TRANSFORMS
+
+
+def config_of(size, name='ssdlite_baseline_voc'):
+    config = read_config(ROOT / f'configs/det/{name}.py', 'det')
+    config.merge_from_dict(size_options(config, size))
+    return config
+
+
+def test_sides_are_padded_to_multiples_of_32():
+    config = config_of((160, 120))
+    assert resized_size(config) == (160, 120) and image_size(config) == (160, 128)
+    assert config.model.neck.size == config.model.bbox_head.anchor_generator.size == (160, 128)
+    assert image_size(config_of((160, 128))) == (160, 128) and image_size(config_of((160, 160))) == 160
+    config.merge_from_dict(size_options(config, 320))  # and back
+    assert image_size(config) == 320 and config.model.neck.size == 320
+    for loader in (config.train_dataloader, config.test_dataloader):
+        assert {step.scale for step in loader.dataset.pipeline if step.type == 'Resize'} == {(320, 320)}
+
+
+def test_anchors_lie_where_the_feature_maps_are():
+    """Centres are spread evenly over width and height; a level of 1x1 has them in the middle of the image."""
+    generator = TASK_UTILS.build({'type': 'mmnetaug.SSDLiteAnchorGenerator', 'size': (160, 128)})
+    model = build_detector('ssdlite', size=(160, 128)).eval()
+    with torch.no_grad():
+        maps = [tuple(level.shape[-2:]) for level in model(torch.zeros(1, 3, 128, 160))[0]]
+    assert maps == [(8, 10), (4, 5), (2, 3), (1, 2), (1, 1)]
+    levels = generator.grid_priors(maps, device='cpu')
+    centres = [(level[:, :2] + level[:, 2:]) / 2 for level in levels]
+    assert torch.allclose(centres[0][0], torch.tensor([8.0, 8.0])) and torch.allclose(
+        centres[0][-1], torch.tensor([152.0, 120.0])
+    )
+    assert torch.allclose(centres[-1], torch.tensor([80.0, 64.0]))
+    with pytest.raises(InputError, match=r'images of 128x128 pixels .* for \(160, 128\)'):
+        generator.grid_priors([(8, 8)], device='cpu')
+
+
+def test_cost_follows_the_area():
+    model = build_detector('ssdlite', size=(192, 96))
+    assert mmnetaug.peak_memory(model, (192, 96)) == 48 * (96 * 48 + 98 * 50)
+    backbone = model.backbone
+    assert 2 * mmnetaug.count_macs(backbone, (3, 96, 96)) == mmnetaug.count_macs(backbone, (3, 96, 192))
+
+
+def test_boxes_are_in_pixels_of_the_original_images(voc, tmp_path):
+    config = detector_config(voc, tmp_path / 'run', size=(128, 100), epochs=1, model__test_cfg__score_thr=0.0)
+    result = train_detector(config)
+    assert result['size'] == 128
+    assert '128x128 (of 128x100, padded)' in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    export = tmp_path / 'run/export.pth'
+    tested = checkpoint_config(export)
+    tested.work_dir = str(tmp_path / 'test')
+    assert evaluate_detector(tested, export)['AP50_area'] == result['AP50_area']
+    found = Detector(export)(cv2.imread(str(voc / 'JPEGImages/e.jpg')))  # 64x48 pixels
+    assert len(found.boxes) and (found.boxes >= 0).all() and (found.boxes <= [64, 48, 64, 48]).all()
+    assert found.boxes[:, 3].max() > 47, 'down to the last line'
+
+
+def test_padding_keeps_the_shape_of_the_image():
+    pad = TRANSFORMS.build({'type': 'mmnetaug.PadRightAndBottom', 'size': (160, 128)})
+    image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
+    result = pad({'img': image, 'img_shape': (120, 160)})
+    assert result['img'].shape == (128, 160, 3) and np.array_equal(result['img'][:120], image)
+    assert (result['img'][120:] == (104, 116, 124)).all() and result['img_shape'] == (120, 160)
+
+
+def test_mistakes():
+    with pytest.raises(InputError, match='image size 64: expected a multiple of 32 of at least 96'):
+        config_of((160, 64))
+    with pytest.raises(InputError, match=r'--size 160 128: .*random_size_range is .*for squares alone'):
+        config_of((160, 128), 'yolov3_baseline_voc')
+    with pytest.raises(InputError, match=r'--size 1 2 3: expected one side, or width and height'):
+        given_size(argparse.Namespace(size=[1, 2, 3]))
