@@ -70,6 +70,7 @@ def test_from_pretraining_to_boxes(image_tree, voc, tmp_path):
 def test_it_is_a_value_of_the_config():
     config = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
     config.merge_from_dict(gray_options(config))
+    assert not any('pipeline' in key for key in gray_options(config)), 'once is enough'
     assert config.model.backbone.in_channels == 1 and len(config.model.data_preprocessor.mean) == 1
     for loader in (config.train_dataloader, config.val_dataloader, config.test_dataloader):
         assert [step.type for step in loader.dataset.pipeline][-2:] == ['mmnetaug.Grayscale', 'PackDetInputs']

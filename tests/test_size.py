@@ -83,6 +83,10 @@ def test_padding_keeps_the_shape_of_the_image():
 
 
 def test_mistakes():
+    keeps_ratio = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    keeps_ratio.test_dataloader.dataset.pipeline[2].update(scale=(1333, 800), keep_ratio=True)
+    with pytest.raises(InputError, match='resizes to no fixed size: expected'):
+        image_size(keeps_ratio)
     with pytest.raises(InputError, match='image size 64: expected a multiple of 32 of at least 96'):
         config_of((160, 64))
     with pytest.raises(InputError, match=r'--size 160 128: .*random_size_range is .*for squares alone'):

@@ -25,7 +25,7 @@ from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, width_height
 
 Overrides = dict[str, Any]
-PAD = 'mmnetaug.PadRightAndBottom'
+PAD, GRAYSCALE = 'mmnetaug.PadRightAndBottom', 'mmnetaug.Grayscale'
 
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
@@ -288,16 +288,18 @@ def resized_size(config: Config, loader: str = 'test_dataloader') -> tuple[int, 
     """Width and height in pixels that the config resizes images to, by the first size in its pipeline.
 
     Raises:
-        InputError: its pipeline resizes to no size.
+        InputError: its pipeline resizes to no size, or keeps the ratio of sides.
     """
     for transform in dataset_config(config, loader).pipeline:
         for key in SIZES:
             if key in transform:
                 size = transform[key]
-                if isinstance(size, int) or key == 'scale' or len(set(size)) == 1:
-                    return width_height(size)
+                sides = [size, size] if isinstance(size, int) else list(size)
+                fixed = key == 'scale' and len(sides) == 2 and not transform.get('keep_ratio')
+                if all(isinstance(side, int) for side in sides) and (fixed or len(set(sides)) == 1):
+                    return sides[0], sides[-1]
     raise InputError(
-        f'the pipeline of {loader} resizes to no size: expected a transform with one, such as '
+        f'the pipeline of {loader} resizes to no fixed size: expected a transform with one, such as '
         "dict(type='Resize', scale=(320, 320), keep_ratio=False)"
     )
 
@@ -415,7 +417,8 @@ def gray_options(config: Config) -> Overrides:
         if config.get(loader):
             key = dataset_key(config, loader)
             *steps, pack = get_value(config, f'{key}.pipeline')
-            options[f'{key}.pipeline'] = [*steps, {'type': 'mmnetaug.Grayscale'}, pack]
+            if not any(step.type == GRAYSCALE for step in steps):
+                options[f'{key}.pipeline'] = [*steps, {'type': GRAYSCALE}, pack]
     return options
 
 

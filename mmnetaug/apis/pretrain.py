@@ -39,8 +39,8 @@ def pretrain(config: Config) -> dict[str, Any]:
     """
     get_arch(config.model.arch, config.model.get('padding', 'symmetric'))
     size = image_size(config, 'val_dataloader')
-    if size < 16:
-        raise InputError(f'image size {size}: expected at least 16 pixels')
+    if not isinstance(size, int) or size < 16:
+        raise InputError(f'image size {size}: expected squares of at least 16 pixels')
     runner = training_runner(config)
     classes, validated = (
         list(loader.dataset.metainfo['classes']) for loader in (runner.train_dataloader, runner.val_dataloader)
