@@ -9,14 +9,24 @@ from helpers import ROOT, detector_config, pretrain_config
 import mmnetaug
 from mmnetaug import Detector, InputError
 from mmnetaug.apis.config import read_config
+from mmnetaug.apis.export import export
 from mmnetaug.apis.inference import infer
-from mmnetaug.apis.overrides import gray_options, hook_options, pretrained_options, regularizer_hook
+from mmnetaug.apis.overrides import (
+    gray_options,
+    hook_options,
+    pretrained_options,
+    regularizer_hook,
+    size_options,
+)
 from mmnetaug.apis.pretrain import pretrain
-from mmnetaug.apis.test import checkpoint_config
+from mmnetaug.apis.test import build_detector, checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network, load_weights, write_export
 from mmnetaug.datasets.transforms import Grayscale
+from mmnetaug.deploy.decode import raw_maps
+from mmnetaug.deploy.inputs import Inputs
+from mmnetaug.deploy.runtime import open_artefact
 
 
 @torch.no_grad()
@@ -76,3 +86,24 @@ def test_it_is_a_value_of_the_config():
         assert [step.type for step in loader.dataset.pipeline][-2:] == ['mmnetaug.Grayscale', 'PackDetInputs']
     with pytest.raises(InputError, match=r'in_channels 2: expected 3 .* 1 for gray'):
         mmnetaug.build_network('mobilenetv2_tiny', in_channels=2)
+
+
+def test_export_of_gray_images_that_are_not_square(voc, tmp_path):
+    """The raw maps of a file are those of the detector, for the very pixels that it is tested with."""
+    pytest.importorskip('onnxruntime')
+    config = detector_config(voc, tmp_path / 'run', size=(128, 100), epochs=1)
+    config.merge_from_dict(size_options(config, (160, 120)))
+    config.merge_from_dict(gray_options(config))
+    train_detector(config)
+    result = export(tmp_path / 'run/export.pth', 'onnx', raw=True, evaluate=False)
+    artefact = open_artefact(result['path'])
+    assert artefact.meta['size'] == [160, 128] and artefact.meta['channels'] == 'GRAY'
+    (pixels,) = Inputs(artefact.meta).pixels([voc / 'JPEGImages/e.jpg'])
+    assert pixels.shape == (1, 1, 128, 160)
+    detector = build_detector(tmp_path / 'run/export.pth')
+    data = detector.data_preprocessor({'inputs': [torch.from_numpy(pixels[0])], 'data_samples': None})
+    with torch.no_grad():
+        expected = raw_maps(detector, data['inputs'])
+    for found, level in zip(artefact.run(pixels[0]), expected, strict=True):
+        assert np.abs(found - level[0].numpy()).max() < 1e-4
+    assert artefact.latency(1) > 0
