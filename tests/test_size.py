@@ -64,7 +64,7 @@ def test_boxes_are_in_pixels_of_the_original_images(voc, tmp_path):
     config = detector_config(voc, tmp_path / 'run', size=(128, 100), epochs=1, model__test_cfg__score_thr=0.0)
     result = train_detector(config)
     assert result['size'] == 128
-    assert '128x128 (of 128x100, padded)' in next((tmp_path / 'run').glob('*/*.log')).read_text()
+    assert 'at 128 px (images of 128x100, padded): ' in next((tmp_path / 'run').glob('*/*.log')).read_text()
     export = tmp_path / 'run/export.pth'
     tested = checkpoint_config(export)
     tested.work_dir = str(tmp_path / 'test')

@@ -63,7 +63,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     head, arch = head_name(config.model), meta['arch']
     pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(
-        f'{head} on {arch} at {_said(config, size)} px: {cost["macs"] / 1e6:.1f} M MACs, of them '
+        f'{head} on {arch} at {_said(config, size)}: {cost["macs"] / 1e6:.1f} M MACs, of them '
         f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
         f'in int8 {cost["peak_memory"] / 1024:.0f} KB of activations at the peak ({cost["peak_layer"]}) and '
         f'{cost["weight_bytes"] / 1024:.0f} KB of weights; '
@@ -139,8 +139,8 @@ def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
 
 def _said(config: Config, size: Size) -> str:
     """Sides of the images in pixels, and what they were padded from."""
-    resized, said = resized_size(config), 'x'.join(map(str, width_height(size)))
-    return said if resized == width_height(size) else f'{said} (of {resized[0]}x{resized[1]}, padded)'
+    resized, said = resized_size(config), f'{size if isinstance(size, int) else "{}x{}".format(*size)} px'
+    return said if resized == width_height(size) else f'{said} (images of {resized[0]}x{resized[1]}, padded)'
 
 
 def head_name(model: dict[str, Any]) -> str:
