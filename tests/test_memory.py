@@ -1,6 +1,7 @@
 """Memory of int8 networks, against tflite-micro's arena and by hand."""
 
 import pytest
+import torch
 import torch.nn.functional as F
 from helpers import build_detector
 from torch import nn
@@ -61,3 +62,18 @@ def test_detectors_take_what_tflite_micro_takes(arch, head):
 
 def test_a_supernet_counts_as_what_it_acts_as():
     assert mmnetaug.peak_memory(mmnetaug.NetAug('mobilenetv2_tiny'), 96) == 230_592
+
+
+def test_what_a_network_of_others_may_have():
+    """A transposed convolution has no padded copy; outputs may be other things than maps, or the same map twice."""
+
+    class Odd(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Conv2d(3, 8, 1), nn.ConvTranspose2d(8, 8, 4, 2, 1))
+
+        def forward(self, x):
+            y = self.layers(x)
+            return {'maps': [y, y.flatten(2)], 'name': 'odd', 'constant': torch.ones(3)}
+
+    assert mmnetaug.peak_memory(Odd(), 32) == 32 * 32 * (8 + 4 * 8)

@@ -23,7 +23,7 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 def input_channels(network: nn.Module) -> int:
     """Channels of the images that a network takes: 3, or 1 for gray ones."""
-    return next(part for part in network.modules() if isinstance(part, nn.Conv2d)).in_channels
+    return next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
 
 
 @torch.no_grad()

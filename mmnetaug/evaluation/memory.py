@@ -130,7 +130,7 @@ class _Recorder(TorchDispatchMode):
         place, before = self.number[_storage(tensor)], self.pads.get(_storage(tensor), NO_PADS)
         sides = [side - sum(pad) for side, pad in zip(tensor.shape[2:], before)]
         pads = before
-        if convolution and len(sides) == 2:
+        if convolution and len(sides) == 2 and not convolution[6]:  # transposed
             _, weight, _, stride, padding, dilation, *_ = convolution
             pads = tuple((first + own, last + own) for (first, last), own in zip(before, padding))
             if pads == tuple(map(same_pads, sides, weight.shape[2:], stride, dilation)):
@@ -158,7 +158,8 @@ class _Recorder(TorchDispatchMode):
                 first.setdefault(place, step)
                 last[place] = step
         for tensor in tree_leaves(output):
-            last[self.number[_storage(tensor)]] = len(self.steps)
+            if isinstance(tensor, Tensor) and _storage(tensor) in self.number:
+                last[self.number[_storage(tensor)]] = len(self.steps)
         live = [
             sum(self.bytes[place] for place in first if first[place] <= step <= last[place])
             for step in range(len(self.steps))
