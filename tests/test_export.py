@@ -320,5 +320,9 @@ def test_a_malicious_artefact(untrained, tmp_path):
     meta['config']['test_dataloader']['dataset']['pipeline'][0] = {'type': 'subprocess.Popen', 'args': 'true'}
     entry.value = json.dumps(meta)
     onnx.save(model, tmp_path / 'a.onnx')
+    entry.value = json.dumps({**meta, 'version': 9})
+    onnx.save(model, tmp_path / 'b.onnx')
+    with pytest.raises(InputError, match=r'another release \(version 9, and this one reads 1\): export it again'):
+        Detector(tmp_path / 'b.onnx')
     with pytest.raises(InputError, match='which could run code or touch files'):
         Detector(tmp_path / 'a.onnx')

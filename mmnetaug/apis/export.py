@@ -23,12 +23,12 @@ from mmnetaug.deploy.decode import describe_head, raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
+from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.registry import DATASETS
 
-VERSION = 1  # of what an artefact says of itself
 FORMATS = ('onnx', 'tflite')
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
 

@@ -19,6 +19,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.trust import check_config
 
 ARTEFACTS = ('.onnx', '.tflite')
+VERSION = 1  # of what an artefact says of itself
 META = 'mmnetaug'  # where an ONNX file says what it is
 
 
@@ -48,6 +49,11 @@ class Artefact:
         self.meta = self._open()
         if not isinstance(self.meta, dict) or not {'version', 'task', 'classes', 'size', 'outputs'} <= self.meta.keys():
             raise InputError(f'{path} does not say what it is: export it again with tools/export.py')
+        if self.meta['version'] != VERSION:
+            raise InputError(
+                f'{path} is of another release (version {self.meta["version"]}, and this one reads {VERSION}): export '
+                'it again with tools/export.py'
+            )
         if 'config' in self.meta:
             check_config(self.meta['config'], str(path))
 
