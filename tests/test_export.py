@@ -29,6 +29,7 @@ from mmnetaug.checkpoint import load_network
 from mmnetaug.deploy import extras
 from mmnetaug.deploy.c_code import write_c
 from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps
+from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 
 HEADS = ('ssdlite', 'yolov3_baseline_adamw', 'rtmdet', 'gfl')
@@ -103,6 +104,15 @@ def test_raw_maps_and_int8(brief, photographs, tmp_path):
     export(brief, 'onnx', tmp_path / 'raw.onnx', raw=True)
     artefact = open_artefact(tmp_path / 'raw.onnx')
     image = np.random.default_rng(0).integers(0, 256, (3, 96, 96)).astype(np.float32)
+    assert len(artefact.detect(image)) == 3
+    for damage in ({'kind': 'ssd'}, {**artefact.meta['head'], 'priors': [[1]]}, {**artefact.meta['head'], 'levels': 3}):
+        damaged = open_artefact(tmp_path / 'raw.onnx')
+        damaged.meta['head'] = damage
+        with pytest.raises(InputError, match='says of its head does not fit its maps'):
+            damaged.detect(image)
+    for config in ({}, {'test_dataloader': {'dataset': {'pipeline': [{'type': 'Resize', 'side': 3}]}}}):
+        with pytest.raises(InputError, match='does not say how images are prepared'):
+            Inputs({'config': config})
     detector = load_detector(brief)
     mean, std = detector.data_preprocessor.mean, detector.data_preprocessor.std
     with torch.no_grad():

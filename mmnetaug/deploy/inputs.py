@@ -22,9 +22,20 @@ class Inputs:
     Args:
         meta: what a checkpoint or artefact says of itself: the ``config`` of a detector, or the ``size`` (width and
             height in pixels) of a classifier.
+
+    Raises:
+        InputError: it does not say how images are prepared.
     """
 
     def __init__(self, meta: dict[str, Any]) -> None:
+        try:
+            self._build(meta)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise InputError(
+                f'the file does not say how images are prepared ({error!r}): train or export it again'
+            ) from error
+
+    def _build(self, meta: dict[str, Any]) -> None:
         self.channels = meta.get('channels', 'BGR')
         if 'config' in meta:
             dataset = meta['config']['test_dataloader']['dataset']

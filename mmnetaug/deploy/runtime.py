@@ -67,7 +67,15 @@ class Artefact:
     def detect(self, image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(3, H, W) pixels as :meth:`run` takes them -> boxes (n, 4) in pixels of the input, scores and labels (n,)."""
         outputs = self.run(image)
-        return tuple(outputs) if self.meta['outputs'][0] == 'boxes' else postprocess(outputs, self.meta['head'])
+        if self.meta['outputs'][0] == 'boxes':
+            return tuple(outputs)
+        try:
+            return postprocess(outputs, self.meta['head'])
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f'what {self.path} says of its head does not fit its maps ({error!r}): export it again with '
+                'tools/export.py'
+            ) from error
 
     def check_boxes(self) -> None:
         """Raise :class:`InputError` where :meth:`detect` cannot give boxes."""
