@@ -8,6 +8,7 @@ from torch import nn
 
 import mmnetaug
 from mmnetaug.evaluation import describe_memory
+from mmnetaug.evaluation.memory import arena_bytes
 
 
 def test_two_layers_by_hand():
@@ -36,6 +37,9 @@ ARENAS = [
     (layers(nn.Hardswish()), 32, 65536),
     (layers(nn.Sigmoid()), 32, 65536),
     (layers(nn.SiLU()), 32, 98304),
+    (layers(nn.LeakyReLU(0.1)), 32, 262144),  # in float
+    (layers(nn.MaxPool2d(2)), 32, 40960),
+    (layers(nn.MaxPool2d(3, 2, 1)), 32, 69760),  # a padded copy
     (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 2, 1)), 32, 17440),  # a padded copy
     (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), nn.Conv2d(8, 8, 3, 2, 1)), 31, 10592),  # none: the side is odd
     (nn.Sequential(nn.Conv2d(3, 8, 3, 1, 1), nn.ReLU6(), PadRightAndBottom(8, 8, 3, 2)), 32, 11264),
@@ -51,6 +55,17 @@ def test_classifier_takes_what_tflite_micro_takes():
     network = mmnetaug.build_network('mobilenetv2_tiny')
     found = describe_memory(network, 96)
     assert found['peak_memory'] == 230_592 and found['peak_layer'] == 'stages.0.0.spatial.conv'
+
+
+def test_the_arena_has_gaps():
+    """By hand: 10 at 0 and 4 above it; when the 10 are gone 9 take their place, and above them 3 do not fit below the 4.
+    16 live at once, and 17 are needed."""
+    assert arena_bytes([(10, 0, 1), (4, 1, 2), (9, 2, 3), (3, 2, 2)]) == 17
+    # and what tflite-micro says of networks in which more is laid out than lives at once
+    assert mmnetaug.peak_memory(mmnetaug.build_network('resnet14_w0.25'), 64) == 53_248
+    assert mmnetaug.peak_memory(mmnetaug.build_network('mcunet', padding='tf', in_channels=1), 96) == 110_592
+    assert mmnetaug.peak_memory(build_detector('rtmdet', 'mcunet', size=96, backbone__padding='tf'), 96) == 110_592
+    assert mmnetaug.peak_memory(build_detector('yolov3', 'mobilenetv3_w0.35', 96, backbone__padding='tf'), 96) == 93_968
 
 
 @pytest.mark.parametrize(

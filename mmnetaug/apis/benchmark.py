@@ -18,6 +18,7 @@ from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.records import write_json
 from mmnetaug.visualization import plot_ap_against_macs
 
+KILOBYTES = '{:.0f} KB'  # of a value in bytes
 # Column -> how a value is written in the table.
 COLUMNS = {
     'AP': '{:.3f}',
@@ -31,13 +32,13 @@ COLUMNS = {
     'macs': '{:.3e}',
     'head_share': '{:.1%}',
     'params': '{:.3e}',
-    'peak_memory': '{:,}',
-    'weight_bytes': '{:,}',
+    'peak_memory': KILOBYTES,
+    'weight_bytes': KILOBYTES,
     'latency_ms': '{:.1f}',
     'latency_1_thread_ms': '{:.1f}',
     'nms_share': '{:.1%}',
-    'file_bytes': '{:,}',
-    'arena_bytes': '{:,}',
+    'file_bytes': KILOBYTES,
+    'arena_bytes': KILOBYTES,
 }
 
 # Column -> picture, label and unit of an axis that AP is drawn against.
@@ -141,9 +142,13 @@ def _measure(checkpoint: str | Path, size: int) -> dict[str, Any]:
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure."""
-    columns = [column for column in COLUMNS if column in rows[0]]
+    columns = [column for column in COLUMNS if any(column in row for row in rows)]
     lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
     for row in rows:
-        values = ['-' if row[column] is None else COLUMNS[column].format(row[column]) for column in columns]
+        values = ['-' if row.get(column) is None else _written(row[column], COLUMNS[column]) for column in columns]
         lines.append([row['name'], row['arch'], str(row['size']), *values])
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+
+
+def _written(value: float, style: str) -> str:
+    return style.format(value / 1024 if style == KILOBYTES else value)

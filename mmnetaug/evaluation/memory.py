@@ -22,10 +22,12 @@ FUSED = {
 }
 Pads = tuple[tuple[int, int], tuple[int, int]]  # above and below, left and right
 NO_PADS: Pads = ((0, 0), (0, 0))
+FLOAT_BYTES = 4
+DEFAULT_POOLING = ([], [], [0, 0], [1, 1])  # kernel, stride, padding, dilation
 
 
 def peak_memory(model: nn.Module, size: Size) -> int:
-    """Most bytes of int8 activations that live at once, see :func:`describe_memory`."""
+    """Bytes that int8 activations take, see :func:`describe_memory`."""
     return describe_memory(model, size)['peak_memory']
 
 
@@ -34,18 +36,18 @@ def describe_memory(model: nn.Module, size: Size) -> dict[str, Any]:
 
     Each tensor lives from the layer that gives it to the last one that reads it, in the order of the network; the
     input counts, and the outputs (of a detector the raw maps of its head) live to the end. Normalisation, ReLU, ReLU6
-    and hard sigmoid are part of the layer before; other activations give new tensors. A convolution whose padding is
-    not TFLite's (which for stride 2 is more on the right and at the bottom) reads a padded copy of its input, which
-    lives beside it. LeakyReLU counts as int8, though TFLite's quantizer leaves it in float. The interpreter's own
-    tables come on top.
+    and hard sigmoid are part of the layer before; other activations give new tensors, and LeakyReLU is computed in
+    float, as TFLite's quantizer leaves it. A convolution or max pooling whose padding is not TFLite's (which for stride
+    2 is more on the right and at the bottom) reads a padded copy of its input, which lives beside it. The tensors are
+    laid out as tflite-micro does it, which seldom leaves gaps. The interpreter's own tables come on top.
 
     Args:
         model: takes (N, C, H, W) images; its mode is left as it was.
         size: side of the images in pixels, or width and height.
 
     Returns:
-        ``peak_memory``, bytes of activations at the peak; ``peak_layer``, the name of the module that runs there; and
-        ``weight_bytes``: a byte for a weight, four for the bias of each channel of a convolution or linear layer.
+        ``peak_memory``, bytes of activations; ``peak_layer``, the name of the module that runs while most of them live;
+        and ``weight_bytes``: a byte for a weight, four for the bias of each channel of a convolution or linear layer.
     """
     width, height = width_height(size)
     image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
@@ -118,22 +120,27 @@ class _Recorder(TorchDispatchMode):
             if name == 'constant_pad_nd':
                 self.pads[_storage(given[0])] = _last_two(args[1])
             return
-        places = {self._as_read(each, args if name == 'convolution' else None) for each in read}
+        places = {self._as_read(each, _window(name, args)) for each in read}
         if name == 'silu':  # a sigmoid, and a product with it
             gate = self._new(read[0].numel())
             self._step(*places, gate)
             places.add(gate)
+        if name == 'leaky_relu':  # from a copy in float to another
+            copy, result = (self._new(FLOAT_BYTES * read[0].numel()) for _ in range(2))
+            self._step(*places, copy)
+            self._step(copy, result)
+            places = {result}
         self._step(*places, *(self._new(each.numel(), each) for each in given))
 
-    def _as_read(self, tensor: Tensor, convolution: tuple | None) -> int:
+    def _as_read(self, tensor: Tensor, window: tuple[Sequence[int], ...] | None) -> int:
         """The number of what is read: of the tensor, or of a padded copy that is made first."""
         place, before = self.number[_storage(tensor)], self.pads.get(_storage(tensor), NO_PADS)
         sides = [side - sum(pad) for side, pad in zip(tensor.shape[2:], before)]
         pads = before
-        if convolution and len(sides) == 2 and not convolution[6]:  # transposed
-            _, weight, _, stride, padding, dilation, *_ = convolution
+        if window and len(sides) == 2:
+            kernel, stride, padding, dilation = window
             pads = tuple((first + own, last + own) for (first, last), own in zip(before, padding))
-            if pads == tuple(map(same_pads, sides, weight.shape[2:], stride, dilation)):
+            if pads == tuple(map(same_pads, sides, kernel, stride, dilation)):
                 return place
         if pads == NO_PADS:
             return place
@@ -151,7 +158,7 @@ class _Recorder(TorchDispatchMode):
         self.steps.append((self.running[-1] if self.running else '', set(places)))
 
     def peak(self, output: Any) -> tuple[int, str]:
-        """Most bytes that live at once, and the layer that runs then. ``output``: what lives to the end."""
+        """Bytes of the arena, and the layer that runs while most live. ``output``: what lives to the end."""
         first, last = {}, {}
         for step, (_, places) in enumerate(self.steps):
             for place in places:
@@ -164,7 +171,37 @@ class _Recorder(TorchDispatchMode):
             sum(self.bytes[place] for place in first if first[place] <= step <= last[place])
             for step in range(len(self.steps))
         ]
-        return max(live), self.steps[live.index(max(live))][0]
+        tensors = [(self.bytes[place], first[place], last[place]) for place in sorted(first)]
+        return arena_bytes(tensors), self.steps[live.index(max(live))][0]
+
+
+def arena_bytes(tensors: Sequence[tuple[int, int, int]]) -> int:
+    """Bytes that tflite-micro's ``GreedyMemoryPlanner`` lays tensors out in: the largest first (of equal ones the last),
+    each in the lowest gap between those that live at the same time.
+
+    Args:
+        tensors: bytes, first and last step of each, in the order of the network.
+    """
+    placed: list[tuple[int, int, int, int]] = []  # beginning and end in the arena, first and last step
+    for size, first, last in sorted(reversed(tensors), key=lambda tensor: -tensor[0]):
+        offset = 0
+        for begin, end, since, until in sorted(placed):
+            if since <= last and first <= until:
+                if begin - offset >= size:
+                    break
+                offset = max(offset, end)
+        placed.append((offset, offset + size, first, last))
+    return max(end for _, end, _, _ in placed)
+
+
+def _window(name: str, args: tuple) -> tuple[Sequence[int], ...] | None:
+    """Kernel, stride, padding and dilation of a convolution or max pooling; None of other operations."""
+    if name == 'convolution' and not args[6]:  # transposed
+        return args[1].shape[2:], *args[3:6]
+    if name == 'max_pool2d_with_indices':
+        kernel, stride, padding, dilation = (*args[1:], *DEFAULT_POOLING[len(args) - 1 :])[:4]
+        return kernel, stride or kernel, padding, dilation
+    return None
 
 
 def _storage(tensor: Tensor) -> int:
