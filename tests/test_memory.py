@@ -58,8 +58,8 @@ def test_classifier_takes_what_tflite_micro_takes():
 
 
 def test_the_arena_has_gaps():
-    """By hand: 10 at 0 and 4 above it; when the 10 are gone 9 take their place, and above them 3 do not fit below the 4.
-    16 live at once, and 17 are needed."""
+    """By hand: 10 at 0 and 4 above; when the 10 are gone 9 take their place, and between them and the 4 is no room for
+    3. So 17 are needed, though 16 live at once."""
     assert arena_bytes([(10, 0, 1), (4, 1, 2), (9, 2, 3), (3, 2, 2)]) == 17
     # and what tflite-micro says of networks in which more is laid out than lives at once
     assert mmnetaug.peak_memory(mmnetaug.build_network('resnet14_w0.25'), 64) == 53_248

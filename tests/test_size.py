@@ -30,8 +30,13 @@ def test_sides_are_padded_to_multiples_of_32():
     assert resized_size(config) == (160, 120) and image_size(config) == (160, 128)
     assert config.model.neck.size == config.model.bbox_head.anchor_generator.size == (160, 128)
     assert image_size(config_of((160, 128))) == (160, 128) and image_size(config_of((160, 160))) == 160
-    config.merge_from_dict(size_options(config, 320))  # and back
-    assert image_size(config) == 320 and config.model.neck.size == 320
+    square = config_of((120, 120))
+    assert resized_size(square) == (120, 120) and image_size(square) == 128
+    assert square.model.neck.size == square.model.bbox_head.anchor_generator.size == 128
+    assert config_of((96, 90)).model.neck.size == 96
+    for padded in (config, square):  # and back
+        padded.merge_from_dict(size_options(padded, 320))
+        assert image_size(padded) == padded.model.neck.size == padded.model.bbox_head.anchor_generator.size == 320
     for loader in (config.train_dataloader, config.test_dataloader):
         assert {step.scale for step in loader.dataset.pipeline if step.type == 'Resize'} == {(320, 320)}
 
@@ -75,7 +80,7 @@ def test_boxes_are_in_pixels_of_the_original_images(voc, tmp_path):
 
 
 def test_padding_keeps_the_shape_of_the_image():
-    pad = TRANSFORMS.build({'type': 'mmnetaug.PadRightAndBottom', 'size': (160, 128)})
+    pad = TRANSFORMS.build({'type': 'mmnetaug.PadRightAndBottom'})
     image = np.random.default_rng(0).integers(0, 256, (120, 160, 3), np.uint8)
     result = pad({'img': image, 'img_shape': (120, 160)})
     assert result['img'].shape == (128, 160, 3) and np.array_equal(result['img'][:120], image)
@@ -89,7 +94,9 @@ def test_mistakes():
         image_size(keeps_ratio)
     with pytest.raises(InputError, match='image size 64: expected a multiple of 32 of at least 96'):
         config_of((160, 64))
-    with pytest.raises(InputError, match=r'--size 160 128: .*random_size_range is .*for squares alone'):
-        config_of((160, 128), 'yolov3_baseline_voc')
+    mosaics = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    mosaics.train_dataloader.dataset.pipeline.insert(2, {'type': 'Mosaic', 'img_scale': (320, 320)})
+    with pytest.raises(InputError, match=r'--size 160 128: .*img_scale is .*for squares alone. Give one side'):
+        size_options(mosaics, (160, 128))
     with pytest.raises(InputError, match=r'--size 1 2 3: expected one side, or width and height'):
         given_size(argparse.Namespace(size=[1, 2, 3]))

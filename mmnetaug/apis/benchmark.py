@@ -15,6 +15,7 @@ from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.deploy.tflite import arena
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine, measure_inference
+from mmnetaug.models.task_modules.prior_generators import Size, size_text
 from mmnetaug.records import write_json
 from mmnetaug.visualization import plot_ap_against_macs
 
@@ -121,7 +122,7 @@ def benchmark(
     return rows
 
 
-def _measure(checkpoint: str | Path, size: int) -> dict[str, Any]:
+def _measure(checkpoint: str | Path, size: Size) -> dict[str, Any]:
     if not is_artefact(checkpoint):
         detector, threads = build_detector(checkpoint), torch.get_num_threads()
         speed = measure_inference(detector, size)
@@ -146,7 +147,7 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
     for row in rows:
         values = ['-' if row.get(column) is None else _written(row[column], COLUMNS[column]) for column in columns]
-        lines.append([row['name'], row['arch'], str(row['size']), *values])
+        lines.append([row['name'], row['arch'], size_text(row['size']), *values])
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 

@@ -22,7 +22,7 @@ from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import flat, warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.archs import get_arch
-from mmnetaug.models.task_modules.prior_generators import Size, check_size, width_height
+from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, width_height
 
 Overrides = dict[str, Any]
 PAD, GRAYSCALE = 'mmnetaug.PadRightAndBottom', 'mmnetaug.Grayscale'
@@ -311,9 +311,8 @@ def image_size(config: Config, loader: str = 'test_dataloader') -> int | tuple[i
         InputError: its pipeline resizes to no size.
     """
     size = resized_size(config, loader)
-    for transform in dataset_config(config, loader).pipeline:
-        if transform.type == PAD:
-            size = tuple(transform.size)
+    if any(transform.type == PAD for transform in dataset_config(config, loader).pipeline):
+        size = padded_size(size)
     return size[0] if size[0] == size[1] else size
 
 
@@ -337,10 +336,8 @@ def size_options(config: Config, size: Size, model: bool = True) -> Overrides:
         InputError: an impossible size, or a size in the config that can be of squares alone.
     """
     target = width_height(size)
-    padded = target if isinstance(size, int) else tuple(32 * math.ceil(side / 32) for side in target)
+    padded = target if isinstance(size, int) else padded_size(target)
     check_size(padded)
-    before = resized_size(config)
-    square = target[0] == target[1]
 
     def scaled(value: Any, new: int, old: int) -> Any:
         if isinstance(value, (list, tuple)):
@@ -354,18 +351,19 @@ def size_options(config: Config, size: Size, model: bool = True) -> Overrides:
         return new if value == old else max(96, 32 * round(value * new / old / 32))
 
     def resized(name: str, value: Any) -> Any:
-        key, pair = name.rpartition('.')[2], isinstance(value, (list, tuple))
+        key, pair, of_model = name.rpartition('.')[2], isinstance(value, (list, tuple)), name.startswith('model.')
+        new, old = (padded, width_height(image_size(config))) if of_model else (target, resized_size(config))
+        square = new[0] == new[1]
         if key == 'scale' and pair and all(isinstance(side, int) for side in value):
-            return tuple(map(scaled, value, target, before))
-        if square and not (pair and key == 'size'):
-            return scaled(value, target[0], max(before))
-        if key == 'size':
-            return padded if '.pipeline.' in name or padded[0] != padded[1] else padded[0]
-        new = scaled(value, 0, max(before))
-        if new != value:
+            return tuple(map(scaled, value, new, old))
+        if key == 'size' and (pair or not square):
+            return padded[0] if of_model and square else padded
+        if square or key == 'random_size_range':  # of heights
+            return scaled(value, new[1], old[1])
+        if scaled(value, 0, old[1]) != value:
             raise InputError(
                 f'--size {target[0]} {target[1]}: {name} is {value}, which is for squares alone. Give one side, or a '
-                'config without it (ssdlite, rtmdet, gfl)'
+                'config without it (such as configs/det/ssdlite_baseline_voc.py)'
             )
         return value
 
@@ -377,10 +375,10 @@ def size_options(config: Config, size: Size, model: bool = True) -> Overrides:
         for name, value in flat(place, get_value(config, place)).items()
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
-    return options if padded == target else {**options, **_padding_steps(config, loaders, options, padded)}
+    return options if padded == target else {**options, **_padding_steps(config, loaders, options)}
 
 
-def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides, padded: tuple[int, int]) -> Overrides:
+def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides) -> Overrides:
     """Pipelines of a config with ``options`` that pad images before they are packed."""
     changed, pipelines = copy.deepcopy(config), {}
     changed.merge_from_dict(options)
@@ -388,7 +386,7 @@ def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides, p
         key = f'{dataset_key(config, loader)}.pipeline'
         *steps, pack = get_value(changed, key)
         if not any(step.type == PAD for step in steps):
-            pipelines[key] = [*steps, {'type': PAD, 'size': padded}, pack]
+            pipelines[key] = [*steps, {'type': PAD}, pack]
     return pipelines
 
 

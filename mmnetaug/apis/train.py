@@ -17,7 +17,7 @@ from mmnetaug.engine.runner import bare_model, train_and_validate, training_runn
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_macs, count_params, input_channels
 from mmnetaug.evaluation.memory import describe_memory
-from mmnetaug.models.task_modules.prior_generators import Size, width_height
+from mmnetaug.models.task_modules.prior_generators import Size, size_text, width_height
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
 
@@ -139,7 +139,7 @@ def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
 
 def _said(config: Config, size: Size) -> str:
     """Sides of the images in pixels, and what they were padded from."""
-    resized, said = resized_size(config), f'{size if isinstance(size, int) else "{}x{}".format(*size)} px'
+    resized, said = resized_size(config), f'{size_text(size)} px'
     return said if resized == width_height(size) else f'{said} (images of {resized[0]}x{resized[1]}, padded)'
 
 

@@ -176,14 +176,15 @@ class _Recorder(TorchDispatchMode):
 
 
 def arena_bytes(tensors: Sequence[tuple[int, int, int]]) -> int:
-    """Bytes that tflite-micro's ``GreedyMemoryPlanner`` lays tensors out in: the largest first (of equal ones the last),
+    """Bytes that tflite-micro's ``GreedyMemoryPlanner`` lays tensors out in: the largest first, of equal ones the last,
     each in the lowest gap between those that live at the same time.
 
     Args:
         tensors: bytes, first and last step of each, in the order of the network.
     """
     placed: list[tuple[int, int, int, int]] = []  # beginning and end in the arena, first and last step
-    for size, first, last in sorted(reversed(tensors), key=lambda tensor: -tensor[0]):
+    for number in sorted(range(len(tensors)), key=lambda number: (tensors[number][0], number), reverse=True):
+        size, first, last = tensors[number]
         offset = 0
         for begin, end, since, until in sorted(placed):
             if since <= last and first <= until:

@@ -17,7 +17,7 @@ class MultiScaleResize(BatchSyncRandomResize):
     So a resumed run has the sizes of an undisturbed one, and all processes have the same without telling each other.
 
     Args:
-        random_size_range: smallest and largest side in pixels.
+        random_size_range: smallest and largest height in pixels; the ratio of sides stays, in whole multiples.
         interval: steps between two draws; before the first, batches keep their size.
         size_divisor: sides are multiples of it.
     """

@@ -143,22 +143,23 @@ class Grayscale(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PadRightAndBottom(BaseTransform):
-    """Fill images up with the mean colour of ImageNet, so that their sides are multiples of a network's stride.
+    """Fill images up with the mean colour of ImageNet to multiples of a network's largest stride.
 
     ``img_shape`` stays that of the image, so that no box is found outside.
 
     Args:
-        size: width and height of the result in pixels, no less than those of the image.
+        divisor: that stride in pixels.
     """
 
-    def __init__(self, size: tuple[int, int]):
-        self.size = size
+    def __init__(self, divisor: int = 32):
+        self.divisor = divisor
 
     def transform(self, results: dict) -> dict:
-        """(H, W, C) uint8 ``img`` -> (size[1], size[0], C)."""
+        """(H, W, C) uint8 ``img`` -> (H', W', C), the next multiples of ``divisor``."""
         image = results['img']
+        height, width = (math.ceil(side / self.divisor) * self.divisor for side in image.shape[:2])
         colour = (104, 116, 124) if image.shape[2] == 3 else (117,)
-        padded = np.full((self.size[1], self.size[0], image.shape[2]), colour, image.dtype)
+        padded = np.full((height, width, image.shape[2]), colour, image.dtype)
         padded[: image.shape[0], : image.shape[1]] = image
         results['img'] = padded
         return results

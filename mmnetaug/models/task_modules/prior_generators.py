@@ -11,7 +11,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.registry import TASK_UTILS
 
 MAX_LEVELS = 6
-
+STRIDE = 32  # the largest of a feature map that our networks give
 
 Size = int | Sequence[int]  # side of a square in pixels, or width and height
 
@@ -21,10 +21,20 @@ def width_height(size: Size) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else tuple(size)
 
 
+def padded_size(size: Size) -> tuple[int, int]:
+    """Width and height in pixels, rounded up to multiples of the largest stride."""
+    return tuple(STRIDE * math.ceil(side / STRIDE) for side in width_height(size))
+
+
+def size_text(size: Size) -> str:
+    """'320' or '160x128'."""
+    return 'x'.join(map(str, dict.fromkeys(width_height(size))))
+
+
 def check_size(size: Size) -> None:
     """Raise :class:`InputError` unless images of ``size`` pixels fit the strides of our detectors."""
     for side in width_height(size):
-        if side < 96 or side % 32:
+        if side < 96 or side % STRIDE:
             raise InputError(f'image size {side}: expected a multiple of 32 of at least 96, such as 320')
 
 
