@@ -272,13 +272,16 @@ def _misfit(
     )
 
 
-def load_network(path: str | Path, num_classes: int, arch: str | None = None) -> Network:
+def load_network(
+    path: str | Path, num_classes: int, arch: str | None = None, in_channels: int | None = None
+) -> Network:
     """A trained network from its checkpoint.
 
     Args:
         path: as in :func:`~mmnetaug.checkpoint.load_weights`.
         num_classes: how many logits it must give.
         arch: its name; None for what the checkpoint says or its tensors are shaped like.
+        in_channels: of the images that it is given, 3 or 1; None for what the checkpoint says.
 
     Raises:
         InputError: the file cannot be read or is of another network, or its architecture is not known.
@@ -293,8 +296,8 @@ def load_network(path: str | Path, num_classes: int, arch: str | None = None) ->
             f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
-    channels = 1 if content.get('meta', {}).get('in_channels') == 1 else 3
-    network = build_network(arch, num_classes, trained_padding(content) or 'symmetric', channels)
+    in_channels = in_channels or (1 if content.get('meta', {}).get('in_channels') == 1 else 3)
+    network = build_network(arch, num_classes, trained_padding(content) or 'symmetric', in_channels)
     load_weights(network, path)
     return network
 

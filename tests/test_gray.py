@@ -56,7 +56,9 @@ def test_brightness_is_that_of_opencv():
 def test_from_pretraining_to_boxes(image_tree, voc, tmp_path):
     """Each step finds out by itself, and what is drawn and found is in the original images."""
     config = pretrain_config(image_tree, tmp_path / 'pre', epochs=1)
-    config.merge_from_dict(hook_options(config, regularizer_hook('autoaugment')))  # which needs colour
+    write_export(tmp_path / 'teacher.pth', mmnetaug.build_network('mobilenetv2_tiny', 2), {'arch': 'mobilenetv2_tiny'})
+    hooks = regularizer_hook('autoaugment'), regularizer_hook('distill', str(tmp_path / 'teacher.pth'))
+    config.merge_from_dict(hook_options(config, *hooks))  # both of which know colour
     config.merge_from_dict(gray_options(config))
     pretrain(config)
     assert load_network(tmp_path / 'pre/export.pth', 2).arch.in_channels == 1

@@ -144,7 +144,8 @@ class DistillationHook(Hook):
                 f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
             )
         device = next(model.parameters()).device
-        self.teacher = load_network(self.checkpoint, len(classes), self.arch).eval().requires_grad_(False).to(device)
+        teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
+        self.teacher = teacher.eval().requires_grad_(False).to(device)
         self.criterion = model.criterion
         model.augments.append(self._ask)
         model.criterion = self._loss
