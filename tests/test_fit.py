@@ -8,7 +8,7 @@ import pytest
 from helpers import ROOT, build_detector
 
 from mmnetaug import InputError
-from mmnetaug.apis.fit import board_budget, fit, fit_table, heads, parse_amount
+from mmnetaug.apis.fit import board_budget, fit, fit_table, heads, parse_amount, parse_size
 from mmnetaug.apis.train import describe_detector
 
 
@@ -52,6 +52,18 @@ def test_mistakes(wrong, message):
         fit(**{'heads_': ['ssdlite'], 'archs': ['mobilenetv2_tiny'], 'sizes': [96], **wrong})
 
 
+def test_gray_images_of_small_cameras():
+    size = parse_size('160x120')
+    assert size == (160, 120) and parse_size('96') == 96
+    with pytest.raises(InputError, match='--size 160x: expected a side in pixels, or width and height, such as'):
+        parse_size('160x')
+    for head in ('ssdlite', 'yolov3', 'gfl'):
+        (row,) = fit(sram=1 << 20, heads_=[head], archs=['mobilenetv2_tiny'], sizes=[size], num_classes=3, gray=True)
+        expected = describe_detector(build_detector(head, size=size, backbone__in_channels=1), (160, 128))
+        assert {name: row[name] for name in expected} == expected
+    assert '| gfl | mobilenetv2_tiny | 160x120 |' in fit_table([row])
+
+
 def test_every_head_of_the_configs_is_known():
     assert {'gfl', 'rtmdet', 'ssdlite', 'yolov3'} <= set(heads())
 
@@ -68,6 +80,7 @@ def test_tool(tmp_path, monkeypatch, capsys):
         'macs': None,
         'num_classes': 20,
         'padding': 'symmetric',
+        'gray': False,
     }
     assert [(row['size'], row['fits']) for row in record['detectors']] == [(128, False), (96, True)]
     assert '1 of 2 detectors fit' in capsys.readouterr().out

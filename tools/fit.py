@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmnetaug.apis.fit import ARCHS, BOARDS, SIZES, board_budget, fit, fit_table, heads, parse_amount
+from mmnetaug.apis.fit import ARCHS, BOARDS, SIZES, board_budget, fit, fit_table, heads, parse_amount, parse_size
 from mmnetaug.errors import run_tool
 from mmnetaug.models.networks.archs import PADDINGS
 from mmnetaug.records import RESULT_VERSION, write_json
@@ -24,14 +24,15 @@ def main() -> None:
     parser.add_argument(
         '--size',
         nargs='+',
-        type=int,
-        default=SIZES,
-        help=f'sides of the images in pixels, multiples of 32 (default: {" ".join(map(str, SIZES))})',
+        default=list(map(str, SIZES)),
+        help='sides of the images in pixels, multiples of 32; or width and height such as 160x120, padded to such '
+        f'(default: {" ".join(map(str, SIZES))})',
     )
     parser.add_argument('--num-classes', type=int, default=20, help='of objects (default: %(default)s)')
     parser.add_argument(
         '--padding', choices=PADDINGS, default='symmetric', help='as in training: tf needs less memory in TFLite'
     )
+    parser.add_argument('--gray', action='store_true', help='images of one channel')
     parser.add_argument('--out', default='work_dirs/fit.json', help='JSON of all (default: %(default)s)')
     args = parser.parse_args()
 
@@ -39,8 +40,10 @@ def main() -> None:
     sram = parse_amount(args.sram, '--sram') if args.sram is not None else sram
     flash = parse_amount(args.flash, '--flash') if args.flash is not None else flash
     macs = parse_amount(args.macs, '--macs', 1000) if args.macs is not None else None
-    rows = fit(sram, flash, macs, args.head, args.arch, args.size, args.num_classes, args.padding)
-    budget = {'sram': sram, 'flash': flash, 'macs': macs, 'num_classes': args.num_classes, 'padding': args.padding}
+    sizes = list(map(parse_size, args.size))
+    given = {'num_classes': args.num_classes, 'padding': args.padding, 'gray': args.gray}
+    rows = fit(sram, flash, macs, args.head, args.arch, sizes, **given)
+    budget = {'sram': sram, 'flash': flash, 'macs': macs, **given}
     write_json(args.out, {'version': RESULT_VERSION, 'budget': budget, 'detectors': rows})
     print(f'{fit_table(rows)}\n{sum(row["fits"] for row in rows)} of {len(rows)} detectors fit; all are in {args.out}')
 

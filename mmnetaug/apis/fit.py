@@ -10,9 +10,10 @@ from mmdet.registry import MODELS
 from tqdm import tqdm
 
 from mmnetaug.apis.config import CONFIGS, read_config
-from mmnetaug.apis.overrides import arch_options, padding_options, size_options
+from mmnetaug.apis.overrides import arch_options, gray_options, image_size, padding_options, size_options
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.errors import InputError, check_whole
+from mmnetaug.models.task_modules.prior_generators import Size, size_text
 
 # Board -> bytes of SRAM and of flash.
 BOARDS = {
@@ -50,6 +51,18 @@ def parse_amount(text: str, option: str, base: int = 1024) -> int:
     return amount
 
 
+def parse_size(text: str) -> Size:
+    """A side in pixels, or width and height such as '160x120'.
+
+    Raises:
+        InputError: neither.
+    """
+    sides = re.fullmatch(r'(\d+)(?:x(\d+))?', text.strip().lower())
+    if not sides:
+        raise InputError(f'--size {text}: expected a side in pixels, or width and height, such as --size 96 160x120')
+    return int(sides[1]) if sides[2] is None else (int(sides[1]), int(sides[2]))
+
+
 def board_budget(name: str) -> tuple[int, int]:
     """Bytes of SRAM and of flash of a board, whose name is written in any case.
 
@@ -71,9 +84,10 @@ def fit(
     macs: int | None = None,
     heads_: Sequence[str] | None = None,
     archs: Sequence[str] = ARCHS,
-    sizes: Sequence[int] = SIZES,
+    sizes: Sequence[Size] = SIZES,
     num_classes: int = 20,
     padding: str = 'symmetric',
+    gray: bool = False,
 ) -> list[dict[str, Any]]:
     """What each detector needs, and which fit a budget.
 
@@ -83,10 +97,11 @@ def fit(
         macs: multiply-accumulates of an image at most; None for any number.
         heads_: of :func:`heads`; all of them if None.
         archs: networks, see :func:`~mmnetaug.models.networks.build_network`.
-        sizes: sides of the images in pixels, multiples of 32 of at least 96.
+        sizes: of the images in pixels, as in :func:`~mmnetaug.apis.overrides.size_options`.
         num_classes: of objects.
         padding: of the networks' convolutions of stride 2, see
             :func:`~mmnetaug.models.networks.build_network`.
+        gray: images of one channel.
 
     Returns:
         One row a detector, those with most MACs first: ``head``, ``arch``, ``size``, what
@@ -108,19 +123,19 @@ def fit(
     for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
         config = read_config(CONFIGS / 'det' / f'{head}{BASELINE}.py', 'det')
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
-        config.merge_from_dict(padding_options(config, padding))
+        config.merge_from_dict({**padding_options(config, padding), **(gray_options(config) if gray else {})})
         config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
-            cost = describe_detector(MODELS.build(config.model).to('meta'), size)  # only shapes matter
+            cost = describe_detector(MODELS.build(config.model).to('meta'), image_size(config))  # only shapes matter
         fits = all(cost[name] <= budget for name, budget in budgets.items())
         rows.append({'head': head, 'arch': arch, 'size': size, **cost, 'fits': fits})
     if not any(row['fits'] for row in rows):
         closest = min(rows, key=lambda row: max(row[name] / budget for name, budget in budgets.items()))
         raise InputError(
             f'none of {len(rows)} detectors fits: the closest is {closest["head"]} on {closest["arch"]} at '
-            f'{closest["size"]} px, which needs {_amounts(closest)}. Give a larger budget, or others to try, such as '
-            '--arch mobilenetv3_w0.1 --size 96 --padding tf'
+            f'{size_text(closest["size"])} px, which needs {_amounts(closest)}. Give a larger budget, or others to '
+            'try, such as --arch mobilenetv3_w0.1 --size 96 --padding tf'
         )
     return sorted(rows, key=lambda row: row['macs'], reverse=True)
 
@@ -141,6 +156,6 @@ def fit_table(rows: Sequence[dict[str, Any]]) -> str:
     for row in rows:
         if row['fits']:
             memory, weights = (f'{row[name] / 1024:.0f}' for name in ('peak_memory', 'weight_bytes'))
-            cells = (row['head'], row['arch'], row['size'], f'{row["macs"] / 1e6:.1f}', memory, weights)
+            cells = (row['head'], row['arch'], size_text(row['size']), f'{row["macs"] / 1e6:.1f}', memory, weights)
             lines.append(f'| {" | ".join(map(str, cells))} |')
     return '\n'.join(lines) + '\n'
