@@ -262,6 +262,9 @@ def _misfit(
     theirs = own_arch(state, unlike=arch)
     if theirs:
         return f'has weights of {theirs}, not of {arch.name}: take --arch {theirs}, or other weights'
+    stem = state.get(STEM)
+    if arch.in_channels == 3 and stem is not None and stem.ndim == 4 and stem.shape[1] == 1:
+        return 'has weights for gray images, and this network is for images in colour: take --gray, or other weights'
     shown = '\n  '.join(differences[:5])
     meta = checkpoint.get('meta') or {}
     made_for = f' (it was made for {meta["arch"]}, {meta.get("num_classes")} classes)' if 'arch' in meta else ''

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from test_export import by_c
 from tflite_micro import runtime
 
-from mmnetaug import Detector
+from mmnetaug import Detector, peak_memory
 from mmnetaug.apis.benchmark import benchmark
 from mmnetaug.apis.export import export, load_deployable
 from mmnetaug.apis.pretrain import pretrain
@@ -54,6 +54,7 @@ def test_float_and_int8(trained, tmp_path):
     assert max(buffer.offset for buffer in schema.ModelT.InitFromPackedBuf(content, 0).buffers) <= 1
     described = json.loads((tmp_path / 'b.json').read_text())
     assert {each['dtype'] for each in [described['input'], *described['output_tensors']]} == {'int8'}
+    assert arena(tmp_path / 'b.tflite')['head'] == described['peak_memory']
 
     # the same integers from a microcontroller's kernels, and the same boxes from C
     artefact = open_artefact(tmp_path / 'b.tflite')
@@ -98,6 +99,7 @@ def test_a_classifier_and_its_arena(image_tree, tmp_path):
     assert np.abs(open_artefact(tmp_path / 'a.tflite').run(deployable.example[0].numpy())[0] - truth).max() < 1e-4
     export(checkpoint, 'tflite', tmp_path / 'b.tflite', int8=True, calibration=image_tree)
     small, large = arena(tmp_path / 'b.tflite'), arena(tmp_path / 'a.tflite')
+    assert small['head'] == peak_memory(deployable.network.network, 32)
     assert 4 * small['head'] == large['head'] and small['total'] == small['head'] + small['tail']
 
 
