@@ -7,6 +7,7 @@ from helpers import build_detector
 from torch import nn
 
 import mmnetaug
+from mmnetaug import InputError
 from mmnetaug.evaluation import describe_memory
 from mmnetaug.evaluation.memory import arena_bytes
 
@@ -73,6 +74,17 @@ def test_the_arena_has_gaps():
 )
 def test_detectors_take_what_tflite_micro_takes(arch, head):
     assert mmnetaug.peak_memory(build_detector('ssdlite', arch, size=224), 224) == head
+
+
+def test_sizes_that_are_none():
+    for wrong in ('96', (1, 2, 3), 96.0, None):
+        with pytest.raises(InputError, match=r'image size .*: expected a side in pixels, or width and height'):
+            mmnetaug.peak_memory(nn.Conv2d(3, 8, 3), wrong)
+    for wrong in (0, -1, 2):
+        with pytest.raises(InputError, match=r'images of .* pixels do not fit this network .*multiples of 32'):
+            mmnetaug.peak_memory(nn.Conv2d(3, 8, 3), wrong)
+    with pytest.raises(InputError, match=r'images of 100x100 pixels do not fit'):
+        mmnetaug.peak_memory(build_detector('yolov3', size=96), 100)
 
 
 def test_a_supernet_counts_as_what_it_acts_as():

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, build_detector, detector_config
+from helpers import ROOT, build_detector, detector_config, sample
+from mmdet.registry import MODELS
+from mmengine.logging import MessageHub
 
 import mmnetaug
 from mmnetaug import Detector, InputError
@@ -77,6 +79,21 @@ def test_boxes_are_in_pixels_of_the_original_images(voc, tmp_path):
     found = Detector(export)(cv2.imread(str(voc / 'JPEGImages/e.jpg')))  # 64x48 pixels
     assert len(found.boxes) and (found.boxes >= 0).all() and (found.boxes <= [64, 48, 64, 48]).all()
     assert found.boxes[:, 3].max() > 47, 'down to the last line'
+
+
+def test_batches_of_several_sizes_keep_the_ratio_of_sides(monkeypatch):
+    config = config_of((320, 160), 'yolov3_baseline_voc')
+    assert config.model.bbox_head.anchor_generator.size == (320, 160)
+    model, info, sizes = MODELS.build(config.model.data_preprocessor), {'seed': 0}, set()
+    monkeypatch.setattr(MessageHub.get_current_instance(), 'get_info', lambda key: info[key])
+    for info['iter'] in range(10, 210, 10):
+        target = sample(160, [[0.0, 40, 160, 160]], [0])
+        data = model({'inputs': [torch.zeros(3, 160, 320)], 'data_samples': [target]}, True)
+        height, width = data['inputs'].shape[-2:]
+        sizes.add((width, height))
+        boxes = data['data_samples'][0].gt_instances.bboxes.tolist()
+        assert boxes == [pytest.approx([0, height / 4, width / 2, height])]
+    assert sizes == {(2 * height, height) for height in range(128, 225, 32)}  # of 416 pixels, 320 to 608
 
 
 def test_padding_keeps_the_shape_of_the_image():

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels, run_once
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
@@ -48,11 +49,20 @@ def describe_memory(model: nn.Module, size: Size) -> dict[str, Any]:
     Returns:
         ``peak_memory``, bytes of activations; ``peak_layer``, the name of the module that runs while most of them live;
         and ``weight_bytes``: a byte for a weight, four for the bias of each channel of a convolution or linear layer.
+
+    Raises:
+        InputError: a size that the model cannot take.
     """
     width, height = width_height(size)
-    image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
-    with _layers(model) as running, _Recorder(image, running) as recorder:
-        output = run_once(model, image)
+    try:
+        image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
+        with _layers(model) as running, _Recorder(image, running) as recorder:
+            output = run_once(model, image)
+    except RuntimeError as error:
+        raise InputError(
+            f'images of {width}x{height} pixels do not fit this network ({error}): expected sides such as 96 or 160, '
+            'multiples of 32'
+        ) from error
     peak, layer = recorder.peak(output)
     return {'peak_memory': peak, 'peak_layer': layer, 'weight_bytes': _weight_bytes(model)}
 

@@ -17,8 +17,15 @@ Size = int | Sequence[int]  # side of a square in pixels, or width and height
 
 
 def width_height(size: Size) -> tuple[int, int]:
-    """Width and height in pixels."""
-    return (size, size) if isinstance(size, int) else tuple(size)
+    """Width and height in pixels.
+
+    Raises:
+        InputError: anything but one or two whole numbers.
+    """
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+        raise InputError(f'image size {size!r}: expected a side in pixels, or width and height, such as (160, 128)')
+    return tuple(sides)
 
 
 def padded_size(size: Size) -> tuple[int, int]:
