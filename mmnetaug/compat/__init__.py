@@ -8,6 +8,8 @@ are served, and does nothing where upstream works.
 from functools import cache
 from importlib.util import find_spec
 
+from mmnetaug.compat import openmp
+
 
 @cache
 def apply() -> None:
@@ -16,6 +18,7 @@ def apply() -> None:
     Raises:
         ImportError: mmengine, mmcv or mmdet is not installed.
     """
+    openmp.wait_passively()  # before anything imports torch
     missing = [name for name in ('mmengine', 'mmcv', 'mmdet') if find_spec(name) is None]
     if missing:
         raise ImportError(
@@ -24,9 +27,10 @@ def apply() -> None:
             '    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0'
         )
 
-    from . import checkpoint, loader_workers, mmcv_ops, ssd_head
+    from . import checkpoint, config_text, loader_workers, mmcv_ops, ssd_head
 
     mmcv_ops.provide_missing_operators()
     checkpoint.keep_checkpoints_plain()
+    config_text.format_configs_quickly()
     loader_workers.end_workers_that_cannot_send()
     ssd_head.add_missing_loss()
