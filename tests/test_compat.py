@@ -258,7 +258,7 @@ def test_a_worker_that_cannot_send_ends_the_run():
 
 def test_text_of_a_config_is_read_back_and_has_short_lines():
     config = Config.fromfile('configs/det/rtmdet_netaug_coco.py')
-    config.odd = {'a b': [(1,), ('x' * 70, 'y' * 70)], 3: {'lambda': None, 'text': 'it\'s\n"so"'}}
+    config.odd = {'a b': [(1,), ('x' * 70, 'y' * 70)], 3: {'none': None, 'text': 'it\'s\n"so"'}}
     text = config.pretty_text
     assert Config.fromstring(text, '.py').to_dict() == config.to_dict()
     assert max(map(len, text.splitlines())) <= 120 and text.count('\n') > 100

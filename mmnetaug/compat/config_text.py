@@ -35,6 +35,8 @@ def _lines(node: ast.AST, indent: int, before: int) -> str:
     match node:
         case ast.Call(func=ast.Name(name), args=[], keywords=[_, *_]):
             start, end, parts = f'{name}(', ')', [(f'{each.arg}=', each.value) for each in node.keywords]
+        case ast.Call(func=ast.Name(name), args=[ast.Dict() as inner], keywords=[]):  # keys that are no names
+            return f'{name}({_lines(inner, indent, before + len(name) + 2)})'
         case ast.Dict(keys=[_, *_]) if None not in node.keys:
             start, end = '{', '}'
             parts = [(f'{ast.unparse(key)}: ', value) for key, value in zip(node.keys, node.values)]
