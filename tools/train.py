@@ -21,6 +21,7 @@ from mmnetaug.apis.overrides import (
     dataset_config,
     detection_data_options,
     detection_mixup_options,
+    freeze_options,
     pretrained_options,
     size_options,
 )
@@ -53,6 +54,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--allow-overlap', action='store_true', help='do not refuse to test on images that are trained on'
     )
+    parser.add_argument(
+        '--freeze', type=int, metavar='N', help='do not train the stem of the backbone and its first N stages'
+    )
     parser.add_argument('--lr', type=float, help="learning rate for the config's auto_scale_lr.base_batch_size images")
     add_run_arguments(parser)
     return parser.parse_args()
@@ -67,6 +71,8 @@ def main() -> None:
         config.merge_from_dict(size_options(config, given_size(args)))
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
+    if args.freeze is not None:
+        config.merge_from_dict(freeze_options(config, args.freeze))
     files = data_files(args)
     if args.data_root or args.classes or files or args.allow_outside:
         data_root = args.data_root or dataset_config(config, 'train_dataloader').data_root
