@@ -1,4 +1,4 @@
-"""Images per second of a plain and of a NetAug training step, and inference with the share of NMS."""
+"""Images per second of a plain and of a NetAug training step, inference with the share of NMS, and more on request."""
 
 import argparse
 import itertools
@@ -9,6 +9,8 @@ from mmnetaug.apis.config import CONFIGS, read_config
 from mmnetaug.apis.overrides import size_options
 from mmnetaug.engine.cpu import keep_freed_memory
 from mmnetaug.errors import run_tool
+from mmnetaug.evaluation.detector_speed import measure_evaluation, measure_freezing, measure_loading
+from mmnetaug.evaluation.growth import measure_growth
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.records import write_json
@@ -29,6 +31,21 @@ def main() -> None:
     parser.add_argument('--repeats', type=int, default=15)
     parser.add_argument('--threads', type=int, help='CPU threads')
     parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
+    parser.add_argument(
+        '--evaluation',
+        type=int,
+        metavar='SIZE',
+        help='instead: evaluate an SSDLite, with and without what makes it fast',
+    )
+    parser.add_argument(
+        '--loading', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
+    )
+    parser.add_argument(
+        '--freeze', type=int, nargs='+', metavar='N', help='instead: steps of an SSDLite with N frozen stages (--size)'
+    )
+    parser.add_argument(
+        '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
+    )
     parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
     parser.add_argument('--out', help='write the figures there, as JSON')
     args = parser.parse_args()
@@ -37,6 +54,38 @@ def main() -> None:
         torch.set_num_threads(args.threads)
     if not args.default_allocator:
         keep_freed_memory()
+    results: list | dict = []
+    if args.evaluation:
+        results = measure_evaluation(ssdlite(args.arch[0], args.evaluation), args.evaluation)
+    elif args.loading:
+        results = measure_loading(args.loading, args.batch[0])
+    elif args.freeze:
+        size = args.size or 224
+        stages = [-1, *args.freeze]
+        detectors = {f'frozen_{number}': ssdlite(args.arch[0], size, number) for number in stages}
+        results = measure_freezing(detectors, size, args.batch[0], args.repeats)
+    elif args.growth:
+        results = measure_growth(repeats=args.repeats)
+    else:
+        results = measure_steps(args)
+    if isinstance(results, dict):
+        print(*results.get('rows', []), sep='\n')
+        print(', '.join(f'{name} {value}' for name, value in results.items() if name != 'rows'))
+    if args.out:
+        write_json(args.out, results)
+
+
+def ssdlite(arch: str, size: int, frozen: int = -1) -> torch.nn.Module:
+    """An untrained SSDLite: it scores many classes of many boxes over the threshold, the worst case for NMS."""
+    config = read_config(CONFIGS / 'det/ssdlite_baseline_voc.py', 'det')
+    options = {'init_cfg': None, 'arch': arch, 'frozen_stages': frozen}
+    config.merge_from_dict({f'model.backbone.{name}': value for name, value in options.items()})
+    config.merge_from_dict(size_options(config, size))
+    return MODELS.build(config.model)
+
+
+def measure_steps(args: argparse.Namespace) -> list[dict]:
+    """Training steps of each network, batch and precision."""
     results = []
     for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision):
         size = args.size or get_arch(arch).input_size
@@ -48,20 +97,14 @@ def main() -> None:
             flush=True,
         )
         if args.inference:
-            # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
-            config = read_config(CONFIGS / 'det/ssdlite_baseline_voc.py', 'det')
-            config.merge_from_dict({'model.backbone.init_cfg': None, 'model.backbone.arch': arch})
-            config.merge_from_dict(size_options(config, args.inference))
-            detector = MODELS.build(config.model)
-            inference = measure_inference(detector, args.inference)
+            inference = measure_inference(ssdlite(arch, args.inference), args.inference)
             print(
                 f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
                 f'{inference["nms_share"]:.1%} of it NMS'
             )
             result.update({'inference_size': args.inference, **inference})
         results.append({**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'})
-    if args.out:
-        write_json(args.out, results)
+    return results
 
 
 if __name__ == '__main__':
