@@ -66,7 +66,7 @@ def measure_growth(
                     **case,
                     'step_ms': round(milliseconds, 2),
                     'memory_mb': round(memory / 2**20, 2),
-                    'gmacs': round(macs / 1e9, 4),
+                    'gmacs': round(macs / 1e9, 6),
                 }
             )
         faster += [said for pair in pairwise(found) if (said := _faster(name, *pair))]
