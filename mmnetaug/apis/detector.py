@@ -11,6 +11,7 @@ from mmnetaug.apis.test import build_detector, model_meta
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.errors import InputError
+from mmnetaug.models.fusion import fused
 
 Image = str | Path | np.ndarray
 
@@ -56,7 +57,7 @@ class Detector:
             self.model.check_boxes()
         else:
             try:
-                self.model = build_detector(path).to(device)
+                self.model = fused(build_detector(path)).to(device)
             except (RuntimeError, AssertionError) as error:
                 said = str(error).splitlines()[0]
                 raise InputError(f'device {device}: {said}. Expected cpu, or cuda where PyTorch sees a GPU') from error

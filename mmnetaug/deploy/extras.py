@@ -1,4 +1,4 @@
-"""Packages that only deployment needs."""
+"""Packages that only some things need, deployment first of all."""
 
 from importlib import import_module
 from types import ModuleType
@@ -10,6 +10,7 @@ FORMATS = ('onnx', 'tflite')
 EXTRAS = {
     **dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime'], 'export'),
     **dict.fromkeys(['litert_torch', 'ai_edge_quantizer', 'ai_edge_litert', 'tflite_micro'], 'tflite'),
+    'faster_coco_eval': 'fast',
 }
 
 

@@ -11,6 +11,7 @@ from mmnetaug.datasets.transforms.classification import (
     RandomResizedCrop,
     ResizeCenterCrop,
 )
+from mmnetaug.datasets.transforms.crop import MinIoURandomCrop
 from mmnetaug.datasets.transforms.detection_mixup import DetectionMixup, KeepWeights, add_detection_mixup
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     'Grayscale',
     'KeepWeights',
     'LoadImageOrSkip',
+    'MinIoURandomCrop',
     'PackClassification',
     'PadRightAndBottom',
     'RandomResizedCrop',
