@@ -592,4 +592,4 @@ def test_a_new_regulariser_is_one_class_and_one_base_file(config_of_tool, image_
     pretrain(config)
     assert LabelNoiseHook.calls == 6
     new = methods()
-    assert new.pop('label-noise') == ('baseline', ['--label-noise']) and new == known
+    assert new.pop('label-noise') == ('baseline', ['--label-noise'], ()) and new == known
