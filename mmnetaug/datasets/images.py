@@ -16,6 +16,8 @@ from mmnetaug.errors import printable
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm'}
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
+# Orientations that bring the end of a stored row or column to the left, and to the top.
+REVERSED = (2, 3, 6, 7), (3, 4, 7, 8)
 TIFF = (b'II*\0', b'MM\0*')
 NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
 NO_UTF8 = 'files with names that are no UTF-8'
@@ -100,6 +102,21 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     elif decode and kind != 'JPEG' and _opencv_reads(path, cv2.IMREAD_COLOR) is None:
         raise UnusableImage(NO_IMAGE)  # such as a PNG without its last bytes, which Pillow does without
     return size, turned
+
+
+def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
+    """Width and height in pixels as OpenCV loads the content of a JPEG file, and whether its EXIF orientation reverses
+    either of them; None if it is no JPEG."""
+    if not data.startswith(b'\xff\xd8'):
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            sides, orientation = _as_stored(image)
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if 'JPEG' not in turned_formats():
+        orientation = None
+    return sides[::-1] if orientation in TURNED_BY_90 else sides, tuple(orientation in axis for axis in REVERSED)
 
 
 def _opencv_reads(path: Path, flags: int) -> np.ndarray | None:
