@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from mmnetaug.errors import printable
@@ -20,6 +21,8 @@ EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 REVERSED = (2, 3, 6, 7), (3, 4, 7, 8)
 TIFF = (b'II*\0', b'MM\0*')
 NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
+# What sizes of images and decoding depend on.
+READERS = f'1, OpenCV {cv2.__version__}, Pillow {PIL.__version__}'
 NO_UTF8 = 'files with names that are no UTF-8'
 
 
@@ -27,28 +30,43 @@ class UnusableImage(ValueError):
     """A file that is not read; the message is its kind, in the plural."""
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def paths_below(folder: str | Path) -> Iterator[str]:
     """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``)."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    seen, folders = set(), [os.fspath(folder)]
+    while folders:
+        place = folders.pop()
         real = os.path.realpath(place)
         if real in seen:  # a link that leads back
-            folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            path = Path(place, name)
-            if not name.startswith('.') and path.is_file():  # no named pipe either, on which reading would wait
-                yield path
+        below = []
+        try:
+            with os.scandir(place) as found:
+                entries = sorted((entry for entry in found if not entry.name.startswith('.')), key=lambda e: e.name)
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                if entry.is_file():  # no named pipe, on which reading would wait
+                    yield entry.path
+                elif entry.is_dir():
+                    below.append(entry.path)
+            except OSError:  # a link to itself
+                continue
+        folders += reversed(below)
+
+
+def is_image(path: str) -> bool:
+    """Whether a path is an image by its suffix."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Those of :func:`files_below` that are images by their suffix."""
-    return [path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    """Those of :func:`paths_below` that are images by their suffix."""
+    return [Path(path) for path in paths_below(folder) if is_image(path)]
 
 
-def is_utf8(path: Path) -> bool:
+def is_utf8(path: str | Path) -> bool:
     """Whether a file's name can be written as text."""
     return printable(path) == str(path)
 
