@@ -51,16 +51,16 @@ class Detector:
     def __init__(self, path: str | Path, device: str = 'cpu', threads: int | None = None) -> None:
         if not isinstance(path, (str, os.PathLike)):
             raise InputError(f'{path!r} is no path: expected one of an export.pth, .onnx or .tflite')
-        artefact = is_artefact(path)
-        if threads is not None and not artefact:
-            raise InputError(f'threads={threads} is for .onnx and .tflite: PyTorch has torch.set_num_threads')
-        meta = model_meta(path)
-        if artefact:
+        if is_artefact(path):
             if device != 'cpu':
                 raise InputError(f'{path} runs on the CPU: leave out the device {device}')
             self.model: Any = open_artefact(path, threads)
             self.model.check_boxes()
+            meta = self.model.meta
         else:
+            if threads is not None:
+                raise InputError(f'threads={threads} is for .onnx and .tflite: PyTorch has torch.set_num_threads')
+            meta = model_meta(path)
             try:
                 self.model = build_detector(path).to(torch.device(device))
             except (RuntimeError, AssertionError, TypeError) as error:
