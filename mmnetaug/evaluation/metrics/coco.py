@@ -12,8 +12,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmnetaug.datasets.coco import COCOAnnotations
-from mmnetaug.deploy.extras import need
 from mmnetaug.errors import InputError
+from mmnetaug.extras import need
 from mmnetaug.registry import METRICS
 
 BACKENDS = ('pycocotools', 'faster_coco_eval')
