@@ -67,7 +67,7 @@ demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg
 	@echo 'Table:                        $(DEMO)/benchmark/benchmark.md (also .csv and .json)'
 	@echo 'Detections:                   $(DEMO)/vis/200003.jpg'
 	@echo 'A demo of this size shows the pipeline, not the effect: with minutes of training on a few thousand'
-	@echo 'drawn images, which of the two comes out ahead is chance. README, Results, says what longer runs show.'
+	@echo 'drawn images, which of the two comes out ahead is chance. docs/results.md says what longer runs show.'
 
 data/shapes/generator.json: | install
 	$(BIN)/python tools/make_data.py shapes --out data/shapes

@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: pages link to files of the repository as GitHub shows them, and the site has what it shows of them."""
+"""Hooks of MkDocs: pages link to files of the repository as GitHub shows them, and the site has the pictures too."""
 
 import re
 from pathlib import Path
