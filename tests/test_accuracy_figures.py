@@ -9,12 +9,11 @@ import pytest
 from helpers import ROOT, carry_out, missing, pretend, read_table
 
 from mmnetaug import InputError
-from mmnetaug.apis.overrides import regularizers
+from mmnetaug.config_files import PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
-from mmnetaug.workflow.pretraining import PAPER, methods
 
 TINY, LARGE = 'mbv2_nano_cifar100', 'resnet14_cifar100'
 

@@ -1,6 +1,6 @@
 """mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
 
-import importlib.util
+import importlib
 import subprocess
 import sys
 import textwrap
@@ -14,9 +14,9 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
-from mmnetaug.compat import mmcv_ops
+from mmnetaug.compat.mmcv_ops import OperatorStandIn
 
-COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ops.OperatorStandIn)
+COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
 needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
 
 
@@ -98,6 +98,7 @@ def test_compiled_operators_are_left_alone():
 
         compiled = sys.modules['mmcv._ext'] = Compiled('mmcv._ext')
         import mmnetaug
+        import mmcv.ops
         assert sys.modules['mmcv._ext'] is compiled
     """
     subprocess.run([sys.executable, '-c', textwrap.dedent(script)], check=True)
@@ -105,11 +106,12 @@ def test_compiled_operators_are_left_alone():
 
 def test_absent_mmdet_is_said_plainly():
     script = """
-        import importlib.util
+        import importlib
         find_spec = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *args: None if name == 'mmdet' else find_spec(name, *args)
+        import mmnetaug
         try:
-            import mmnetaug
+            mmnetaug.TinyNet
         except ImportError as error:
             assert 'needs mmdet, not installed here' in str(error) and 'pip install' in str(error)
         else:
@@ -235,9 +237,34 @@ def test_a_head_with_its_own_loss_keeps_it():
 def test_applying_twice_changes_nothing():
     from mmdet.models.dense_heads import SSDHead
 
-    before = SSDHead.__init__, sys.modules['mmcv._ext']
-    mmnetaug.compat.apply()
-    assert (SSDHead.__init__, sys.modules['mmcv._ext']) == before
+    before = SSDHead.__init__, sys.modules['mmcv._ext'], list(sys.meta_path)
+    mmnetaug.compat.install()
+    assert (SSDHead.__init__, sys.modules['mmcv._ext'], sys.meta_path) == before
+
+
+@pytest.mark.parametrize('first', ['import mmnetaug', 'import mmdet, mmengine.runner', ''])
+def test_the_order_of_imports_does_not_matter(first):
+    """What is imported already is mended by ``import mmnetaug``, the rest when it is imported."""
+    script = f"""
+        {first}
+        import mmnetaug
+        assert {'mmengine.runner' in first} or 'torch' not in sys.modules
+        from mmdet.models.dense_heads import SSDHead
+        from mmengine.runner import Runner
+        from mmengine.runner.checkpoint import CheckpointLoader
+        assert SSDHead.__init__.__wrapped__ and Runner.load_checkpoint.__wrapped__
+        assert CheckpointLoader._get_checkpoint_loader('a.safetensors').__name__ == 'load_safetensors'
+        from mmdet.registry import MODELS
+        assert MODELS.get('mmnetaug.TinyNet') is mmnetaug.TinyNet
+    """
+    subprocess.run([sys.executable, '-c', f'import sys\n{textwrap.dedent(script)}'], check=True)
+
+
+def test_names_of_the_package():
+    for name in mmnetaug.__all__:
+        assert getattr(mmnetaug, name) is not None and name in dir(mmnetaug)
+    with pytest.raises(AttributeError, match="no attribute 'TinyNets'"):
+        _ = mmnetaug.TinyNets
 
 
 class Unsendable(torch.utils.data.Dataset):

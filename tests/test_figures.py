@@ -286,7 +286,9 @@ def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
     """Its runs stop with it, and the same command goes on."""
     pytest.importorskip('snakemake')
     out = tmp_path / 'out'
-    command = [sys.executable, str(root / 'tools/figures.py'), 'fig5', '--data', str(voc), '--head', 'ssdlite']
+    start = f'import pathlib; from mmnetaug.cli import figures, run; figures.ROOT = pathlib.Path({str(root)!r}); '
+    command = [sys.executable, '-c', f'{start}run.run_command("figures")']
+    command += ['fig5', '--data', str(voc), '--head', 'ssdlite']
     command += ['--arch', 'mobilenetv2_w0.1', '--sizes', '96', '--epochs', '3', '--seeds', '0', '--out', str(out)]
     command += ['--pretrained', backbones, backbones]
     # As from a terminal, also where the tests run in the background and inherit that interrupts are ignored.

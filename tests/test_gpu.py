@@ -9,8 +9,8 @@ from mmnetaug import Detector, NetAug, build_network
 from mmnetaug.apis.overrides import detection_mixup_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
+from mmnetaug.archs import NETWORKS
 from mmnetaug.checkpoint import load_network
-from mmnetaug.models.networks.archs import NETWORKS
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='PyTorch sees no GPU')
 

@@ -15,7 +15,7 @@ FORBIDDEN = {
     'visualization': ('apis', 'checkpoint', 'datasets', 'engine', 'models', 'workflow'),
     'deploy': ('apis', 'checkpoint', 'engine', 'evaluation', 'visualization', 'workflow'),
     'apis': ('workflow',),
-    'compat': ('apis', 'checkpoint', 'datasets', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
+    'compat': ('apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
 }
 
 

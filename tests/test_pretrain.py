@@ -1,6 +1,6 @@
 """Pretraining: from a folder of images to export.pth."""
 
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -24,14 +24,15 @@ from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import lengthened
 from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.archs import get_arch
+from mmnetaug.cli import pretrain as command
+from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks import NetAugHook, estimate_norm_statistics
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.registry import HOOKS
-from mmnetaug.workflow.pretraining import methods
 
 CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
 NANO, NETAUG_NANO = 'baseline_mbv2_nano_cifar100', 'netaug_mbv2_nano_cifar100'
@@ -52,16 +53,13 @@ REGULARIZERS = {
 
 @pytest.fixture
 def config_of_tool(monkeypatch):
-    """A function from a command line to the config that ``tools/pretrain_cls.py`` trains with."""
+    """A function from a command line to the config that ``mmnetaug pretrain`` trains with."""
 
     def config_of(*arguments):
-        spec = importlib.util.spec_from_file_location('pretrain_cls', ROOT / 'tools/pretrain_cls.py')
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
         configs = []
-        monkeypatch.setattr(tool, 'pretrain', lambda config: configs.append(config) or {'top1': 0.0, 'macs': 0})
-        monkeypatch.setattr(sys, 'argv', ['pretrain_cls.py', *map(str, arguments)])
-        tool.main()
+        module = importlib.import_module('mmnetaug.apis.pretrain')
+        monkeypatch.setattr(module, 'pretrain', lambda config: configs.append(config) or {'top1': 0.0, 'macs': 0})
+        command.main(command.parser().parse_args([*map(str, arguments)]))
         return configs[0]
 
     return config_of

@@ -61,8 +61,8 @@ def benchmark(
     """Evaluate detectors on one data set and put them in a table and a picture.
 
     Args:
-        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or ``.tflite`` of
-            ``tools/export.py``, which is measured as it is.
+        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an ``.onnx`` or ``.tflite`` of
+            ``mmnetaug export``, which is measured as it is.
         names: of the detectors, for table and picture.
         out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there, and AP against what else
             was measured (:data:`PICTURES`).

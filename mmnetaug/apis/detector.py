@@ -35,8 +35,8 @@ class Detector:
     """A trained detector: ``Detector('export.pth')('photograph.jpg')``.
 
     Args:
-        path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or
-            ``.tflite`` of ``tools/export.py``.
+        path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``mmnetaug train``, or an ``.onnx`` or
+            ``.tflite`` of ``mmnetaug export``.
         device: where PyTorch runs, such as 'cuda'; artefacts run on the CPU.
         threads: that an artefact may use; all cores if None.
 

@@ -20,6 +20,7 @@ from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
 from mmnetaug.deploy.c_code import write_c
 from mmnetaug.deploy.decode import describe_head, raw_maps
+from mmnetaug.deploy.extras import FORMATS
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
@@ -29,7 +30,6 @@ from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.registry import DATASETS
 
-FORMATS = ('onnx', 'tflite')
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
 
 
@@ -49,7 +49,7 @@ def export(
     """Write a trained network as ONNX or TFLite.
 
     Args:
-        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+        checkpoint: an export of ``mmnetaug train`` or ``mmnetaug pretrain``, or an ``epoch_N.pth`` of the first.
         kind: 'onnx' or 'tflite'.
         out: of the file; beside the checkpoint if None.
         int8: weights and activations of 8 bits.
@@ -113,7 +113,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     """A trained network from its checkpoint.
 
     Args:
-        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+        checkpoint: an export of ``mmnetaug train`` or ``mmnetaug pretrain``, or an ``epoch_N.pth`` of the first.
 
     Raises:
         InputError: the file cannot be read, or does not say which network it is of.
@@ -124,7 +124,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     if not {'arch', 'classes', 'input_size'} <= meta.keys():
         raise InputError(
             f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
-            'tools/train.py or tools/pretrain_cls.py wrote'
+            'mmnetaug train or mmnetaug pretrain wrote'
         )
     network = load_network(checkpoint, len(meta['classes'])).eval()
     channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'

@@ -34,7 +34,7 @@ def infer(
 
     Args:
         images: an image, a video, or a folder of images.
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an artefact of ``mmnetaug export``;
             it needs nothing else.
         out_dir: the pictures go to ``vis`` in it, and the objects to ``predictions.json``: COCO's results
             (``image_id``, ``category_id`` from 0, ``bbox`` of x, y, width and height in pixels, ``score``) with

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from mmnetaug.apis.overrides import image_size
+from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
@@ -16,7 +17,6 @@ from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.models.networks import NetAug
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.records import RESULT_VERSION, write_json
 
 # Entries of a config that a result keeps.

@@ -32,7 +32,7 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     """A config to test a checkpoint with: network, classes and transforms are the checkpoint's.
 
     Args:
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an artefact of ``mmnetaug export``;
             with a config also any other checkpoint of that config's detector.
         config: complete; its data set and evaluator are used. None: the checkpoint's own.
 
@@ -58,7 +58,7 @@ def model_meta(path: str | Path) -> dict[str, Any]:
     """What a trained detector says of itself: ``config``, ``classes`` and more.
 
     Args:
-        path: a checkpoint, see :func:`~mmnetaug.checkpoint.read_detector`, or an artefact of ``tools/export.py``.
+        path: a checkpoint, see :func:`~mmnetaug.checkpoint.read_detector`, or an artefact of ``mmnetaug export``.
 
     Raises:
         InputError: the file cannot be read, or is no detector.
@@ -106,7 +106,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
     Args:
         config: of :func:`checkpoint_config`, with ``work_dir``.
-        checkpoint: path of the checkpoint, or of an artefact of ``tools/export.py``, which is measured as it is.
+        checkpoint: path of the checkpoint, or of an artefact of ``mmnetaug export``, which is measured as it is.
 
     Returns:
         AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs, parameters and memory, and ``head``, ``arch``,
@@ -159,7 +159,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
 
 
 def build_detector(checkpoint: str | Path) -> SingleStageDetector:
-    """The detector in a checkpoint of ``tools/train.py``, on the CPU, in evaluation mode.
+    """The detector in a checkpoint of ``mmnetaug train``, on the CPU, in evaluation mode.
 
     Raises:
         InputError: no detector in the checkpoint, or tensors that do not fit.

@@ -74,7 +74,7 @@ def find_detection_data(
     if any((folder / 'Annotations').is_dir() and (folder / 'JPEGImages').is_dir() for folder in _voc_places(root)):
         raise InputError(
             f'{root} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test on: '
-            f'`python tools/split_data.py {root}` writes it'
+            f'`mmnetaug split {root}` writes it'
         )
     raise InputError(
         f'{root} is in neither VOC, COCO nor YOLO layout: expected Annotations, JPEGImages and ImageSets/Main in it '
@@ -96,7 +96,7 @@ def _image_set(folder: Path, names: Sequence[str]) -> Path:
     if there:
         return next((path for path in there if read_lines(path, LIST)), there[0])
     expected = ' or '.join(f'{name}.txt' for name in names)
-    advice = 'Write one' if any(lists.glob('*.txt')) else f'`python tools/split_data.py {folder}` writes them'
+    advice = 'Write one' if any(lists.glob('*.txt')) else f'`mmnetaug split {folder}` writes them'
     raise InputError(f'{lists} has no {expected}: expected a list of image names, one a line. {advice}')
 
 

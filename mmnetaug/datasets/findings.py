@@ -160,7 +160,7 @@ def missing_data(root: str | Path) -> None:
     if not Path(root).is_dir():
         raise InputError(
             f'no data set at {root}: expected a folder in VOC, COCO or YOLO layout. '
-            '`python tools/make_data.py shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
+            '`mmnetaug make-data shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
             'data/VOCdevkit) and COCO (to data/coco) are fetched by `mim download mmdet --dataset voc2007`, voc2012 or '
             'coco2017: see docs/own-data.md, Public data sets'
         )

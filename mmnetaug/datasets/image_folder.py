@@ -23,7 +23,7 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise InputError(
             f'no images at {folder}. {expected}. Give the right place with --data-root DIR, or make a '
-            'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
+            'small data set: mmnetaug make-data shapes, or mmnetaug make-data cifar100'
         )
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
     unnamed = [path.name for path in folders if not is_utf8(path)]

@@ -5,6 +5,7 @@ from types import ModuleType
 
 from mmnetaug.errors import InputError
 
+FORMATS = ('onnx', 'tflite')
 # Package -> which of the extras of setup.py brings it.
 EXTRAS = {
     **dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime'], 'export'),

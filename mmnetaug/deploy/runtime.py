@@ -1,4 +1,4 @@
-"""Artefacts of ``tools/export.py`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
+"""Artefacts of ``mmnetaug export`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
 
 import json
 import os
@@ -45,14 +45,14 @@ class Artefact:
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         self.path, self.threads = Path(path), threads or os.cpu_count() or 1
         if not self.path.is_file():
-            raise InputError(f'no file at {path}: expected an .onnx or .tflite of tools/export.py')
+            raise InputError(f'no file at {path}: expected an .onnx or .tflite of mmnetaug export')
         self.meta = self._open()
         if not isinstance(self.meta, dict) or not {'version', 'task', 'classes', 'size', 'outputs'} <= self.meta.keys():
-            raise InputError(f'{path} does not say what it is: export it again with tools/export.py')
+            raise InputError(f'{path} does not say what it is: export it again with mmnetaug export')
         if self.meta['version'] != VERSION:
             raise InputError(
                 f'{path} is of another release (version {self.meta["version"]}, and this one reads {VERSION}): export '
-                'it again with tools/export.py'
+                'it again with mmnetaug export'
             )
         if 'config' in self.meta:
             check_config(self.meta['config'], str(path))
@@ -74,7 +74,7 @@ class Artefact:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 f'what {self.path} says of its head does not fit its maps ({error!r}): export it again with '
-                'tools/export.py'
+                'mmnetaug export'
             ) from error
 
     def check_boxes(self) -> None:
@@ -127,7 +127,7 @@ class OnnxArtefact(Artefact):
             return json.loads(self.session.get_modelmeta().custom_metadata_map[META])
         except Exception as error:  # of onnxruntime's kinds, which share no class
             raise InputError(
-                f'{self.path} is no ONNX file of tools/export.py ({type(error).__name__}): export it again'
+                f'{self.path} is no ONNX file of mmnetaug export ({type(error).__name__}): export it again'
             ) from error
 
     def run(self, image: np.ndarray) -> list[np.ndarray]:
@@ -151,7 +151,7 @@ class TFLiteArtefact(Artefact):
             self.outputs = [details[each['name']] for each in meta['output_tensors']]
         except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
             raise InputError(
-                f'{self.path} and {beside.name} beside it are no TFLite file of tools/export.py ({error}): export it '
+                f'{self.path} and {beside.name} beside it are no TFLite file of mmnetaug export ({error}): export it '
                 'again'
             ) from error
         (self.input,) = self.interpreter.get_input_details()

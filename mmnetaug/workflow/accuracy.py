@@ -13,13 +13,14 @@ import numpy as np
 from mmengine.config import Config
 
 from mmnetaug.apis.overrides import lengthened
+from mmnetaug.config_files import NETWORKS, PAPER, methods
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
 from mmnetaug.records import read_record
 from mmnetaug.visualization import plot_learning, plot_methods, plot_tradeoff
 from mmnetaug.workflow import report
 from mmnetaug.workflow.graph import Plan, Step, check_data
-from mmnetaug.workflow.pretraining import PAPER, Pretraining, methods
+from mmnetaug.workflow.pretraining import Pretraining
 
 # How figures call methods, where not by their own names.
 NAMES = {'autoaugment': 'AutoAugment', 'dropblock': 'DropBlock', 'netaug': 'NetAug'}
@@ -28,8 +29,6 @@ TITLES = {
     'fig3': 'Accuracy against the length of training',
     'fig4': 'Accuracy over training',
 }
-# Endings of the configs: a tiny and a large network.
-NETWORKS = ('mbv2_tiny', 'resnet50')
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
 OWN_OPTIONS = (
     *('train_cfg.max_epochs', 'param_scheduler', 'randomness', 'custom_hooks'),

@@ -7,27 +7,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import dataset_config, image_folder_options, regularizers
+from mmnetaug.apis.overrides import dataset_config, image_folder_options
+from mmnetaug.archs import get_arch
+from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.workflow.graph import Step, digest
-
-PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
-
-
-def methods() -> dict[str, tuple[str, list[str]]]:
-    """Method -> (beginning of its files in configs/pretrain, options of tools/pretrain_cls.py), in figures' order.
-
-    The regularisers are those of ``configs/_base_/regularizers`` that need no file of another run.
-    """
-    alone = [name for name, (hook, _) in regularizers().items() if 'checkpoint' not in hook]
-    order = [*(name for name in PAPER if name in alone), *(name for name in alone if name not in PAPER)]
-    return {
-        'baseline': ('baseline', []),
-        **{name: ('baseline', [f'--{name}']) for name in order},
-        'netaug': ('netaug', []),
-    }
 
 
 class Pretraining:

@@ -12,7 +12,7 @@ from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
 from mmnetaug.records import RESULT_VERSION, read_record, write_json
 
-AGAIN = 'run the command of the figure again (python tools/figures.py {figure} ...)'
+AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
 
 
 def files(figure: str) -> list[str]:
