@@ -5,11 +5,12 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test test-gpu test-tflite fuzz kill install
+.PHONY: help demo test test-gpu test-tflite fuzz kill docs install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
 	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
+	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make test-gpu      tests of training and detection on a GPU, and the speed of steps there'
 	@echo 'make test-tflite   tests of TFLite files, with a gigabyte of packages in .venv-tflite'
 	@echo 'make fuzz      20,000 mutated inputs for each reader of files'
@@ -43,6 +44,14 @@ test-gpu: install
 test-tflite: .venv-tflite/installed
 	OMP_NUM_THREADS=1 .venv-tflite/bin/python -m pytest -q tests/test_tflite.py
 
+.venv-docs/installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
 fuzz: install
 	MMNETAUG_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/test_fuzz.py
 
@@ -58,7 +67,7 @@ demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg
 	@echo 'Table:                        $(DEMO)/benchmark/benchmark.md (also .csv and .json)'
 	@echo 'Detections:                   $(DEMO)/vis/200003.jpg'
 	@echo 'A demo of this size shows the pipeline, not the effect: with minutes of training on a few thousand'
-	@echo 'drawn images, which of the two comes out ahead is chance. README, Results, says what longer runs show.'
+	@echo 'drawn images, which of the two comes out ahead is chance. docs/results.md says what longer runs show.'
 
 data/shapes/generator.json: | install
 	$(BIN)/python tools/make_data.py shapes --out data/shapes

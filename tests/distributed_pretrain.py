@@ -61,7 +61,7 @@ def main():
     data_root, work_dir = sys.argv[1:]
     note_writers(work_dir)
     options = {'launcher': 'pytorch', 'train_dataloader.batch_size': 4, 'custom_hooks': [{'type': 'mmnetaug.Record'}]}
-    pretrain(pretrain_config(data_root, work_dir, **options))
+    pretrain(pretrain_config(data_root, work_dir, 'netaug_mbv2_nano_cifar100', **options))
 
 
 run_tool(main)

@@ -35,7 +35,7 @@ from mmnetaug.models import Classifier
 from mmnetaug.registry import HOOKS
 
 CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
-NANO = 'baseline_mbv2_nano_cifar100'
+NANO, NETAUG_NANO = 'baseline_mbv2_nano_cifar100', 'netaug_mbv2_nano_cifar100'
 # Name -> hook of its base file.
 REGULARIZERS = {
     'autoaugment': {'type': 'mmnetaug.AutoAugmentHook'},
@@ -162,12 +162,12 @@ def test_grouped_optimizer_is_that_of_mmengine(image_tree):
 
 
 def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
-    whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', epochs=3))
-    config = pretrain_config(image_tree, tmp_path / 'stopped', epochs=3)
+    whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', NETAUG_NANO, epochs=3))
+    config = pretrain_config(image_tree, tmp_path / 'stopped', NETAUG_NANO, epochs=3)
     config.default_hooks.kill = {'type': 'mmnetaug.KillAfterFirstEpoch'}
     with pytest.raises(Killed):
         pretrain(config)
-    resumed = pretrain(pretrain_config(image_tree, tmp_path / 'stopped', epochs=3, resume=True))
+    resumed = pretrain(pretrain_config(image_tree, tmp_path / 'stopped', NETAUG_NANO, epochs=3, resume=True))
     assert any('resumed epoch: 1' in path.read_text() for path in (tmp_path / 'stopped').rglob('*.log'))
     rates = [dict(read_history(tmp_path / name, 'lr')) for name in ('whole', 'stopped')]
     assert rates[0] == pytest.approx(rates[1])
@@ -196,7 +196,7 @@ def test_schedule_flag_multiplies_the_epochs_after_warm_up(config_of_tool, image
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):
-    config_of = partial(pretrain_config, image_tree, tmp_path / 'run')
+    config_of = partial(pretrain_config, image_tree, tmp_path / 'run', NANO)
     pretrain(config_of(epochs=1))
     with pytest.raises(InputError, match='--resume'):
         pretrain(config_of(epochs=1))
@@ -291,11 +291,11 @@ def test_what_knows_no_sub_networks_is_refused(image_tree, tmp_path, hook, messa
 
 
 def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, tmp_path):
-    pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1))
+    pretrain(pretrain_config(image_tree, tmp_path / 'run', NETAUG_NANO, epochs=1))
     checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
     assert checkpoint['mmnetaug'] == {'supernet': True, 'statistics_of_base_network': False}
     with pytest.raises(InputError, match=r'of a NetAug supernet, larger than its tiny network: use the export\.pth'):
-        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 2), tmp_path / 'run/epoch_1.pth')
+        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_nano', 2), tmp_path / 'run/epoch_1.pth')
 
 
 def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
@@ -316,7 +316,7 @@ def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
 
 def test_the_config_of_a_run_is_complete(image_tree, tmp_path):
     """What a run leaves in its folder makes the same weights with MMEngine alone."""
-    config = pretrain_config(image_tree, tmp_path / 'ours', 'netaug_mbv2_nano_cifar100')
+    config = pretrain_config(image_tree, tmp_path / 'ours', NETAUG_NANO)
     pretrain(config)
     stock = Config.fromfile(tmp_path / 'ours/netaug_mbv2_nano_cifar100.py')
     stock.work_dir = stock.experiment_name = str(tmp_path / 'stock')
@@ -380,7 +380,7 @@ def test_topk_of_hand_made_logits():
 
 def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
     """Six steps an epoch with batches of 8: the rate of 128 images, 0.1, is scaled to 8."""
-    pretrain(pretrain_config(image_tree, tmp_path, epochs=4, **{'default_hooks.logger.interval': 1}))
+    pretrain(pretrain_config(image_tree, tmp_path, NANO, epochs=4, **{'default_hooks.logger.interval': 1}))
     (log,) = tmp_path.glob('*/vis_data/scalars.json')
     rates = [record['lr'] for record in map(json.loads, log.read_text().splitlines()) if 'lr' in record]
     assert len(rates) == 24

@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, detector_config, pretrain_config, with_larger_head, write_photographs
+from helpers import ROOT, by_c, detector_config, pretrain_config, with_larger_head, write_photographs
 
 pytest.importorskip('litert_torch', reason="needs pip install 'mmnetaug[tflite]'")
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from test_export import by_c
 from tflite_micro import runtime
 
 from mmnetaug import Detector, InputError, peak_memory

@@ -183,7 +183,7 @@ def missing_data(root: str | Path) -> None:
             f'no data set at {root}: expected a folder in VOC, COCO or YOLO layout. '
             '`mmnetaug make-data shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
             'data/VOCdevkit) and COCO (to data/coco) are fetched by `mim download mmdet --dataset voc2007`, voc2012 or '
-            'coco2017: see "Standard data sets" in README.md'
+            'coco2017: see docs/own-data.md, Public data sets'
         )
 
 
