@@ -244,13 +244,13 @@ def test_applying_twice_changes_nothing():
     assert (SSDHead.__init__, sys.modules['mmcv._ext'], sys.meta_path) == before
 
 
-@pytest.mark.parametrize('first', ['import mmnetaug', 'import mmdet, mmengine.runner', ''])
+@pytest.mark.parametrize('first', ['', 'import mmdet, mmengine.runner'])
 def test_the_order_of_imports_does_not_matter(first):
     """What is imported already is mended by ``import mmnetaug``, the rest when it is imported."""
     script = f"""
         {first}
         import mmnetaug
-        assert {'mmengine.runner' in first} or 'torch' not in sys.modules
+        assert {bool(first)} or 'torch' not in sys.modules
         from mmdet.models.dense_heads import SSDHead
         from mmengine.runner import Runner
         from mmengine.runner.checkpoint import CheckpointLoader

@@ -18,7 +18,7 @@ SMALL = 'baseline_mbv2_nano_cifar100'
 
 
 def test_missing_data_names_the_path_and_the_command(tmp_path, monkeypatch):
-    message = r'no images at .*{}.*make_data\.py'
+    message = r'no images at .*{}.*mmnetaug make-data'
     with pytest.raises(InputError, match=message.format('nowhere')):
         pretrain_config(tmp_path / 'nowhere', '')
     monkeypatch.chdir(tmp_path)
