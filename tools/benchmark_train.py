@@ -2,6 +2,7 @@
 
 import argparse
 import itertools
+import json
 
 import torch
 
@@ -9,6 +10,7 @@ from mmnetaug.apis.config import CONFIGS, read_config
 from mmnetaug.apis.overrides import size_options
 from mmnetaug.engine.cpu import keep_freed_memory
 from mmnetaug.errors import run_tool
+from mmnetaug.evaluation.loading_speed import IMAGES, SIDES, measure_loading, measure_start
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.records import write_json
@@ -31,8 +33,27 @@ def main() -> None:
     parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
     parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
     parser.add_argument('--out', help='write the figures there, as JSON')
+    parser.add_argument(
+        '--start', nargs='+', choices=list(IMAGES), default=[], help='instead: seconds to the first iteration'
+    )
+    parser.add_argument('--against', metavar='DIR', help='of --start: another checkout, started in turn')
+    parser.add_argument('--loading', action='store_true', help='instead: images a second from JPEGs, on one core')
+    parser.add_argument('--photos', default='', metavar='DIR', help='of --loading: JPEGs in place of drawn ones')
     args = parser.parse_args()
 
+    if args.start or args.loading:
+        results = [measure_start(layout, args.against, args.repeats) for layout in args.start]
+        if args.loading:
+            sizes = [args.size] if args.size else [144, 160, 176]
+            sides = [SIDES[0]] if args.photos else SIDES
+            results += [
+                measure_loading(size, each, args.repeats, photos=args.photos) for size in sizes for each in sides
+            ]
+        for result in results:
+            print(json.dumps(result))
+        if args.out:
+            write_json(args.out, results)
+        return
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.default_allocator:
