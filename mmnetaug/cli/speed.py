@@ -7,6 +7,8 @@ from typing import Any
 from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import new_parser
 
+LAYOUTS = ('voc', 'coco', 'folders')
+
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(prog, __doc__, 'mmnetaug speed --arch mobilenetv2_tiny mcunet --batch 64 --out speed.json')
@@ -27,7 +29,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         help='instead: evaluate an SSDLite, with and without what makes it fast',
     )
     instead.add_argument(
-        '--loading', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
+        '--batches', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
     )
     instead.add_argument(
         '--freeze', type=int, nargs='+', metavar='N', help='instead: steps of an SSDLite with N frozen stages (--size)'
@@ -35,6 +37,13 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     instead.add_argument(
         '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
     )
+    instead.add_argument(
+        '--start', nargs='+', choices=LAYOUTS, help='instead: seconds from a command to its first step'
+    )
+    instead.add_argument(
+        '--jpeg', nargs='*', metavar='DIR', help='instead: images a second from JPEGs, drawn or those of a folder'
+    )
+    parser.add_argument('--against', metavar='DIR', help='with --start: another checkout, started in turn')
     parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
     parser.add_argument('--out', help='write the figures there, as JSON')
     return parser
@@ -46,8 +55,9 @@ def main(args: argparse.Namespace) -> None:
     import torch
 
     from mmnetaug.engine.cpu import keep_freed_memory
-    from mmnetaug.evaluation.detector_speed import measure_evaluation, measure_freezing, measure_loading
+    from mmnetaug.evaluation.detector_speed import measure_batches, measure_evaluation, measure_freezing
     from mmnetaug.evaluation.growth import measure_growth
+    from mmnetaug.evaluation.loading_speed import SIDES, measure_jpeg, measure_start
     from mmnetaug.records import write_json
 
     if args.threads:
@@ -57,19 +67,27 @@ def main(args: argparse.Namespace) -> None:
     results: list | dict
     if args.evaluation:
         results = measure_evaluation(_ssdlite(args.arch[0], args.evaluation), args.evaluation)
-    elif args.loading:
-        results = measure_loading(args.loading, args.batch[0])
+    elif args.batches:
+        results = measure_batches(args.batches, args.batch[0])
     elif args.freeze:
         size = args.size or 224
         detectors = {f'frozen_{number}': _ssdlite(args.arch[0], size, number) for number in (-1, *args.freeze)}
         results = measure_freezing(detectors, size, args.batch[0], args.repeats)
     elif args.growth:
         results = measure_growth(repeats=args.repeats)
+    elif args.start:
+        results = [measure_start(layout, args.against, args.repeats) for layout in args.start]
+    elif args.jpeg is not None:
+        places = [(SIDES[0], folder) for folder in args.jpeg] or [(sides, '') for sides in SIDES]
+        sides = [args.size] if args.size else [144, 160, 176]
+        results = [measure_jpeg(side, *place[:1], args.repeats, photos=place[1]) for side in sides for place in places]
     else:
         results = [
             _measure_steps(args, arch, sizes[arch], batch, precision)
             for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision)
         ]
+    if args.start or args.jpeg is not None:
+        print(*results, sep='\n')
     if isinstance(results, dict):
         print(*results.get('rows', []), sep='\n')
         print(', '.join(f'{name} {value}' for name, value in results.items() if name != 'rows'))

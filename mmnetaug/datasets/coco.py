@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
 from mmnetaug.datasets.findings import Findings, ReportsFindings, is_set, missing_data, read_utf8, usable_box
-from mmnetaug.datasets.known_files import HandedOn
+from mmnetaug.datasets.known_files import HandedOn, without_collection
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
@@ -39,6 +40,7 @@ class COCOAnnotations(COCO):
         InputError: no COCO annotation file, or categories that cannot be told apart.
     """
 
+    @without_collection()
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.findings = Findings()
@@ -152,6 +154,8 @@ def _unify(entries: list[dict]) -> None:
 def _identifier(entry: Any, key: str = 'id') -> int | str | None:
     """The id in an entry, None if there is none; programs write numbers as text too."""
     value = entry.get(key) if isinstance(entry, dict) else None
+    if type(value) is int:  # as almost all are
+        return value
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     if isinstance(value, str) and value.isdecimal() and len(value) < 19:
@@ -214,10 +218,10 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
         image, boxes = raw_data_info['raw_img_info'], raw_data_info['raw_ann_info']
-        folder = Path(self.data_prefix['img'])
-        root = Path(self.data_root or folder)
+        folder = self.data_prefix['img']
+        root = self.data_root or folder
         stated = (image['width'], image['height'])
-        size = self.usable_image(folder / image['file_name'], root, stated, image['file_name'])
+        size = self.usable_image(os.path.join(folder, image['file_name']), root, stated, image['file_name'])
         if size is None:
             return None
         kept = []

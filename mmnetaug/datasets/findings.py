@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.logging import print_log
 
 from mmnetaug.datasets.images import READERS, UnusableImage, stored_size
-from mmnetaug.datasets.known_files import KnownFiles
+from mmnetaug.datasets.known_files import KnownFiles, without_collection
 from mmnetaug.errors import InputError, printable
 
 # What COCO's evaluation counts of a class in an image, and the default of MMDetection's detectors.
@@ -58,6 +58,8 @@ def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, 
     if not (x2 - x1 >= 1 and y2 - y1 >= 1):  # so that NaN is none either
         findings.add('boxes without area left out', name)
         return None
+    if x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]:
+        return [x1, y1, x2, y2]
     inside = [max(x1, 0), max(y1, 0), min(x2, size[0]), min(y2, size[1])]
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         findings.add('boxes outside their image left out', name)
@@ -94,11 +96,15 @@ class ReportsFindings:
         self.allow_outside = allow_outside
         self.findings = Findings()
         self.image_paths: frozenset[str] = frozenset()
-        self._known: dict[Path, KnownFiles] = {}
+        self._known: dict[str | Path, KnownFiles] = {}
         super().__init__(*args, test_mode=test_mode, **kwargs)
 
+    def full_init(self) -> None:
+        with without_collection():
+            super().full_init()
+
     def usable_image(
-        self, path: str | Path, root: Path, stated: tuple[int, int] | None = None, name: str | None = None
+        self, path: str | Path, root: str | Path, stated: tuple[int, int] | None = None, name: str | None = None
     ) -> tuple[int, int] | None:
         """Width and height in pixels of an image as it is loaded, or None and a finding.
 

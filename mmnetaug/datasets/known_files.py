@@ -1,12 +1,13 @@
 """What was found out about files, so that nothing is read twice: kept between runs, or handed on within one."""
 
 import contextlib
+import gc
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -107,6 +108,18 @@ class KnownFiles(Generic[Found]):
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode('ascii')).hexdigest()
+
+
+@contextlib.contextmanager
+def without_collection() -> Iterator[None]:
+    """Python looks for cycles the more often the more objects there are, and data that is read has none."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class HandedOn(Generic[Found]):

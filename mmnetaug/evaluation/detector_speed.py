@@ -78,7 +78,7 @@ class _Packed(Dataset):
         return {'inputs': self.sample['inputs'].clone(), 'data_samples': copy.deepcopy(self.sample['data_samples'])}
 
 
-def measure_loading(size: int, batch: int = 16, repeats: int = 30) -> dict[str, Any]:
+def measure_batches(size: int, batch: int = 16, repeats: int = 30) -> dict[str, Any]:
     """Crops by mmdet's transform and by ours, and batches by MMEngine's way and by ours.
 
     Args:

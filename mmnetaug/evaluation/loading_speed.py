@@ -5,6 +5,7 @@ Everything is measured on data that is drawn here. Machines are noisy: things ar
 
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -16,13 +17,25 @@ from typing import Any
 
 import cv2
 import numpy as np
+from mmcv.transforms import BaseTransform, RandomFlip
 
 import mmnetaug
+from mmnetaug.datasets.images import images_below
+from mmnetaug.datasets.transforms import (
+    ColorJitter,
+    LoadImageOrSkip,
+    LoadRandomResizedCrop,
+    LoadResizeCenterCrop,
+    PackClassification,
+    RandomResizedCrop,
+    ResizeCenterCrop,
+)
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine
 
 # Layout -> images to train on and to test on.
 IMAGES = {'voc': (15_000, 5_000), 'coco': (45_000, 5_000), 'folders': (195_000, 5_000)}
+SIDES = (500, 375), (640, 480), (1024, 768)  # of drawn photographs
 CLASSES = {'voc': 20, 'coco': 80, 'folders': 1000}
 HERE = Path(mmnetaug.__file__).parents[1]
 # Layout -> what is started; small networks and batches, since only the way to the first iteration counts.
@@ -112,7 +125,80 @@ def _start(place: Path, layout: str, data: Path, work: Path) -> tuple[float, flo
     return imported, started
 
 
+def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: int = 24, photos: str = '') -> dict:
+    """Images a second on one core from JPEG files to what a batch is made of, by the pipelines of ImageNet.
+
+    Compared are decoding at a smaller scale where that has the pixels (``reduced``) and decoding in full (``full``), of
+    the same images with the same random draws.
+
+    Args:
+        size: side in pixels that the network gets.
+        sides: width and height in pixels of the photographs, which are drawn.
+        repeats: times that all images are loaded by each, in turn.
+        images: how many.
+        photos: a folder of JPEGs to take instead of drawn ones; ``sides`` is then not used.
+
+    Returns:
+        For ``train`` (random crop) and ``val`` (centre crop): images a second of both, and ``ratio``, the median over
+        repeats of how many times as many are loaded with reduced decoding. ``kilobytes`` is the mean of the files.
+
+    Raises:
+        InputError: a count out of range, or no JPEG.
+    """
+    for name, value in [('size', size), ('repeats', repeats), ('images', images), *zip(('width', 'height'), sides)]:
+        if value < 1:
+            raise InputError(f'{name} is {value}: expected at least 1')
+    jitter = [RandomFlip(prob=0.5), ColorJitter(), PackClassification()]
+    pipelines = {
+        'train': ([LoadRandomResizedCrop(size), *jitter], [LoadImageOrSkip(), RandomResizedCrop(size), *jitter]),
+        'val': (
+            [LoadResizeCenterCrop(size), PackClassification()],
+            [LoadImageOrSkip(), ResizeCenterCrop(size), PackClassification()],
+        ),
+    }
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = [path for path in images_below(Path(photos)) if path.suffix.lower() in ('.jpg', '.jpeg')][:images]
+            paths = paths if photos else _draw_photographs(Path(folder), sides, images)
+            if not paths:
+                raise InputError(f'no JPEG in {photos}: expected one or more')
+            result = {'size': size, 'sides': None if photos else list(sides), 'images': len(paths), 'repeats': repeats}
+            result['kilobytes'] = round(sum(path.stat().st_size for path in paths) / len(paths) / 1000, 1)
+            for purpose, steps in pipelines.items():
+                seconds = [[_load(paths, each, repeat) for each in steps] for repeat in range(repeats + 1)][1:]
+                reduced, full = (len(paths) / median(each) for each in zip(*seconds))
+                result[f'{purpose}_reduced_images_per_s'], result[f'{purpose}_full_images_per_s'] = (
+                    round(reduced, 1),
+                    round(full, 1),
+                )
+                result[f'{purpose}_ratio'] = round(median(full / reduced for reduced, full in seconds), 2)
+    finally:
+        cv2.setNumThreads(threads)
+    return {**result, **machine('cpu')}
+
+
+def _load(paths: Sequence[Path], steps: Sequence[BaseTransform], seed: int) -> float:
+    """Seconds of the processor that a pipeline takes for all images."""
+    random.seed(seed)
+    np.random.seed(seed)
+    start = time.process_time()
+    for path in paths:
+        data = {'img_path': str(path), 'gt_label': 0}
+        for step in steps:
+            data = step(data)
+    return time.process_time() - start
+
+
 # --- drawn data ---
+
+
+def _draw_photographs(folder: Path, sides: tuple[int, int], count: int) -> list[Path]:
+    paths = [folder / f'{number:03}.jpg' for number in range(count)]
+    for seed, path in enumerate(paths):
+        cv2.imwrite(str(path), drawn_photograph(*sides, seed), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    return paths
 
 
 def drawn_photograph(width: int, height: int, seed: int) -> np.ndarray:
