@@ -20,6 +20,7 @@ COMMANDS = {
     'infer': 'draw what a detector finds on images or a video',
     'export': 'ONNX, TFLite or C of a trained network',
     'benchmark': 'detectors side by side: AP, MACs, memory, latency',
+    'evaluate-boxes': 'AP of boxes that another detector found',
     'pretrain': 'pretrain a network on class folders, with or without NetAug',
     'convert-weights': 'weights of other libraries as an export for --pretrained',
     'figures': 'figures 1, 3, 4 and 5 of the paper on your own data',

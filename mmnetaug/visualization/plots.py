@@ -294,6 +294,7 @@ def _draw_rates(axes: plt.Axes, panel: dict[str, Any]) -> None:
                 **style(index),
             )
         axes.set_ylabel('difference in validation accuracy (points)')
+    axes.set_xlim(min(rates) / 1.3, max(rates) * 1.3)
     axes.set_xticks(sorted(rates), [f'{rate:g}' for rate in sorted(rates)])
     axes.xaxis.set_minor_locator(ticker.NullLocator())
     axes.set_xlabel('learning rate (logarithmic)')

@@ -133,14 +133,15 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             f'the configs of {", ".join(networks)} are for different data, {data} and {", ".join(others)}: expected '
             'the same for all networks; give it with --pretrain-data'
         )
-    steps, points = [], []
+    steps, points, finished = [], [], {}
     for (network, method, _), its in runs.items():
         lengths, to_do = _lengths(settings, networks, network, its.config), []
         for (epochs, seed), step in its.steps(lengths, seeds[network]).items():
             point = {'network': network, 'method': method, 'lr': its.lr, 'epochs': epochs, 'seed': seed}
             result, done = step.makes[1], all((out / path).is_file() for path in step.makes)
             if not done and (elsewhere := _elsewhere(result, out, settings.finished)):
-                result, done = elsewhere, True
+                result, done = os.path.relpath(elsewhere, out), True
+                finished[result] = str(elsewhere)
             elif settings.train and step not in steps:  # NETWORK and NETWORK@LR may be the same
                 to_do.append(step)
             if done or settings.train:
@@ -159,7 +160,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
         if (out / point['result']).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
-    steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
+    steps.append(Step(report.files(figure), draw, [finished.get(point['result'], point['result']) for point in points]))
     noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
     return Plan(figure, {**noted, 'data': its.given, 'command': command}, sources, points, steps)
 
@@ -186,15 +187,15 @@ def _rates(settings: AccuracySettings, networks: Sequence[str], network: str) ->
     return rates
 
 
-def _elsewhere(result: str, out: Path, folders: Sequence[str]) -> str | None:
-    """The same result in one of the folders with finished runs, relative to ``out``."""
+def _elsewhere(result: str, out: Path, folders: Sequence[str]) -> Path | None:
+    """The same result in one of the folders with finished runs, absolute."""
     name = Path(result).parent.name
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise InputError(f'--finished {folder}: no such folder')
         for path in (folder / f'{name}.json', folder / name / 'result.json'):
             if path.is_file():
-                return os.path.relpath(path.resolve(), out)
+                return path.resolve()
     return None
 
 
