@@ -2,9 +2,9 @@
 
 import difflib
 import runpy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmnetaug.errors import InputError
 
@@ -15,6 +15,29 @@ CONFIGS = ROOT / 'configs'
 BASELINE = '_baseline_voc'  # ending of the config of each head in configs/det
 NETWORKS = ('mbv2_tiny', 'resnet50')  # of figures 1, 3 and 4: endings of the configs of a tiny and a large network
 PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
+RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)  # of the figure over learning rates
+
+
+class Method(NamedTuple):
+    """How a method of the figures is trained.
+
+    Attributes:
+        kind: beginning of its files in configs/pretrain.
+        options: of ``mmnetaug pretrain``.
+        changes: KEY=VALUE changes of the config.
+    """
+
+    kind: str
+    options: Sequence[str] = ()
+    changes: Sequence[str] = ()
+
+
+# NetAug's second loss makes the gradient of shared weights about twice as large. The first has such a gradient without
+# a supernet, the second a supernet with the gradient of the baseline: both losses together weigh as one.
+CONTROLS = {
+    'baseline_twice': Method('baseline', changes=['model.base_weight=2.0']),
+    'netaug_halved': Method('netaug', changes=['model.base_weight=0.5', 'model.alpha=0.5']),
+}
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -70,15 +93,16 @@ def regularizers() -> dict[str, tuple[dict[str, Any], str]]:
     return found
 
 
-def methods() -> dict[str, tuple[str, list[str]]]:
-    """Method -> (beginning of its files in configs/pretrain, options of ``mmnetaug pretrain``), in figures' order.
+def methods() -> dict[str, Method]:
+    """The methods of the figures by name, in their order.
 
     The regularisers are those of ``configs/_base_/regularizers`` that need no file of another run.
     """
     alone = [name for name, (hook, _) in regularizers().items() if 'checkpoint' not in hook]
     order = [*(name for name in PAPER if name in alone), *(name for name in alone if name not in PAPER)]
     return {
-        'baseline': ('baseline', []),
-        **{name: ('baseline', [f'--{name}']) for name in order},
-        'netaug': ('netaug', []),
+        'baseline': Method('baseline'),
+        **{name: Method('baseline', [f'--{name}']) for name in order},
+        'netaug': Method('netaug'),
+        **CONTROLS,
     }

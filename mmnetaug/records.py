@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,23 @@ def write_json(path: str | Path, content: dict | list) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file that is there whole or not at all, also after the power went."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    with open(partial, 'w', encoding='utf-8') as file:
+    with whole(path) as partial, open(partial, 'w', encoding='utf-8') as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+
+
+@contextmanager
+def whole(path: str | Path) -> Iterator[Path]:
+    """Where to write what shall be at ``path`` once all of it is there; nothing is left where that fails."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f'{path.name}.partial')
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def read_record(path: str | Path, remedy: str) -> dict[str, Any]:

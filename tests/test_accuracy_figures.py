@@ -9,7 +9,7 @@ import pytest
 from helpers import ROOT, carry_out, missing, pretend, read_table
 
 from mmnetaug import InputError
-from mmnetaug.config_files import PAPER, methods, regularizers
+from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
@@ -118,11 +118,11 @@ def test_commands_of_the_methods(root, image_tree, tmp_path):
 
     assert list(commands()) == ['baseline', *PAPER, 'netaug']
     # every regulariser is a method, but for one that needs the checkpoint of another run
-    assert set(methods()) == {'baseline', 'netaug', *regularizers()} - {'distill'}
+    assert set(methods()) == {'baseline', 'netaug', *CONTROLS, *regularizers()} - {'distill'}
     for method, command in commands(methods=list(methods())).items():
         switches = [f'--{name}' for name in regularizers() if f' --{name}' in command]
         assert switches == ([f'--{method}'] if method in regularizers() else [])
-        assert ('netaug_mbv2_nano_cifar100.py' in command) == (method == 'netaug')
+        assert ('netaug_mbv2_nano_cifar100.py' in command) == (method in ('netaug', 'netaug_halved'))
         assert '--seed 3' in command and '--epochs 80' in command and '--resume' in command
 
 

@@ -187,3 +187,16 @@ def test_every_value_is_open_to_options(voc, tmp_path, head):
         assert model.bbox_head.num_base_priors == [4] * 4, 'two squares, 2:1 and 1:2'
     else:
         assert model.bbox_head.loss_cls.loss_weight == 3.0
+
+
+def test_a_detector_is_built_and_described_without_pytorchs_compiler():
+    """Its import takes two seconds, and PyTorch asks for it where tensors without data are filled or added."""
+    code = (
+        'import sys\nfrom helpers import build_detector\nfrom mmnetaug.apis.train import describe_detector\n'
+        "for head in ('ssdlite', 'rtmdet'):\n    describe_detector(build_detector(head, 'mobilenetv3_w0.35'), 96)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')])}
+    command = [sys.executable, '-c', f'import mmnetaug\n{code}']
+    printed = subprocess.check_output(command, text=True, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert printed.splitlines()[-1] == 'False'

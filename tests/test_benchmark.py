@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import sys
+from unittest import mock
 
 import cv2
 import pytest
@@ -12,7 +13,7 @@ import torch
 from helpers import ROOT, detector_config, write_voc
 
 from mmnetaug import InputError
-from mmnetaug.apis.benchmark import benchmark, markdown_table
+from mmnetaug.apis.benchmark import benchmark, draw_deployed, markdown_table
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import worker_options
 from mmnetaug.apis.test import build_detector
@@ -153,6 +154,24 @@ def test_pictures_are_drawn(tmp_path):
     runs = {'baseline': [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 22.0)]], 'NetAug': [[(1, 9.0), (2, 25.0)]]}
     picture = cv2.imread(str(plot_curves(runs, tmp_path / 'curves.png', 'top-1 (%)')))
     assert picture.std() > 5
+
+
+def test_int8_against_memory_is_drawn_from_the_recorded_rows(tmp_path):
+    """One picture for each data set, of the detectors that a microcontroller runs."""
+    rows = [
+        {'data': data, 'route': route, 'head': head, 'arch': 'mcunet', 'AP50_area': ap, 'peak_memory': 1024 * kilobytes}
+        for data, head, ap, kilobytes in [('voc', 'GFL', 0.4, 500), ('voc', 'SSD', 0.5, 700), ('bccd', 'SSD', 0.8, 600)]
+        for route in ('TFLite', 'TFLite int8')
+    ]
+    (tmp_path / 'deploy.json').write_text(json.dumps({'rows': rows}))
+    with mock.patch('mmnetaug.apis.benchmark.plot_ap_against_macs', wraps=plot_ap_against_macs) as drawn:
+        pictures = draw_deployed(tmp_path / 'deploy.json')
+    assert [path.name for path in pictures] == ['int8_ap50_memory_voc.png', 'int8_ap50_memory_bccd.png']
+    assert [[row['name'] for row in call.args[0]] for call in drawn.call_args_list] == [
+        ['GFL on mcunet', 'SSD on mcunet'],
+        ['SSD on mcunet'],
+    ]
+    assert all(cv2.imread(str(path)).std() > 5 for path in pictures)
 
 
 def test_a_difference_of_hundredths_of_a_point_does_not_look_large(tmp_path):

@@ -1,6 +1,7 @@
 """mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
 
 import importlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,11 +10,12 @@ from pickle import UnpicklingError
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
+from mmnetaug.compat import config_text, openmp
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
 
 COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
@@ -280,3 +282,41 @@ def test_a_worker_that_cannot_send_ends_the_run():
     loader = torch.utils.data.DataLoader(Unsendable(), num_workers=1, collate_fn=list, timeout=60)
     with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
         next(iter(loader))
+
+
+def test_text_of_a_config_is_read_back_and_has_short_lines():
+    config = Config.fromfile('configs/det/rtmdet_netaug_coco.py')
+    config.odd = {'a b': [(1,), ('x' * 70, 'y' * 70)], 3: {'none': None, 'text': 'it\'s\n"so"'}}
+    text = config.pretty_text
+    assert Config.fromstring(text, '.py').to_dict() == config.to_dict()
+    assert max(map(len, text.splitlines())) <= 120 and text.count('\n') > 100
+    assert config_text.format_code(text) == text
+
+
+@pytest.mark.parametrize(
+    ('given', 'policy'),
+    [({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'), ({'GOMP_SPINCOUNT': '9'}, None)],
+)
+def test_threads_wait_passively_unless_told_otherwise(monkeypatch, given, policy):
+    for name in openmp.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    openmp.wait_passively()
+    assert os.environ.get('OMP_WAIT_POLICY') == policy
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')  # what is restored afterwards
+
+
+def test_waiting_is_set_before_pytorch_is_there():
+    code = (
+        'import importlib.abc, os, sys\n'
+        'class Watch(importlib.abc.MetaPathFinder):\n'
+        '    def find_spec(self, name, path=None, target=None):\n'
+        "        if name == 'torch':\n"
+        "            print(os.environ.get('OMP_WAIT_POLICY')), sys.exit()\n"
+        'sys.meta_path.insert(0, Watch())\n'
+        'import mmnetaug\n'
+        'mmnetaug.TinyNet\n'
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in openmp.SETTINGS}
+    assert subprocess.check_output([sys.executable, '-c', code], text=True, env=environment).strip() == 'PASSIVE'

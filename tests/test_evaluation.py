@@ -11,6 +11,7 @@ from mmengine.config import ConfigDict
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmnetaug import InputError
 from mmnetaug.apis.benchmark import markdown_table
 from mmnetaug.apis.overrides import evaluators
 from mmnetaug.apis.train import measures
@@ -61,10 +62,10 @@ def make_coco(path, sizes=('small', 'medium', 'large'), images=12, first_id=1):
     return predictions
 
 
-def coco_measures(path, predictions, classes):
+def coco_measures(path, predictions, classes, **options):
     test = {'data_root': str(path.parent), 'ann_file': path.name}
     (config,) = evaluators({'layout': 'coco', 'test': test})
-    metric = METRICS.build(ConfigDict(config))
+    metric = METRICS.build(ConfigDict({**config, **options}))
     metric.dataset_meta = {'classes': classes}
     for image, found in predictions.items():
         boxes = {
@@ -104,6 +105,22 @@ def test_coco_equals_pycocotools(tmp_path):
     assert list(found.values()) == pycocotools_stats(tmp_path / 'truth.json', predictions, [7, 3, 90, 12])
     # none of them is trivial, and all differ
     assert all(0.01 < value < 0.99 for value in found.values()) and len(set(found.values())) == 6
+
+
+def test_faster_backend_gives_the_same_figures(tmp_path):
+    pytest.importorskip('faster_coco_eval')
+    predictions = make_coco(tmp_path / 'truth.json')
+    truth, classes = tmp_path / 'truth.json', ['dog', 'cat', 'cow', 'hen']
+    found = coco_measures(truth, predictions, classes, backend='faster_coco_eval')
+    assert list(found.values()) == pytest.approx(pycocotools_stats(truth, predictions, [7, 3, 90, 12]), abs=1e-12)
+    nothing = coco_measures(truth, {image: [] for image in predictions}, classes, backend='faster_coco_eval')
+    assert list(nothing.values()) == [0.0] * 6
+
+
+def test_unknown_backend(tmp_path):
+    make_coco(tmp_path / 'truth.json')
+    with pytest.raises(InputError, match='expected pycocotools or faster_coco_eval'):
+        coco_measures(tmp_path / 'truth.json', {}, ['dog'], backend='detectron2')
 
 
 def test_coco_with_one_class_and_with_some(tmp_path):

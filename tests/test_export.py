@@ -10,12 +10,20 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import ROOT, build_detector, by_c, detector_config, pretrain_config, write_photographs
+from helpers import (
+    ROOT,
+    build_detector,
+    by_c,
+    detector_config,
+    pretrain_config,
+    with_larger_head,
+    write_photographs,
+)
 from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
 
 import mmnetaug
-from mmnetaug import Detector, InputError
+from mmnetaug import Detector, InputError, extras
 from mmnetaug.apis.export import export
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.pretrain import pretrain
@@ -24,7 +32,6 @@ from mmnetaug.apis.test import checkpoint_config, resize_test
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
-from mmnetaug.deploy import extras
 from mmnetaug.deploy.c_code import write_c
 from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps
 from mmnetaug.deploy.inputs import Inputs
@@ -40,19 +47,11 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=HEADS)
 def trained(photographs, tmp_path_factory, request):
-    """The export of a detector trained for a moment that finds much: its head then has larger random weights, as
-    one that has learnt little gives equal scores, of which any may be kept."""
+    """The export of a detector trained for a moment that finds much."""
     name = request.param if '_' in request.param else f'{request.param}_baseline'
     config = detector_config(photographs, tmp_path_factory.mktemp(request.param), f'{name}_voc', epochs=4)
     config.model.test_cfg.update(score_thr=0.005, nms_pre=60)
-    checkpoint = train_detector(config)['checkpoint']
-    content = torch.load(checkpoint)
-    generator = torch.Generator().manual_seed(2)
-    for key, tensor in content['state_dict'].items():
-        if key.startswith('bbox_head') and tensor.ndim == 4:
-            tensor.copy_(torch.randn(tensor.shape, generator=generator) * tensor[0].numel() ** -0.5)
-    torch.save(content, checkpoint)
-    return checkpoint
+    return with_larger_head(train_detector(config)['checkpoint'])
 
 
 def by_mmdet(checkpoint, path):
@@ -187,10 +186,11 @@ def test_a_classifier(image_tree, tmp_path):
 @pytest.mark.parametrize('int8', [False, True], ids=['float', 'int8'])
 @pytest.mark.parametrize('head', ['ssdlite', 'yolov3', 'rtmdet', 'gfl'])
 def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
+    """On images of 96x80 pixels, padded to 96x96: boxes are cut at their border."""
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = build_detector(head, num_classes=2).eval()
     detector.test_cfg.update(score_thr=0.3, nms_pre=40, conf_thr=0.2)
-    described = describe_head(detector, (96, 96))
+    described = describe_head(detector, (96, 96), (96, 80))
     generator = np.random.default_rng(0)
     with torch.no_grad():
         shapes = [level.shape[1:] for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
@@ -205,13 +205,17 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
         stored.append(np.ascontiguousarray((whole if int8 else values).transpose(1, 2, 0)))
         maps.append(values)
         tensors.append({'name': f'{number}', 'scale': float(scale), 'zero_point': zero})
-    meta = {'task': 'detection', 'classes': ['cat', 'dog'], 'size': [96, 96], 'head': described}
-    (tmp_path / 'm.json').write_text(json.dumps({**meta, 'int8': int8, 'output_tensors': tensors}))
+    meta = {'task': 'detection', 'classes': ['cat', 'dog'], 'size': [96, 96], 'channels': 'RGB', 'head': described}
+    meta |= {'int8': int8, 'input': {'scale': 0.5, 'zero_point': -3}, 'output_tensors': tensors}
+    (tmp_path / 'm.json').write_text(json.dumps(meta))
     (tmp_path / 'm.tflite').write_bytes(b'a model')
     described = json.loads((tmp_path / 'm.json').read_text())['head']
     numpy = postprocess(maps, described)
     assert len(numpy[0]) > 10
     assert len(write_c(tmp_path / 'm.tflite')) == 3
+    header = (tmp_path / 'm_detect.h').read_text()
+    assert '96x80 of them at the top left, and the rest has the value 124, 116, 104 of red, green and blue' in header
+    assert '#define m_INPUT_WIDTH 96' in header and ('#define m_INPUT_ZERO_POINT -3' in header) == int8
     for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
         assert np.abs(one - other).max() < 1e-3
     if int8:
@@ -221,7 +225,7 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     assert np.abs(scores.numpy() - decode(maps, described)[1]).max() < 1e-5
     parts = [torch.from_numpy(level)[None] for level in maps]
     outputs = [parts] if head == 'yolov3' else [parts[: len(parts) // 2], parts[len(parts) // 2 :]]
-    metas = [{'img_shape': (96, 96), 'ori_shape': (96, 96), 'scale_factor': (1.0, 1.0)}]
+    metas = [{'img_shape': (80, 96), 'ori_shape': (80, 96), 'scale_factor': (1.0, 1.0)}]
     truth = detector.bbox_head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=detector.test_cfg)[0]
     assert np.abs(numpy[0] - truth.bboxes.numpy()).max() < 1e-3
     assert np.abs(numpy[1] - truth.scores.numpy()).max() < 1e-5 and (numpy[2] == truth.labels.numpy()).all()
@@ -294,23 +298,150 @@ def test_files_that_are_no_artefacts(untrained, tmp_path, photographs, monkeypat
             Detector(untrained)(wrong)
     assert len(Detector(untrained)([image, cv2.imread(str(image))])) == 2
     monkeypatch.setattr(extras, 'import_module', lambda name: __import__(f'not_{name}'))
-    with pytest.raises(InputError, match=r'onnx is missing .*pip install mmnetaug\[export\]'):
+    with pytest.raises(InputError, match=r"onnx is missing .*pip install 'mmnetaug\[export\]'"):
         export(untrained, 'onnx', evaluate=False)
-    with pytest.raises(InputError, match=r'litert_torch is missing .*pip install mmnetaug\[tflite\]'):
+    with pytest.raises(InputError, match=r"litert_torch is missing .*pip install 'mmnetaug\[tflite\]'"):
         export(untrained, 'tflite', evaluate=False)
 
 
-def test_a_malicious_artefact(untrained, tmp_path):
-    export(untrained, 'onnx', tmp_path / 'a.onnx', evaluate=False)
-    model = onnx.load(tmp_path / 'a.onnx')
+@pytest.fixture(scope='module')
+def artefact(brief, tmp_path_factory):
+    """An ONNX file of raw maps."""
+    path = tmp_path_factory.mktemp('artefact') / 'a.onnx'
+    export(brief, 'onnx', path, raw=True, evaluate=False)
+    return onnx.load(path)
+
+
+def saying(artefact, path, **changes):
+    """The artefact in a file, where it says other things of itself."""
+    model = onnx.ModelProto()
+    model.CopyFrom(artefact)
     (entry,) = (each for each in model.metadata_props if each.key == 'mmnetaug')
-    meta = json.loads(entry.value)
+    entry.value = json.dumps({**json.loads(entry.value), **changes})
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'version': 9}, r'another release \(version 9, and this one reads 1\): export it again'),
+        ({'version': None}, 'another release'),
+        ({'task': ['detection']}, r"its task is \['detection'\]: export it again"),
+        ({'classes': 'cat'}, 'its classes is cat'),
+        ({'classes': ['cat', 3]}, 'its classes is'),
+        ({'classes': []}, 'its classes is'),
+        ({'classes': ['cat']}, 'finds more than its 1 classes'),
+        ({'size': ['96', '96']}, 'its size is'),
+        ({'size': [96]}, 'its size is'),
+        ({'size': [-96, 96]}, 'its size is'),
+        ({'size': [96.0, True]}, 'its size is'),
+        ({'size': [10**9, 10**9]}, 'another network than it says'),
+        ({'channels': 'CMYK'}, 'its channels is CMYK'),
+        ({'channels': 'GRAY'}, 'another network than it says'),
+        ({'outputs': ['boxes', 'scores', 'labels']}, 'another network than it says'),
+        ({'outputs': [3]}, 'its outputs is'),
+        ({'head': 'ssd'}, 'its head is ssd'),
+        ({'head': {'kind': 'os.system'}}, 'does not fit its maps'),
+        ({'config': None}, 'its config is'),
+        ({'config': {'model': {'type': 'os.system'}}}, 'which could run code or touch files'),
+        ({'config': {'model': {}}}, 'does not say how images are prepared'),
+    ],
+)
+def test_what_an_artefact_says_of_itself(artefact, tmp_path, changes, message):
+    if changes == {'classes': ['cat']}:  # of an untrained head no box may be of the second class
+        head = json.loads(next(each.value for each in artefact.metadata_props if each.key == 'mmnetaug'))['head']
+        changes = {**changes, 'head': {**head, 'score_thr': 0, 'max_per_img': 10**6}}
+    with pytest.raises(InputError, match=message):
+        Detector(saying(artefact, tmp_path / 'a.onnx', **changes))
+
+
+def test_artefacts_without_what_they_say(artefact, tmp_path):
+    bare = onnx.ModelProto()
+    bare.CopyFrom(artefact)
+    del bare.metadata_props[:]
+    onnx.save(bare, tmp_path / 'bare.onnx')
+    content = artefact.SerializeToString()
+    for name, written in [('empty', b''), ('cut', content[: len(content) // 2]), ('text', b'{}')]:
+        (tmp_path / f'{name}.onnx').write_bytes(written)
+    for name in ('bare', 'empty', 'cut', 'text'):
+        with pytest.raises(InputError, match=r'is no ONNX file of mmnetaug export .*: export it again'):
+            Detector(tmp_path / f'{name}.onnx')
+    (tmp_path / 'folder.onnx').mkdir()
+    for wrong in ('folder.onnx', 'nowhere.tflite'):
+        with pytest.raises(InputError, match='no file at'):
+            Detector(tmp_path / wrong)
+
+
+def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photographs):
+    path = saying(artefact, tmp_path / 'a.onnx')
+    for wrong in (None, 5, b'a.pth', ['a.pth']):
+        with pytest.raises(InputError, match=r'is no path: expected one of an export.pth'):
+            Detector(wrong)
+    for threads in (0, -1, 1.5, '2'):
+        with pytest.raises(InputError, match=r'threads is .*: expected a whole number of at least 1'):
+            Detector(path, threads=threads)
+    with pytest.raises(InputError, match=r'threads=2 is for .onnx and .tflite'):
+        Detector(untrained, threads=2)
+    with pytest.raises(InputError, match='runs on the CPU: leave out the device cuda'):
+        Detector(path, device='cuda')
+    for device in ('gpu', 1.5):
+        with pytest.raises(InputError, match='Expected cpu, or cuda'):
+            Detector(untrained, device=device)
+    image = np.zeros((40, 60, 3), np.uint8)
+    for detector in (Detector(untrained), Detector(path, threads=1)):
+        for score_thr in (-0.1, 1.1, float('nan'), '0.5'):
+            with pytest.raises(InputError, match=r'score_thr is .*: expected a number from 0 to 1'):
+                detector(image, score_thr=score_thr)
+        for wrong, message in [
+            (image.tolist(), 'a list is no image: expected a path'),
+            (image[..., 0], r'an array \(40, 60\) of uint8'),
+            (image[None], r'an array \(1, 40, 60, 3\) of uint8'),
+            (image[:0], r'an array \(0, 60, 3\) of uint8'),
+            (image.astype(np.float32), 'of float32'),
+            (torch.zeros(3, 40, 60), 'a Tensor is no image'),
+            (3, 'a int is no image'),
+            (None, 'a NoneType is no image'),
+            (photographs, 'is a folder'),
+            ([image, 'nowhere.jpg'], 'no image at nowhere.jpg'),
+        ]:
+            with pytest.raises(InputError, match=message):
+                detector(wrong)
+        assert detector([]) == [] and len(detector((image,))) == 1
+
+
+def test_calibration_with_broken_images(untrained, photographs, tmp_path):
+    folder = tmp_path / 'images'
+    folder.mkdir()
+    (folder / 'empty.jpg').write_bytes(b'')
+    (folder / 'cut.jpg').write_bytes((photographs / 'JPEGImages/a.jpg').read_bytes()[:300])
+    (folder / 'text.png').write_text('no image')
+    options = {'int8': True, 'calibration': folder, 'evaluate': False}
+    with pytest.raises(InputError, match=r'no image to calibrate with in .*images: expected --calibration DIR'):
+        export(untrained, 'onnx', tmp_path / 'a.onnx', **options)
+    assert not list(tmp_path.glob('a.onnx*'))
+    shutil.copy(photographs / 'JPEGImages/a.jpg', folder)
+    export(untrained, 'onnx', tmp_path / 'a.onnx', **options)
+    assert {path.name for path in tmp_path.glob('a.*')} == {'a.onnx'}
+
+
+def test_nothing_is_left_where_writing_fails(untrained, tmp_path, monkeypatch):
+    export(untrained, 'onnx', tmp_path / 'a.onnx', evaluate=False)
+    before = (tmp_path / 'a.onnx').read_bytes()
+
+    def fails(model, path):
+        path.write_bytes(b'half')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(onnx, 'save', fails)
+    with pytest.raises(OSError, match='No space left'):
+        export(untrained, 'onnx', tmp_path / 'a.onnx', evaluate=False)
+    assert (tmp_path / 'a.onnx').read_bytes() == before and not list(tmp_path.glob('*.partial'))
+
+
+def test_a_malicious_artefact(artefact, tmp_path):
+    meta = json.loads(next(each.value for each in artefact.metadata_props if each.key == 'mmnetaug'))
     meta['config']['test_dataloader']['dataset']['pipeline'][0] = {'type': 'subprocess.Popen', 'args': 'true'}
-    entry.value = json.dumps(meta)
-    onnx.save(model, tmp_path / 'a.onnx')
-    entry.value = json.dumps({**meta, 'version': 9})
-    onnx.save(model, tmp_path / 'b.onnx')
-    with pytest.raises(InputError, match=r'another release \(version 9, and this one reads 1\): export it again'):
-        Detector(tmp_path / 'b.onnx')
+    saying(artefact, tmp_path / 'a.onnx', config=meta['config'])
     with pytest.raises(InputError, match='which could run code or touch files'):
         Detector(tmp_path / 'a.onnx')

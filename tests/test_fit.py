@@ -7,7 +7,7 @@ import sys
 import pytest
 from helpers import ROOT, build_detector
 
-from mmnetaug import InputError
+from mmnetaug import InputError, count_macs
 from mmnetaug.apis.fit import fit, fit_table, parse_amount, parse_size
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.boards import board_budget
@@ -18,7 +18,7 @@ def test_amounts_and_boards():
     assert parse_amount('512K', '--sram') == parse_amount('0.5m', '--sram') == 524288
     assert parse_amount('100M', '--macs', 1000) == 100_000_000 and parse_amount('320000', '--sram') == 320_000
     assert board_budget('stm32f746') == (320 * 1024, 1024 * 1024)
-    for wrong in ('', 'much', '-5K', '0', '5T', '1e6'):
+    for wrong in ('', 'much', 'abc', '-5K', '0', '0.0K', '5T', '1e6'):
         with pytest.raises(InputError, match=r'--sram .*: expected a number above 0'):
             parse_amount(wrong, '--sram')
     with pytest.raises(InputError, match=r'board Arduino is not known: expected one of STM32F746, .*or --sram'):
@@ -33,8 +33,11 @@ def test_rows_are_what_a_training_would_say():
     assert rows == sorted(rows, key=lambda row: -row['macs'])
     tiny = by_arch['mobilenetv2_tiny']
     assert tiny['peak_memory'] == 230_592 and not tiny['fits'] and by_arch['mobilenetv3_w0.35']['fits']
-    trained = describe_detector(build_detector('ssdlite', size=96), 96)
+    detector = build_detector('ssdlite', size=96)
+    trained = describe_detector(detector, 96)
     assert {name: tiny[name] for name in trained} == trained
+    assert trained['macs'] == count_macs(detector, (3, 96, 96))
+    assert trained['head_share'] == 1 - count_macs(detector.backbone, (3, 96, 96)) / trained['macs']
     assert 'mobilenetv2_tiny' not in fit_table(rows) and '| ssdlite | mobilenetv3_w0.35 | 96 |' in fit_table(rows)
 
 
@@ -47,6 +50,10 @@ def test_rows_are_what_a_training_would_say():
         ({'sram': 1 << 20, 'sizes': [100]}, 'image size 100: expected a multiple of 32'),
         ({'sram': 1 << 20, 'archs': ['mobilenet']}, 'unknown architecture'),
         ({'sram': 1 << 20, 'num_classes': 0}, 'number of classes is 0'),
+        ({'sram': 0}, 'peak_memory is 0: expected a whole number of at least 1'),
+        ({'macs': -1}, 'macs is -1'),
+        ({'flash': '1M'}, "weight_bytes is '1M'"),
+        ({'sram': 1 << 20, 'archs': []}, 'nothing to try'),
     ],
 )
 def test_mistakes(wrong, message):
@@ -64,6 +71,15 @@ def test_gray_images_of_small_cameras():
         expected = describe_detector(build_detector(head, size=size, backbone__in_channels=1), (160, 128))
         assert {name: row[name] for name in expected} == expected
     assert '| gfl | mobilenetv2_tiny | 160x120 |' in fit_table([row])
+
+
+@pytest.mark.parametrize('head', ['ssdlite', 'yolov3', 'gfl'])
+def test_one_network_serves_all_sizes_that_it_fits(head):
+    """SSDLite has more levels for larger images; of the others the size moves only the anchors."""
+    rows = fit(sram=1 << 30, heads_=[head], archs=['mobilenetv2_w0.1'], sizes=[96, 256], num_classes=3)
+    for row in rows:
+        expected = describe_detector(build_detector(head, 'mobilenetv2_w0.1', size=row['size']), row['size'])
+        assert {name: row[name] for name in expected} == expected
 
 
 def test_every_head_of_the_configs_is_known():

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, detector_config, pretrain_config
+from helpers import ROOT, detector_config, pretrain_config, with_larger_head, write_photographs
 
 import mmnetaug
 from mmnetaug import Detector, InputError
@@ -90,17 +90,21 @@ def test_it_is_a_value_of_the_config():
         mmnetaug.build_network('mobilenetv2_tiny', in_channels=2)
 
 
-def test_export_of_gray_images_that_are_not_square(voc, tmp_path):
-    """The raw maps of a file are those of the detector, for the very pixels that it is tested with."""
+def test_export_of_gray_images_that_are_not_square(tmp_path):
+    """The raw maps of a file are those of the detector, for the very pixels that it is tested with, and its boxes are
+    the same: none goes into the padding."""
     pytest.importorskip('onnxruntime')
-    config = detector_config(voc, tmp_path / 'run', size=(128, 100), epochs=1)
+    photographs = write_photographs(tmp_path / 'photographs')
+    config = detector_config(photographs, tmp_path / 'run', size=(128, 100), epochs=1)
     config.merge_from_dict(size_options(config, (160, 120)))
     config.merge_from_dict(gray_options(config))
-    train_detector(config)
+    config.model.test_cfg.update(score_thr=0.005, nms_pre=60)
+    with_larger_head(train_detector(config)['checkpoint'])
     result = export(tmp_path / 'run/export.pth', 'onnx', raw=True, evaluate=False)
     artefact = open_artefact(result['path'])
     assert artefact.meta['size'] == [160, 128] and artefact.meta['channels'] == 'GRAY'
-    (pixels,) = Inputs(artefact.meta).pixels([voc / 'JPEGImages/e.jpg'])
+    image = photographs / 'JPEGImages/e.jpg'  # 64x48 pixels
+    (pixels,) = Inputs(artefact.meta).pixels([image])
     assert pixels.shape == (1, 1, 128, 160)
     detector = build_detector(tmp_path / 'run/export.pth')
     data = detector.data_preprocessor({'inputs': [torch.from_numpy(pixels[0])], 'data_samples': None})
@@ -109,3 +113,6 @@ def test_export_of_gray_images_that_are_not_square(voc, tmp_path):
     for found, level in zip(artefact.run(pixels[0]), expected, strict=True):
         assert np.abs(found - level[0].numpy()).max() < 1e-4
     assert artefact.latency(1) > 0
+    found, truth = Detector(result['path'])(image), Detector(tmp_path / 'run/export.pth')(image)
+    assert len(found.boxes) == len(truth.boxes) > 10 and np.abs(found.boxes - truth.boxes).max() < 1e-3
+    assert 47 < found.boxes[:, 3].max() < 48.001

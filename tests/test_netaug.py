@@ -230,7 +230,8 @@ def test_base_gradients_stay_in_the_leading_block(arch):
 
 
 def test_a_step_is_the_sum_of_two_separate_passes():
-    classifier = Classifier('mobilenetv2_tiny', 10, netaug={'width_mults': (1.0, 1.8)}, alpha=0.5).double()
+    netaug = {'width_mults': (1.0, 1.8)}
+    classifier = Classifier('mobilenetv2_tiny', 10, netaug, alpha=0.5, base_weight=2.0).double()
     aug = classifier.network
     classifier.augmented = aug.sample(torch.Generator().manual_seed(0))
     aug.set_base()
@@ -241,7 +242,7 @@ def test_a_step_is_the_sum_of_two_separate_passes():
     together = {name: parameter.grad.clone() for name, parameter in aug.named_parameters()}
 
     aug.zero_grad()
-    for widths, weight in [(None, 1.0), (classifier.augmented, 0.5)]:
+    for widths, weight in [(None, 2.0), (classifier.augmented, 0.5)]:
         aug.set_widths(widths) if widths else aug.set_base()
         (weight * F.cross_entropy(aug(images), labels, label_smoothing=0.1)).backward()
     for name, parameter in aug.named_parameters():

@@ -310,6 +310,7 @@ def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
     for step in range(12):
         assert first[step][:2] == second[step][:2]  # draw and weights
         assert first[step][2] != second[step][2]  # each process has images of its own
+        assert first[step][3] == second[step][3] == 1  # each gradient is sent once, for both networks of a step
     assert len({json.dumps(step[0]) for step in first}) > 6  # the draws differ from step to step
 
 
@@ -593,4 +594,4 @@ def test_a_new_regulariser_is_one_class_and_one_base_file(config_of_tool, image_
     pretrain(config)
     assert LabelNoiseHook.calls == 6
     new = methods()
-    assert new.pop('label-noise') == ('baseline', ['--label-noise']) and new == known
+    assert new.pop('label-noise') == ('baseline', ['--label-noise'], ()) and new == known

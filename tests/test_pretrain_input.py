@@ -156,3 +156,9 @@ def test_batches_that_cannot_be(image_tree, tmp_path, batch_size, message):
 def test_mixed_precision_without_a_gpu(image_tree, tmp_path):
     with pytest.raises(InputError, match='leave out --amp'):
         pretrain(pretrain_config(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'}))
+
+
+def test_compiling_with_netaug_is_refused(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', compile=True)
+    with pytest.raises(InputError, match='compile anew for each network that NetAug draws'):
+        pretrain(config)

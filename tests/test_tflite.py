@@ -2,21 +2,24 @@
 what tflite-micro says of itself."""
 
 import json
+import runpy
+import sys
 
 import numpy as np
 import pytest
 import torch
-from helpers import by_c, detector_config, pretrain_config, write_photographs
+from helpers import ROOT, by_c, detector_config, pretrain_config, with_larger_head, write_photographs
 
-pytest.importorskip('litert_torch', reason='needs pip install mmnetaug[tflite]')
+pytest.importorskip('litert_torch', reason="needs pip install 'mmnetaug[tflite]'")
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from tflite_micro import runtime
 
-from mmnetaug import Detector, peak_memory
+from mmnetaug import Detector, InputError, peak_memory
 from mmnetaug.apis.benchmark import benchmark
 from mmnetaug.apis.export import export, load_deployable
+from mmnetaug.apis.overrides import gray_options, size_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.deploy.decode import postprocess
@@ -24,8 +27,10 @@ from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 from mmnetaug.deploy.tflite import arena
 
+CONFIGS = ['ssdlite_baseline', 'yolov3_baseline_adamw', 'yolov3_relu6_baseline', 'rtmdet_baseline', 'gfl_baseline']
 
-@pytest.fixture(scope='module', params=['ssdlite_baseline', 'yolov3_baseline_adamw', 'rtmdet_baseline', 'gfl_baseline'])
+
+@pytest.fixture(scope='module', params=CONFIGS)
 def trained(tmp_path_factory, request):
     """Data and the export of a detector that was trained on it for a moment."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -50,7 +55,10 @@ def test_float_and_int8(trained, tmp_path):
     result = export(checkpoint, 'tflite', tmp_path / 'b.tflite', int8=True, c_code=True)
     assert result['bytes'] < (tmp_path / 'a.tflite').stat().st_size
     content = (tmp_path / 'b.tflite').read_bytes()
-    assert max(buffer.offset for buffer in schema.ModelT.InitFromPackedBuf(content, 0).buffers) <= 1
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    assert max(buffer.offset for buffer in model.buffers) <= 1
+    in_float = {tensor.type for tensor in model.subgraphs[0].tensors} & {schema.TensorType.FLOAT32}
+    assert bool(in_float) == ('yolov3_baseline' in str(folder)), 'LeakyReLU alone'
     described = json.loads((tmp_path / 'b.json').read_text())
     assert {each['dtype'] for each in [described['input'], *described['output_tensors']]} == {'int8'}
     assert arena(tmp_path / 'b.tflite')['head'] == described['peak_memory']
@@ -86,6 +94,73 @@ def test_float_and_int8(trained, tmp_path):
     assert len(found) > 10 and abs(len(found) - len(truth)) <= 2
     # of nearly equal scores either may come first
     assert sum(each in truth for each in found) > 0.9 * len(found)
+
+
+@pytest.mark.parametrize('given', [['--gray'], ['--size', '160', '120']], ids=['gray', 'padded'])
+def test_small_cameras(tmp_path, monkeypatch, given):
+    """From the command line: the boxes of PyTorch, in the image and none in the padding, and the arena."""
+    photographs = write_photographs(tmp_path / 'photographs')
+    config = detector_config(photographs, tmp_path / 'run', 'ssdlite_baseline_voc', size=96, epochs=1)
+    options = size_options(config, (160, 120)) if '--size' in given else gray_options(config)
+    config.merge_from_dict({**options, 'model.test_cfg.score_thr': 0.005, 'model.test_cfg.nms_pre': 60})
+    checkpoint = with_larger_head(train_detector(config)['checkpoint'])
+    for name in ('a', 'b'):
+        arguments = [checkpoint, '--format', 'tflite', '--out', str(tmp_path / f'{name}.tflite'), '--no-eval']
+        monkeypatch.setattr(sys, 'argv', ['export.py', *arguments, *(['--int8', '--c'] if name == 'b' else [])])
+        runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+    described = json.loads((tmp_path / 'b.json').read_text())
+    gray = '--gray' in given
+    assert described['input']['shape'] == ([1, 96, 96, 1] if gray else [1, 128, 160, 3])
+    assert described['head']['size'] == ([96, 96] if gray else [160, 120])
+    assert arena(tmp_path / 'b.tflite')['head'] == described['peak_memory']
+    image = photographs / 'JPEGImages/a.jpg'
+    found, truth = Detector(tmp_path / 'a.tflite')(image), Detector(checkpoint)(image)
+    assert len(found.boxes) == len(truth.boxes) > 10 and np.abs(found.boxes - truth.boxes).max() < 1e-2
+    assert (found.labels == truth.labels).all() and found.boxes[:, 3].max() < 48.001
+    assert len(Detector(tmp_path / 'b.tflite')(image).boxes) > 10
+    header = (tmp_path / 'b_detect.h').read_text()
+    assert ('160x120 of them at the top left' in header) != gray and '#define b_INPUT_ZERO_POINT' in header
+    artefact = open_artefact(tmp_path / 'b.tflite')
+    maps = artefact.run(next(Inputs(artefact.meta).pixels([image]))[0])
+    truth = postprocess(maps, described['head'])
+    stored = [
+        np.round(each.transpose(1, 2, 0) / tensor['scale'] + tensor['zero_point']).astype(np.int8)
+        for each, tensor in zip(maps, described['output_tensors'])
+    ]
+    boxes, scores, _ = by_c(tmp_path, 'b', list(map(np.ascontiguousarray, stored)))
+    assert len(boxes) == len(truth[0]) and np.abs(np.sort(scores) - np.sort(truth[1])).max() < 1e-5
+
+
+def test_a_file_without_its_json(trained, tmp_path):
+    if 'ssdlite' not in trained[1]:
+        pytest.skip('one head is enough')
+    export(trained[1], 'tflite', tmp_path / 'a.tflite', evaluate=False)
+    content, said = (tmp_path / 'a.tflite').read_bytes(), json.loads((tmp_path / 'a.json').read_text())
+    for name, model, beside in [
+        ('alone', content, None),
+        ('empty', b'', said),
+        ('cut', content[: len(content) // 2], said),
+        ('text', content, 'no JSON'),
+    ]:
+        (tmp_path / f'{name}.tflite').write_bytes(model)
+        if beside:
+            (tmp_path / f'{name}.json').write_text(json.dumps(beside) if isinstance(beside, dict) else beside)
+        with pytest.raises(InputError, match=r'are no TFLite file of mmnetaug export .*: export it again'):
+            Detector(tmp_path / f'{name}.tflite')
+    for changes, message in [
+        ({'version': 2}, 'is of another release'),
+        ({'size': [96, -96]}, 'its size is'),
+        ({'size': [128, 128]}, 'is another network than it says'),
+        ({'output_tensors': said['output_tensors'][1:]}, 'is another network than it says'),
+        ({'output_tensors': 'all'}, 'is another network than it says'),
+        ({'head': {**said['head'], 'score_thr': 'low'}}, 'does not fit its maps'),
+        ({'head': {**said['head'], 'priors': said['head']['priors'][1:]}}, 'does not fit its maps'),
+        ({'config': {'model': {'type': 'os.system'}}}, 'which could run code or touch files'),
+    ]:
+        (tmp_path / 'a.json').write_text(json.dumps({**said, **changes}))
+        with pytest.raises(InputError, match=message):
+            Detector(tmp_path / 'a.tflite')
+    assert len(list(tmp_path.glob('*.partial'))) == 0
 
 
 def test_a_classifier_and_its_arena(image_tree, tmp_path):

@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.inference import infer
-from mmnetaug.apis.overrides import arch_options, check_pretrained, pretrained_options
+from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_options, pretrained_options
 from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
@@ -149,6 +149,23 @@ def test_backbone_starts_from_the_checkpoint(coco, tmp_path):
     checkpoint = torch.load(train_detector(settings)['checkpoint'])
     trained = checkpoint['state_dict']['backbone.stages.4.0.project.conv.weight']
     assert torch.equal(trained, network.state_dict()['stages.4.0.project.conv.weight'])
+
+
+def test_frozen_part_stays_as_it_was_pretrained(voc, tmp_path):
+    network = build_network('mobilenetv2_w0.1', 7)
+    torch.save({'state_dict': network.state_dict()}, tmp_path / 'export.pth')
+    settings = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
+    with pytest.raises(InputError, match='--freeze 2 would keep random weights'):
+        freeze_options(settings, 2)
+    settings.merge_from_dict(pretrained_options(settings, str(tmp_path / 'export.pth'), 'mobilenetv2_w0.1'))
+    settings.merge_from_dict(freeze_options(settings, 2))
+    trained = torch.load(train_detector(settings)['checkpoint'])['state_dict']
+    changed = {
+        '.'.join(name.split('.')[:2])
+        for name, tensor in network.state_dict().items()
+        if f'backbone.{name}' in trained and not torch.equal(tensor, trained[f'backbone.{name}'])
+    }
+    assert changed == {'stages.2', 'stages.3', 'stages.4', 'head.0'}
 
 
 def test_checkpoint_of_another_network(voc, tmp_path):

@@ -21,7 +21,7 @@ visualizer = dict(
 randomness = dict(seed=0)
 export_safetensors = False
 allow_overlap = False  # refuse to test on images that are trained on
-val_cfg = dict(type='ValLoop')
+val_cfg = dict(type='mmnetaug.FusedValLoop')
 test_cfg = dict(type='TestLoop')
 env_cfg = dict(
     cudnn_benchmark=False,

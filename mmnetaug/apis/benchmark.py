@@ -1,6 +1,7 @@
 """Several detectors side by side: quality, cost and latency."""
 
 import csv
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -120,6 +121,31 @@ def benchmark(
             if known:
                 plot_ap_against_macs(known, out_dir / file, measure, column, label, unit)
     return rows
+
+
+def draw_deployed(path: str | Path) -> list[Path]:
+    """Draw AP50 against peak memory of detectors that run in int8 on a microcontroller.
+
+    Args:
+        path: a JSON file such as ``results/deploy/deploy.json``: rows of :func:`benchmark` with ``data`` (a word for
+            the data set) and ``route``, of which 'TFLite int8' is drawn.
+
+    Returns:
+        A picture for each data set beside it, ``int8_ap50_memory_DATA.png``.
+    """
+    path = Path(path)
+    rows = json.loads(path.read_text(encoding='utf-8'))['rows']
+    shown: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row['route'] == 'TFLite int8':
+            shown.setdefault(row['data'], []).append({**row, 'name': f'{row["head"]} on {row["arch"]}'})
+    _, label, unit = PICTURES['peak_memory']
+    return [
+        plot_ap_against_macs(
+            detectors, path.with_name(f'int8_ap50_memory_{data}.png'), 'AP50_area', 'peak_memory', label, unit
+        )
+        for data, detectors in shown.items()
+    ]
 
 
 def _measure(checkpoint: str | Path, size: Size) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A trained detector in a program."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +12,7 @@ from mmnetaug.apis.test import build_detector, model_meta
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.errors import InputError
+from mmnetaug.models.fusion import fused
 
 Image = str | Path | np.ndarray
 
@@ -48,16 +50,21 @@ class Detector:
     """
 
     def __init__(self, path: str | Path, device: str = 'cpu', threads: int | None = None) -> None:
-        meta = model_meta(path)
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(f'{path!r} is no path: expected one of an export.pth, .onnx or .tflite')
         if is_artefact(path):
             if device != 'cpu':
                 raise InputError(f'{path} runs on the CPU: leave out the device {device}')
             self.model: Any = open_artefact(path, threads)
             self.model.check_boxes()
+            meta = self.model.meta
         else:
+            if threads is not None:
+                raise InputError(f'threads={threads} is for .onnx and .tflite: PyTorch has torch.set_num_threads')
+            meta = model_meta(path)
             try:
-                self.model = build_detector(path).to(device)
-            except (RuntimeError, AssertionError) as error:
+                self.model = fused(build_detector(path)).to(torch.device(device))
+            except (RuntimeError, AssertionError, TypeError) as error:
                 said = str(error).splitlines()[0]
                 raise InputError(f'device {device}: {said}. Expected cpu, or cuda where PyTorch sees a GPU') from error
         self.classes = list(meta['classes'])
@@ -74,9 +81,11 @@ class Detector:
             What was found; of a list, a list.
 
         Raises:
-            InputError: no image at a path, or an array of another kind.
+            InputError: no image at a path, an array of another kind, or a score out of range.
         """
-        if isinstance(images, (str, Path, np.ndarray)):
+        if not isinstance(score_thr, (int, float)) or not 0 <= score_thr <= 1:
+            raise InputError(f'score_thr is {score_thr!r}: expected a number from 0 to 1')
+        if not isinstance(images, (list, tuple)):
             return self([images], score_thr)[0]
         inputs = [self._inputs.read(image) for image in images]
         if not inputs:

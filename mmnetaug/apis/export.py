@@ -11,16 +11,15 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmnetaug.apis.overrides import dataset_config
+from mmnetaug.apis.overrides import dataset_config, resized_size
 from mmnetaug.apis.overrides import image_size as tested_size
 from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
-from mmnetaug.deploy.c_code import write_c
+from mmnetaug.deploy.c_code import check_c, write_c
 from mmnetaug.deploy.decode import describe_head, raw_maps
-from mmnetaug.deploy.extras import FORMATS
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
@@ -28,6 +27,8 @@ from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
+from mmnetaug.extras import FORMATS
+from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.registry import DATASETS
 
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
@@ -83,6 +84,8 @@ def export(
     if detector and not meta['head'] and not raw and kind == 'onnx':
         head = meta['config']['model']['bbox_head']['type']
         print_log(f'{head} has no decoder here, or its NMS is another: the file gives raw maps', 'current')
+    if c_code:
+        check_c(meta)
     suffix = f'{".int8" if int8 else ""}.{kind}'
     path = Path(out) if out else Path(checkpoint).with_suffix(suffix)
     if path.suffix != f'.{kind}':
@@ -139,12 +142,13 @@ def _detector(checkpoint: str | Path) -> Deployable:
     for part in detector.modules():  # in place it would change what a graph still needs
         if hasattr(part, 'inplace'):
             part.inplace = False
-    side = tested_size(Config(meta['config']))
-    size = [side, side] if isinstance(side, int) else list(side)
+    config = Config(meta['config'])
+    side = tested_size(config)
+    size = list(width_height(side))
     cost = describe_detector(detector, side)
     preprocessor = detector.data_preprocessor
     network = RawDetector(detector).eval()
-    head = describe_head(detector, size)
+    head = describe_head(detector, size, resized_size(config))
     maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
     names = [f'map{place}' for place in range(len(maps))]
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'

@@ -1,5 +1,6 @@
 """Which detectors fit a chip, before any is trained."""
 
+import copy
 import re
 import warnings
 from collections.abc import Sequence
@@ -86,7 +87,8 @@ def fit(
     budgets = {name: budget for name, budget in budgets.items() if budget is not None}
     if not budgets:
         raise InputError('no budget: expected a --board, or --sram, --flash or --macs, such as --sram 512K --flash 1M')
-    check_whole('number of classes', num_classes, 1)
+    for name, value in [*budgets.items(), ('number of classes', num_classes)]:
+        check_whole(name, value, 1)
     known = heads()
     wanted = known if heads_ is None else list(heads_)
     if unknown := [head for head in wanted if head not in known]:
@@ -94,15 +96,21 @@ def fit(
             f'head {", ".join(unknown)} is not known: expected one of {", ".join(known)}'
             f'{did_you_mean(unknown[0], known)}'
         )
-    rows = []
+    if not (wanted and archs and sizes):
+        raise InputError('nothing to try: expected at least one head, one network and one size')
+    rows, built = [], {}
+    configs = {head: read_config(f'{head}{BASELINE}', 'det') for head in wanted}
     for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
-        config = read_config(f'{head}{BASELINE}', 'det')
+        config = copy.deepcopy(configs[head])
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
         config.merge_from_dict({**padding_options(config, padding), **(gray_options(config) if gray else {})})
         config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
-            cost = describe_detector(MODELS.build(config.model).to('meta'), image_size(config))  # only shapes matter
+        network = head, arch, str(config.model.get('neck'))  # of a head the size moves anchors alone
+        if network not in built:
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
+                built = {network: MODELS.build(config.model)}
+        cost = describe_detector(built[network], image_size(config))
         fits = all(cost[name] <= budget for name, budget in budgets.items())
         rows.append({'head': head, 'arch': arch, 'size': size, **cost, 'fits': fits})
     if not any(row['fits'] for row in rows):

@@ -392,6 +392,21 @@ def arch_options(config: Config, arch: str, pretrained: bool = True) -> Override
     return options
 
 
+def freeze_options(config: Config, stages: int) -> Overrides:
+    """``--freeze``: neither train the stem of the backbone nor its first ``stages`` stages (mmdet's ``frozen_stages``).
+
+    Raises:
+        InputError: no such number, or a backbone that starts from random weights.
+    """
+    check_whole('freeze', stages, 0)
+    if not config.model.backbone.get('init_cfg'):
+        raise InputError(
+            f'--freeze {stages} would keep random weights as they are: leave it out, or say what the backbone starts '
+            'from (--pretrained imagenet, or a path)'
+        )
+    return {'model.backbone.frozen_stages': stages}
+
+
 def padding_options(config: Config, padding: str) -> Overrides:
     """``--padding`` of any training: how the network's convolutions of stride 2 pad, 'symmetric' or 'tf'."""
     return {'model.backbone.padding' if 'backbone' in config.model else 'model.padding': padding}

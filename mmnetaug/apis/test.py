@@ -19,6 +19,7 @@ from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
+from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
 
 # Entries of a complete config that a test needs.
@@ -125,6 +126,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     runner = build_runner(config)
     detector = bare_model(runner)
     load_detector(detector, content['state_dict'], checkpoint)
+    runner.model = fused(detector)
     size = image_size(config)
     return {
         'head': head_name(config.model),

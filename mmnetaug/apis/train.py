@@ -15,8 +15,8 @@ from mmnetaug.checkpoint import write_exports
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
-from mmnetaug.evaluation.complexity import count_macs, count_params, input_channels
-from mmnetaug.evaluation.memory import describe_memory
+from mmnetaug.evaluation.complexity import count_params
+from mmnetaug.evaluation.memory import memory_and_macs
 from mmnetaug.models.task_modules.prior_generators import Size, size_text, width_height
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
@@ -126,15 +126,10 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
 def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
     """Cost for one image: ``macs``, ``head_share`` (fraction of them outside the backbone), ``params``, and memory as
     in :func:`~mmnetaug.evaluation.memory.describe_memory`."""
-    width, height = width_height(size)
-    shape = (input_channels(detector), height, width)
-    macs = count_macs(detector, shape)
-    return {
-        'macs': macs,
-        'head_share': 1 - count_macs(detector.backbone, shape) / macs,
-        'params': count_params(detector),
-        **describe_memory(detector, size),
-    }
+    memory, layers = memory_and_macs(detector, size)
+    macs = sum(layers.values())
+    in_backbone = sum(count for layer, count in layers.items() if layer.split('.')[0] == 'backbone')
+    return {'macs': macs, 'head_share': 1 - in_backbone / macs, 'params': count_params(detector), **memory}
 
 
 def _said(config: Config, size: Size) -> str:

@@ -3,7 +3,7 @@
 import argparse
 
 from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, given_path, new_parser
-from mmnetaug.deploy.extras import FORMATS
+from mmnetaug.extras import FORMATS
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:

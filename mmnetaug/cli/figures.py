@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmnetaug.cli.arguments import HelpFormatter, new_parser
-from mmnetaug.config_files import NETWORKS, ROOT, methods
+from mmnetaug.config_files import NETWORKS, RATES, ROOT, methods
 from mmnetaug.errors import InputError, typed_command
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ ACCURACY_FIGURES = {
     'fig1': ('accuracy of regularisers and NetAug on a tiny and a large network', '--seeds 0 1 2 --seeds 0 --jobs 2'),
     'fig3': ('accuracy against the length of training, baseline and NetAug', '--epochs 75 150 300'),
     'fig4': ('training and validation accuracy over epochs, tiny and large, with and without NetAug', '--jobs 2'),
+    'lr': ('accuracy against learning rate: baseline and NetAug, each with its best rate', '--epochs 40 --jobs 2'),
 }
 
 
@@ -79,11 +80,13 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             help=text,
             description=f'{text[0].upper()}{text[1:]}.',
             formatter_class=HelpFormatter,
-            epilog=f'Example: mmnetaug figures {figure} {example} --dry-run. Figures 1, 3 and 4 with the same '
-            '--out share the runs that they have in common.',
+            epilog=f'Example: mmnetaug figures {figure} {example} --dry-run. Figures 1, 3, 4 and lr with the '
+            'same --out share the runs that they have in common.',
         )
-        networks = NETWORKS[: 1 if figure == 'fig3' else 2]
+        networks = NETWORKS[: 1 if figure in ('fig3', 'lr') else 2]
         endings = 'what to train: endings of configs/pretrain/baseline_*.py'
+        if figure != 'lr':
+            endings += '; mbv2_tiny@0.4 for the learning rate 0.4 instead of that of the config'
         parser.add_argument('--networks', nargs='+', default=networks, metavar='ENDING', help=endings)
         if figure == 'fig1':
             parser.add_argument(
@@ -91,6 +94,21 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
                 nargs='+',
                 choices=list(methods()),
                 help="beside the baseline (default: the paper's), with the default strengths of mmnetaug pretrain",
+            )
+        if figure == 'lr':
+            parser.add_argument(
+                '--rates',
+                type=float,
+                nargs='+',
+                default=list(RATES),
+                help="in place of the config's optim_wrapper.optimizer.lr",
+            )
+            parser.add_argument(
+                '--methods',
+                nargs='+',
+                choices=list(methods()),
+                help='beside the baseline (default: netaug). Two controls tell the larger gradient of two losses from '
+                'the supernet: baseline_twice (model.base_weight=2) and netaug_halved (base_weight and alpha 0.5)',
             )
         lengths = (
             '1, 2 and 4 times the config' if figure == 'fig3' else "the config's; one for all networks, or for each"
@@ -107,6 +125,16 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
         )
         parser.add_argument('--pretrain-data', help="class folders to train on (default: the config's)")
         parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the configs')
+        parser.add_argument(
+            '--finished',
+            nargs='+',
+            default=[],
+            metavar='DIR',
+            help='folders with results of runs from elsewhere, RUN.json or RUN/result.json: not trained again',
+        )
+        parser.add_argument(
+            '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'
+        )
         add_graph_arguments(parser, 'work_dirs/figures')
         parser.set_defaults(run=accuracy)
 
@@ -153,6 +181,9 @@ def accuracy(args: argparse.Namespace) -> None:
         args.seeds or AccuracySettings.seeds,
         args.pretrain_data,
         args.cfg_options,
+        getattr(args, 'rates', None),
+        args.finished,
+        args.train,
     )
     carry_out(args, lambda *where: plan_accuracy(settings, *where))
 

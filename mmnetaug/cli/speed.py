@@ -1,7 +1,8 @@
-"""Images per second of a plain and of a NetAug training step, and inference with the share of NMS."""
+"""Images per second of a plain and of a NetAug training step, inference with the share of NMS, and more on request."""
 
 import argparse
 import itertools
+from typing import Any
 
 from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import new_parser
@@ -18,6 +19,22 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--repeats', type=int, default=15, help='steps of each that are timed')
     parser.add_argument('--threads', type=int, help='CPU threads (default: all cores)')
     parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        '--evaluation',
+        type=int,
+        metavar='SIZE',
+        help='instead: evaluate an SSDLite, with and without what makes it fast',
+    )
+    instead.add_argument(
+        '--loading', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
+    )
+    instead.add_argument(
+        '--freeze', type=int, nargs='+', metavar='N', help='instead: steps of an SSDLite with N frozen stages (--size)'
+    )
+    instead.add_argument(
+        '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
+    )
     parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
     parser.add_argument('--out', help='write the figures there, as JSON')
     return parser
@@ -28,39 +45,66 @@ def main(args: argparse.Namespace) -> None:
 
     import torch
 
-    from mmnetaug.apis.config import read_config
-    from mmnetaug.apis.overrides import size_options
     from mmnetaug.engine.cpu import keep_freed_memory
-    from mmnetaug.evaluation.speed import measure_inference, measure_training
+    from mmnetaug.evaluation.detector_speed import measure_evaluation, measure_freezing, measure_loading
+    from mmnetaug.evaluation.growth import measure_growth
     from mmnetaug.records import write_json
-    from mmnetaug.registry import MODELS
 
     if args.threads:
         torch.set_num_threads(args.threads)
     if not args.default_allocator:
         keep_freed_memory()
-    results = []
-    for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision):
-        size = sizes[arch]
-        result = measure_training(arch, size, batch, args.repeats, precision)
-        print(
-            f'{arch} at {size} px, batch {batch}, {precision}, images/s: plain NCHW '
-            f'{result["plain_nchw_images_per_s"]}, plain {result["plain_images_per_s"]} (x{result["plain_ratio"]}), '
-            f'NetAug {result["netaug_images_per_s"]} (x{result["netaug_ratio"]})',
-            flush=True,
-        )
-        if args.inference:
-            # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
-            config = read_config('ssdlite_baseline_voc', 'det')
-            config.merge_from_dict({'model.backbone.init_cfg': None, 'model.backbone.arch': arch})
-            config.merge_from_dict(size_options(config, args.inference))
-            detector = MODELS.build(config.model)
-            inference = measure_inference(detector, args.inference)
-            print(
-                f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
-                f'{inference["nms_share"]:.1%} of it NMS'
-            )
-            result.update({'inference_size': args.inference, **inference})
-        results.append({**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'})
+    results: list | dict
+    if args.evaluation:
+        results = measure_evaluation(_ssdlite(args.arch[0], args.evaluation), args.evaluation)
+    elif args.loading:
+        results = measure_loading(args.loading, args.batch[0])
+    elif args.freeze:
+        size = args.size or 224
+        detectors = {f'frozen_{number}': _ssdlite(args.arch[0], size, number) for number in (-1, *args.freeze)}
+        results = measure_freezing(detectors, size, args.batch[0], args.repeats)
+    elif args.growth:
+        results = measure_growth(repeats=args.repeats)
+    else:
+        results = [
+            _measure_steps(args, arch, sizes[arch], batch, precision)
+            for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision)
+        ]
+    if isinstance(results, dict):
+        print(*results.get('rows', []), sep='\n')
+        print(', '.join(f'{name} {value}' for name, value in results.items() if name != 'rows'))
     if args.out:
         write_json(args.out, results)
+
+
+def _ssdlite(arch: str, size: int, frozen: int = -1) -> Any:
+    # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
+    from mmnetaug.apis.config import read_config
+    from mmnetaug.apis.overrides import size_options
+    from mmnetaug.registry import MODELS
+
+    config = read_config('ssdlite_baseline_voc', 'det')
+    options = {'init_cfg': None, 'arch': arch, 'frozen_stages': frozen}
+    config.merge_from_dict({f'model.backbone.{name}': value for name, value in options.items()})
+    config.merge_from_dict(size_options(config, size))
+    return MODELS.build(config.model)
+
+
+def _measure_steps(args: argparse.Namespace, arch: str, size: int, batch: int, precision: str) -> dict:
+    from mmnetaug.evaluation.speed import measure_inference, measure_training
+
+    result = measure_training(arch, size, batch, args.repeats, precision)
+    print(
+        f'{arch} at {size} px, batch {batch}, {precision}, images/s: plain NCHW '
+        f'{result["plain_nchw_images_per_s"]}, plain {result["plain_images_per_s"]} (x{result["plain_ratio"]}), '
+        f'NetAug {result["netaug_images_per_s"]} (x{result["netaug_ratio"]})',
+        flush=True,
+    )
+    if args.inference:
+        inference = measure_inference(_ssdlite(arch, args.inference), args.inference)
+        print(
+            f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
+            f'{inference["nms_share"]:.1%} of it NMS'
+        )
+        result.update({'inference_size': args.inference, **inference})
+    return {**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'}

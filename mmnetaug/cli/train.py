@@ -46,6 +46,12 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         '--allow-overlap', action='store_true', help='do not refuse to test on images that are trained on'
     )
     parser.add_argument(
+        '--freeze',
+        type=int,
+        metavar='N',
+        help="do not train the stem of the backbone and its first N stages (default: the config's)",
+    )
+    parser.add_argument(
         '--lr',
         type=float,
         help="learning rate for the config's auto_scale_lr.base_batch_size images (default: the config's)",
@@ -68,6 +74,7 @@ def main(args: argparse.Namespace) -> None:
         dataset_config,
         detection_data_options,
         detection_mixup_options,
+        freeze_options,
         pretrained_options,
         size_options,
     )
@@ -81,6 +88,8 @@ def main(args: argparse.Namespace) -> None:
         config.merge_from_dict(size_options(config, size))
     if args.pretrained is not None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
+    if args.freeze is not None:
+        config.merge_from_dict(freeze_options(config, args.freeze))
     if args.data_root or args.classes or files or args.allow_outside:
         data_root = args.data_root or dataset_config(config, 'train_dataloader').data_root
         options = detection_data_options(config, data_root, args.classes, files=files, allow_outside=args.allow_outside)

@@ -14,12 +14,13 @@ from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.compat import checkpoint, loader_workers, ssd_head
+from mmnetaug.compat import checkpoint, config_text, loader_workers, openmp, ssd_head
 
 NEEDED = ('mmengine', 'mmcv', 'mmdet')
 # Module -> what mends it, once it is imported.
 MENDS = {
     'multiprocessing.queues': loader_workers.end_workers_that_cannot_send,
+    'mmengine.config.config': config_text.format_configs_quickly,
     'mmengine.runner.checkpoint': checkpoint.read_safetensors,
     'mmengine.runner.runner': checkpoint.keep_checkpoints_plain,
     'mmdet.models.dense_heads.ssd_head': ssd_head.add_missing_loss,
@@ -31,6 +32,7 @@ def install() -> None:
     """Mend what is imported already, and the rest when it is imported. Calling it again changes nothing."""
     if any(isinstance(finder, _Mender) for finder in sys.meta_path):
         return
+    openmp.wait_passively()
     for name, mend in MENDS.items():
         if name in sys.modules:
             mend(sys.modules[name])

@@ -12,6 +12,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
 from mmnetaug.datasets.findings import Findings, ReportsFindings, is_set, missing_data, read_utf8, usable_box
+from mmnetaug.datasets.known_files import HandedOn
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
@@ -178,6 +179,10 @@ def _box(value: Any) -> list[float] | None:
     return None if None in box else box
 
 
+# Of the recognition of a data set, for the data set.
+FOUND_ANNOTATIONS = HandedOn(COCOAnnotations)
+
+
 @DATASETS.register_module()
 class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
     """mmdet's ``CocoDataset`` with the order of real data: see :class:`COCOAnnotations`.
@@ -200,7 +205,7 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def COCOAPI(self, path: str) -> COCOAnnotations:
-        annotations = COCOAnnotations(path)
+        annotations = FOUND_ANNOTATIONS.take(path)
         self.findings.update(annotations.findings)
         return annotations
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmnetaug.datasets.coco import COCOAnnotations
+from mmnetaug.datasets.coco import FOUND_ANNOTATIONS, COCOAnnotations
 from mmnetaug.datasets.findings import missing_data, read_lines
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below
+from mmnetaug.datasets.images import is_image, paths_below
 from mmnetaug.datasets.voc import LIST, class_names, images_by_name
 from mmnetaug.datasets.yolo import has_images, read_data_yaml
 from mmnetaug.errors import InputError
@@ -152,7 +152,7 @@ def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -
 
 
 def _has_image(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in files_below(folder))
+    return any(map(is_image, paths_below(folder)))
 
 
 def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str], place: Path) -> dict[str, Path]:
@@ -201,7 +201,7 @@ def _coco(
     places: dict[str, tuple[Path, Path | None]], classes: Sequence[str] | None, root: Path | None = None
 ) -> dict[str, Any]:
     """``places``: purpose -> annotations and folder of their images; None for one to be found below ``root``."""
-    read = {purpose: COCOAnnotations(path) for purpose, (path, _) in places.items()}
+    read = {purpose: FOUND_ANNOTATIONS.look(path) for purpose, (path, _) in places.items()}
     names = {purpose: annotations.class_names() for purpose, annotations in read.items()}
     folders = {
         purpose: folder or _image_folder(root, path, read[purpose]) for purpose, (path, folder) in places.items()

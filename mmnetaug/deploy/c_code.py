@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.deploy.decode import MAX_RATIO
+from mmnetaug.deploy.network import GRAY, IMAGENET, number_of_channels
 from mmnetaug.errors import InputError
+from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')
 KINDS = ('ssd', 'yolov3', 'distances', 'distributions')
@@ -32,8 +34,7 @@ def write_c(tflite: str | Path) -> list[Path]:
     """
     tflite = Path(tflite)
     meta = json.loads(tflite.with_suffix('.json').read_text(encoding='utf-8'))
-    if meta['task'] == 'detection' and not meta['head']:
-        raise InputError(f'{tflite} is of a head that has no decoder here: leave out --c')
+    check_c(meta)
     name = re.sub(r'\W', '_', tflite.stem)
     name = f'model_{name}' if name[0].isdigit() else name
     content = tflite.read_bytes()
@@ -50,14 +51,35 @@ def write_c(tflite: str | Path) -> list[Path]:
         files[f'{name}_detect.c'] = source.replace('NAME', name)
     paths = [tflite.with_name(file) for file in files]
     for path, text in zip(paths, files.values()):
-        path.write_text(text, encoding='utf-8')
+        write_text(path, text)
     return paths
+
+
+def check_c(meta: dict[str, Any]) -> None:
+    """Raise :class:`~mmnetaug.errors.InputError` where a :attr:`~mmnetaug.deploy.network.Deployable.meta` is of a
+    detector that C cannot be written for."""
+    if meta['task'] == 'detection' and not meta['head']:
+        raise InputError('--c decodes, and this head has no decoder here, or its NMS is another: leave out --c')
 
 
 def _header(name: str, meta: dict[str, Any], size: int) -> str:
     guard = f'{name.upper()}_DETECT_H'
+    (width, height), channels = meta['size'], number_of_channels(meta)
+    takes = [f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255']
+    if meta['head'] and meta['head']['size'] != meta['size']:
+        colour = ', '.join(f'{round(value)}' for value in (GRAY if channels == 1 else IMAGENET)['mean'])
+        order = ' of red, green and blue' if channels == 3 else ''
+        image = '{}x{}'.format(*meta['head']['size'])
+        takes.append(f'The image is the {image} of them at the top left, and the rest has the value {colour}{order}')
+    numbers = {'INPUT_WIDTH': width, 'INPUT_HEIGHT': height, 'INPUT_CHANNELS': channels}
+    if meta['int8']:
+        takes.append('A value is given as value / INPUT_SCALE + INPUT_ZERO_POINT, rounded, as int8_t')
+        numbers['INPUT_SCALE'] = _float(meta['input']['scale'])
+        numbers['INPUT_ZERO_POINT'] = meta['input']['zero_point']
     lines = [
-        f'/* {meta["task"]} of {", ".join(meta["classes"])} on {meta["size"][0]}x{meta["size"][1]} pixels. */',
+        f'/* {meta["task"].capitalize()} of {", ".join(meta["classes"])}.',
+        *(f'   {sentence}.' for sentence in takes),
+        '*/',
         f'#ifndef {guard}',
         f'#define {guard}',
         '#include <stdint.h>',
@@ -65,6 +87,7 @@ def _header(name: str, meta: dict[str, Any], size: int) -> str:
         '/* The model, for tflite-micro. */',
         f'extern const unsigned char {name}_model[{size}];',
         f'#define {name}_MODEL_SIZE {size}',
+        *(f'#define {name}_{key} {number}' for key, number in numbers.items()),
     ]
     if meta['head']:
         lines += _detector(name, meta)
@@ -97,7 +120,7 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
         '',
         *(f'#define {name}_{key} {number}' for key, number in numbers.items()),
         '',
-        '/* A box in pixels of the input. */',
+        '/* A box in pixels of the image. */',
         'typedef struct {',
         '    float x1, y1, x2, y2, score;',
         '    int label;',

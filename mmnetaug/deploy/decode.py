@@ -24,18 +24,22 @@ KINDS = {
 MAX_RATIO = abs(math.log(16 / 1000))
 
 
-def describe_head(detector: SingleStageDetector, size: Sequence[int]) -> dict[str, Any] | None:
+def describe_head(
+    detector: SingleStageDetector, size: Sequence[int], image: Sequence[int] | None = None
+) -> dict[str, Any] | None:
     """All that is needed to turn the raw maps of a detector into boxes, as plain data.
 
     Args:
         detector: in evaluation mode.
-        size: width and height of the images in pixels.
+        size: width and height of the input in pixels.
+        image: width and height of the image in it, at the top left of padding; all of it if None.
 
     Returns:
-        ``kind``, ``size``, ``num_classes``, ``levels`` (height, width and number of priors of each), ``priors`` (a list
-        of numbers for each: corners of an anchor in pixels, or the centre in pixels and the stride), ``level_strides``
-        (YOLOv3), ``means`` and ``stds`` of the coder (SSD), ``bins`` (GFL), ``score_thr``, ``conf_thr``, ``nms_pre``,
-        ``iou_thr``, ``max_per_img``, ``min_size``. None for a head, a coder or an NMS that is not known here.
+        ``kind``, ``size`` (of the image, where boxes are cut), ``num_classes``, ``levels`` (height, width and number of
+        priors of each), ``priors`` (a list of numbers for each: corners of an anchor in pixels, or the centre in pixels
+        and the stride), ``level_strides`` (YOLOv3), ``means`` and ``stds`` of the coder (SSD), ``bins`` (GFL),
+        ``score_thr``, ``conf_thr``, ``nms_pre``, ``iou_thr``, ``max_per_img``, ``min_size``. None for a head, a coder
+        or an NMS that is not known here.
     """
     head, cfg = detector.bbox_head, detector.test_cfg
     kind = KINDS.get(type(head))
@@ -63,7 +67,7 @@ def describe_head(detector: SingleStageDetector, size: Sequence[int]) -> dict[st
         described['level_strides'] = list(head.featmap_strides)
     return {
         'kind': kind,
-        'size': list(size),
+        'size': list(image or size),
         'num_classes': head.num_classes,
         'levels': [[*side, len(level)] for side, level in zip(sizes, priors)],
         'priors': torch.cat(priors).tolist(),

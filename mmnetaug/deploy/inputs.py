@@ -1,5 +1,6 @@
 """Images as a trained network takes them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,15 +65,28 @@ class Inputs:
         if isinstance(image, np.ndarray):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
                 raise InputError(f'an array {image.shape} of {image.dtype}: expected (H, W, 3) of uint8, in BGR')
-            return self._from_array({'img': image})
+            return self._prepared(self._from_array, {'img': image})
+        if not isinstance(image, (str, os.PathLike)):
+            raise InputError(f'a {type(image).__name__} is no image: expected a path, or an array as cv2.imread gives')
         path = Path(image)
-        if not path.exists():
+        if path.is_dir():
+            raise InputError(f'{printable(path)} is a folder: expected an image, or a list of them')
+        if not path.is_file():
             raise InputError(f'no image at {printable(path)}')
         try:
             image_size(path, decode=True)
         except UnusableImage as reason:
             raise InputError(f'{printable(path)} is among the {reason}, which are not read') from None
-        return self._from_file({'img_path': str(path)})
+        return self._prepared(self._from_file, {'img_path': str(path)})
+
+    @staticmethod
+    def _prepared(steps: Compose, image: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return steps(image)
+        except Exception as error:  # of whatever a file has put into its steps
+            raise InputError(
+                f'the file does not say how images are prepared ({error!r}): train or export it again'
+            ) from error
 
     def pixels(self, images: Sequence[str | Path]) -> Iterator[np.ndarray]:
         """(1, 3, H, W) float32 pixels from 0 to 255 of each image, in the order of channels that an artefact takes."""

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 import warnings
 from collections.abc import Iterable
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmnetaug.deploy.extras import need
 from mmnetaug.deploy.network import Decoder, Deployable
 from mmnetaug.deploy.runtime import META
+from mmnetaug.extras import need
+from mmnetaug.records import whole
 
 DETECTIONS = ('boxes', 'scores', 'labels')
 
@@ -40,7 +40,7 @@ def write_onnx(
         InputError: the packages for it are missing.
     """
     onnx = need('onnx', 'onnxscript', 'onnxruntime')
-    meta, path = deployable.meta, Path(path)
+    meta = deployable.meta
     model = _exported(deployable.network, (deployable.example,), ['image'], meta['outputs'])
     if calibration is not None:
         model = _quantised(model, calibration)
@@ -60,16 +60,14 @@ def write_onnx(
     onnx.helper.set_model_props(model, facts)
     model.producer_name = 'mmnetaug'
     onnx.checker.check_model(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    onnx.save(model, partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        onnx.save(model, partial)
 
 
 def _exported(network: nn.Module, inputs: tuple, names: list[str], outputs: list[str]) -> Any:
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            network.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, verbose=False
+            network.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, optimize=True, verbose=False
         )
     return program.model_proto
 

@@ -1,6 +1,5 @@
 """TFLite, in float or int8: the raw maps of a network, and a JSON beside with what turns them into boxes."""
 
-import os
 import re
 import subprocess
 import sys
@@ -12,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmnetaug.deploy.extras import need
 from mmnetaug.deploy.network import Deployable
 from mmnetaug.deploy.onnx import quiet
 from mmnetaug.errors import InputError
-from mmnetaug.records import write_json
+from mmnetaug.extras import need
+from mmnetaug.records import whole, write_json
 
 SIGNATURE, INPUT = 'serving_default', 'args_0'  # litert-torch's names
 # What tflite-micro says of its memory -> the name in a result.
@@ -50,12 +49,10 @@ def write_tflite(deployable: Deployable, path: str | Path, calibration: Iterable
         if calibration is not None:
             plain = _quantised(plain, calibration)
         content = _inlined(Path(plain).read_bytes())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
-    partial.write_bytes(content)
-    os.replace(partial, path)
-    described = {**meta, 'layout': 'NHWC', **_tensors(path), 'int8': calibration is not None}
-    write_json(path.with_suffix('.json'), described)
+    described = {**meta, 'layout': 'NHWC', **_tensors(content), 'int8': calibration is not None}
+    with whole(path) as partial:
+        partial.write_bytes(content)
+        write_json(path.with_suffix('.json'), described)
 
 
 def _quantised(plain: str, calibration: Iterable[np.ndarray]) -> str:
@@ -85,11 +82,11 @@ def _inlined(content: bytes) -> bytes:
     return bytes(builder.Output())
 
 
-def _tensors(path: Path) -> dict[str, Any]:
+def _tensors(content: bytes) -> dict[str, Any]:
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet():
-        interpreter = Interpreter(str(path))
+        interpreter = Interpreter(model_content=content)
     (given,) = interpreter.get_input_details()
     found = sorted(interpreter.get_output_details(), key=lambda each: _number(each['name']))
     return {'input': _tensor(given), 'output_tensors': [_tensor(each) for each in found]}

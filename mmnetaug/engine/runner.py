@@ -45,12 +45,18 @@ def training_runner(config: Config) -> Runner:
 
     Raises:
         InputError: the work directory holds a run that is not to be resumed or that has another schedule, mixed
-            precision without a GPU, fewer images than a batch, a batch of a single image, or a number out of range.
+            precision without a GPU, ``torch.compile`` with NetAug, fewer images than a batch, a batch of a single
+            image, or a number out of range.
     """
     if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     # normalisation of 1x1 maps needs two images
     check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
+    if config.get('compile') and config.model.get('netaug'):
+        raise InputError(
+            'torch.compile would compile anew for each network that NetAug draws: leave out compile '
+            '(--cfg-options compile=False), or train without NetAug'
+        )
     if config.get('load_from') and '://' not in config.load_from:
         read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
@@ -82,6 +88,8 @@ def build_runner(config: Config, training: bool = False) -> Runner:
             check_whole(name, value, least)
     try:
         _own_visualizer(config)
+        if torch.cuda.is_available():
+            _copy_behind_computation(config)
         runner = Runner.from_cfg(config)
         if training:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
@@ -99,6 +107,15 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         raise InputError(
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
+
+
+def _copy_behind_computation(config: Config) -> None:
+    """Batches in pinned memory, which a GPU fetches while it computes, unless the config says how."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if config.get(name):
+            config[name].setdefault('pin_memory', True)
+    if config.model.get('data_preprocessor'):
+        config.model.data_preprocessor.setdefault('non_blocking', True)
 
 
 def _own_visualizer(config: Config) -> None:

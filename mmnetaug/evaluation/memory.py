@@ -1,17 +1,18 @@
 """Memory of a network on a microcontroller, before there is one: int8, one image, as TFLite lays it out."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import input_channels, run_once
+from mmnetaug.evaluation.complexity import OperationMode, input_channels, run_once
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
@@ -53,6 +54,12 @@ def describe_memory(model: nn.Module, size: Size) -> dict[str, Any]:
     Raises:
         InputError: a size that the model cannot take.
     """
+    return memory_and_macs(model, size)[0]
+
+
+def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Counter[str]]:
+    """Of one run: what :func:`describe_memory` tells, and the multiply-accumulates of each layer, by its name, as
+    :func:`~mmnetaug.evaluation.complexity.count_macs` counts them."""
     width, height = width_height(size)
     try:
         image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
@@ -64,7 +71,7 @@ def describe_memory(model: nn.Module, size: Size) -> dict[str, Any]:
             'multiples of 32'
         ) from error
     peak, layer = recorder.peak(output)
-    return {'peak_memory': peak, 'peak_layer': layer, 'weight_bytes': _weight_bytes(model)}
+    return {'peak_memory': peak, 'peak_layer': layer, 'weight_bytes': _weight_bytes(model)}, recorder.macs
 
 
 def _weight_bytes(model: nn.Module) -> int:
@@ -98,7 +105,7 @@ def _layers(model: nn.Module) -> Iterator[list[str]]:
             hook.remove()
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(OperationMode):
     """Which tensors each operation reads and gives. A tensor is known by its storage: views and what is changed in
     place are the same one."""
 
@@ -110,10 +117,13 @@ class _Recorder(TorchDispatchMode):
         self.number: dict[int, int] = {}  # storage -> number
         self.pads: dict[int, Pads] = {}  # storage -> padding that nothing has carried out yet
         self.steps: list[tuple[str, set[int]]] = []  # layer, tensors that it reads and gives
+        self.macs: Counter[str] = Counter()  # of each layer
         self._new(image.numel(), image)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:  # each MAC is two floating-point operations
+            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs or {}, out_val=result) // 2
         name = func.overloadpacket.__name__
         read = [each for each in tree_leaves(args) if isinstance(each, Tensor) and _storage(each) in self.number]
         given = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
@@ -165,7 +175,10 @@ class _Recorder(TorchDispatchMode):
         return len(self.bytes) - 1
 
     def _step(self, *places: int) -> None:
-        self.steps.append((self.running[-1] if self.running else '', set(places)))
+        self.steps.append((self._layer(), set(places)))
+
+    def _layer(self) -> str:
+        return self.running[-1] if self.running else ''
 
     def peak(self, output: Any) -> tuple[int, str]:
         """Bytes of the arena, and the layer that runs while most live. ``output``: what lives to the end."""

@@ -247,6 +247,61 @@ def _draw_learning(axes: plt.Axes, panel: dict[str, Any]) -> None:
     axes.legend(fontsize='small', handlelength=3.5)
 
 
+def plot_rates(panels: Sequence[dict[str, Any]], paths: Sequence[str | Path], title: str = '', note: str = '') -> None:
+    """Accuracy on validation and training images against learning rate, and differences between methods.
+
+    Args:
+        panels: side by side, each with ``lines`` (sentences above it) and either ``curves``: name of a method ->
+            ``rates``, ``points`` (validation and training accuracy of each seed, as fractions, for each rate) and
+            ``best``, the rate to mark; or ``differences``: what is compared -> (rate, mean, 95% interval or None) of
+            each rate, as fractions.
+        paths, title, note: as in :func:`plot_tradeoff`.
+    """
+    _draw_panels(panels, _draw_rates, paths, title, note)
+
+
+def _draw_rates(axes: plt.Axes, panel: dict[str, Any]) -> None:
+    axes.set_xscale('log', base=2)
+    rates = set()
+    for index, (name, curve) in enumerate(panel.get('curves', {}).items()):
+        rates.update(curve['rates'])
+        for split, filled in enumerate((True, False)):
+            values = [100 * np.asarray(both[split]) for both in curve['points']]
+            means = [value.mean() for value in values]
+            bars = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
+            look = style(index)
+            look.update(linestyle='-' if filled else '--', markerfacecolor=look['color'] if filled else 'white')
+            label = f'{name}, {("validation", "training")[split]}'
+            axes.errorbar(curve['rates'], means, bars if any(bars) else None, label=label, capsize=3, **look)
+            if filled:
+                best = means[curve['rates'].index(curve['best'])]
+                mark = {'color': look['color'], 'markeredgecolor': 'black', 'zorder': 3}
+                axes.plot(curve['best'], best, marker='*', markersize=16, **mark)
+        axes.set_ylabel('top-1 accuracy (%)')
+    if 'differences' in panel:
+        axes.axhline(0, color='black', linewidth=1)
+        for index, (name, rows) in enumerate(panel['differences'].items()):
+            rates.update(rate for rate, _, _ in rows)
+            means = np.array([100 * mean for _, mean, _ in rows])
+            ends = np.array([[100 * end for end in interval or (mean, mean)] for _, mean, interval in rows])
+            sideways = 2 ** (0.06 * (index - (len(panel['differences']) - 1) / 2))  # bars beside each other
+            axes.errorbar(
+                [rate * sideways for rate, _, _ in rows],
+                means,
+                np.abs(ends.T - means),
+                label=name,
+                capsize=3,
+                **style(index),
+            )
+        axes.set_ylabel('difference in validation accuracy (points)')
+    axes.set_xticks(sorted(rates), [f'{rate:g}' for rate in sorted(rates)])
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlabel('learning rate (logarithmic)')
+    axes.tick_params(labelsize='small')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize='x-small', handlelength=3.5)
+
+
 def _common_epochs(histories: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
     """The epochs that all seeds have, and the value of each seed there, (seeds, epochs)."""
     epochs = sorted(set.intersection(*(set(dict(history)) for history in histories)))

@@ -230,8 +230,9 @@ def _pretraining(
     for kind in ('baseline', 'netaug'):
         runs = Pretraining(root, out, kind, ending, arch, settings.pretrain_data)
         epochs = settings.pretrain_epochs or runs.config.train_cfg.max_epochs
+        its_steps = runs.steps([epochs], seeds)
         try:
-            its_steps = runs.steps([epochs], seeds)
+            runs.check(its_steps.values())
         except InputError as error:
             raise InputError(f'{error}, {how_else}') from error
         for (_, seed), step in its_steps.items():

@@ -1,4 +1,4 @@
-"""Packages that only deployment needs."""
+"""Packages that only some commands need."""
 
 from importlib import import_module
 from types import ModuleType
@@ -10,6 +10,7 @@ FORMATS = ('onnx', 'tflite')
 EXTRAS = {
     **dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime'], 'export'),
     **dict.fromkeys(['litert_torch', 'ai_edge_quantizer', 'ai_edge_litert', 'tflite_micro'], 'tflite'),
+    'faster_coco_eval': 'fast',
 }
 
 
@@ -24,7 +25,7 @@ def need(*names: str) -> ModuleType:
             import_module(name)
         except ImportError as error:
             raise InputError(
-                f'{name} is missing ({error}): `pip install mmnetaug[{EXTRAS[name]}]`, or in a clone '
-                f"`pip install -e '.[{EXTRAS[name]}]'`"
+                f"{name} is missing ({error}): pip install 'mmnetaug[{EXTRAS[name]}]', or in a clone pip install -e "
+                f"'.[{EXTRAS[name]}]'"
             ) from error
     return import_module(names[0])
