@@ -380,7 +380,9 @@ def test_topk_of_hand_made_logits():
 
 def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
     """Six steps an epoch with batches of 8: the rate of 128 images, 0.1, is scaled to 8."""
-    pretrain(pretrain_config(image_tree, tmp_path, NANO, epochs=4, **{'default_hooks.logger.interval': 1}))
+    config = pretrain_config(image_tree, tmp_path, 'baseline_mbv2_tiny_cifar100', epochs=4)
+    config.default_hooks.logger.interval = 1
+    pretrain(config)
     (log,) = tmp_path.glob('*/vis_data/scalars.json')
     rates = [record['lr'] for record in map(json.loads, log.read_text().splitlines()) if 'lr' in record]
     assert len(rates) == 24
