@@ -19,8 +19,8 @@ def derived_seed(*parts: int) -> int:
 def seed_cpu(seed: int) -> None:
     """Seed Python's, NumPy's and PyTorch's random numbers on the CPU in this process.
 
-    Not by ``torch.manual_seed``, which also has GPUs seeded and keeps the stack of its caller for them: in training that
-    takes longer than a small image.
+    Not by ``torch.manual_seed``, which has GPUs seeded too and keeps the stack of its caller for that: it takes longer
+    than a small image.
     """
     random.seed(seed)
     np.random.seed(seed)
