@@ -1,7 +1,8 @@
 """Threads of OpenMP that sleep while they wait for each other.
 
 By default they wait busily, some milliseconds long. On cores that other processes use too, a thread then waits for one
-that does not run because of waiting threads: two threads were sixty times slower than with this, and slower than one.
+that does not run because of waiting threads: with two threads the description of a detector took 6.5 s, with this
+0.11 s.
 
 Delete when OpenMP's libraries notice that cores are shared.
 """
