@@ -3,7 +3,7 @@
 import argparse
 
 from mmnetaug.apis.config import import_custom
-from mmnetaug.apis.inference import infer
+from mmnetaug.apis.inference import found, infer
 from mmnetaug.errors import run_tool
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     import_custom(args.custom_imports)
     pictures = infer(args.images, args.checkpoint, args.out_dir, args.score_thr, args.device)
-    print(f'Pictures in {pictures[0].parent}: {len(pictures)}. Their objects: {args.out_dir}/predictions.json')
+    print(found(pictures, args.out_dir, args.score_thr))
 
 
 if __name__ == '__main__':
