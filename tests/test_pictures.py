@@ -107,7 +107,7 @@ def test_a_finished_detector_has_its_pictures(voc, tmp_path):
     assert drawn['AP50_area'] == plain['AP50_area']
 
 
-@pytest.mark.parametrize('name', ['yolov3_netaug_voc', 'rtmdet_baseline_voc', 'gfl_baseline_voc'])
+@pytest.mark.parametrize('name', ['yolov3_netaug_voc', 'rtmdet_baseline_voc'])
 def test_any_head_gray_and_not_square(tmp_path, name, capsys):
     """With Chinese names of classes."""
     objects = [('猫', 11, 11, 31, 31, 0), ('狗', 30, 20, 60, 44, 1)]
