@@ -57,7 +57,7 @@ def test_what_libraries_say_is_for_the_file(tmp_path, capsys):
     library.say(logger, logging.ERROR, 'broken')
     logger.info('all is well')
     logger.warning('boxes left out')
-    logger.info('a table', extra=console.FILE_ONLY)
+    logger.info('a table', extra={'file_only': True})
     assert capsys.readouterr().out.splitlines() == ['error: broken', 'all is well', 'warning: boxes left out']
     for handler in logger.handlers:
         handler.flush()

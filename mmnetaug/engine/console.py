@@ -13,12 +13,12 @@ from mmnetaug.errors import printable
 
 LIBRARIES = ('mmengine', 'mmdet', 'mmcv')
 NARROWEST = 60  # columns of a terminal that a progress bar needs
-FILE_ONLY = {'file_only': True}  # as ``extra`` of a message that is for the log file
 
 
 class ConsoleHandler(logging.Handler):
     """Show messages as plain lines above a progress bar: all errors, and else what this package or a user's own code
-    says. What libraries say, such as their configs and deprecations, a user can do nothing about."""
+    says, unless with ``extra={'file_only': True}``. What libraries say, such as their configs and deprecations, a user
+    can do nothing about."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         wanted = record.levelno >= logging.ERROR or not (getattr(record, 'file_only', False) or _by_library())

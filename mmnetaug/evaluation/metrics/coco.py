@@ -12,7 +12,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from mmnetaug.datasets.coco import COCOAnnotations
-from mmnetaug.engine.console import FILE_ONLY
 from mmnetaug.registry import METRICS
 
 
@@ -77,7 +76,7 @@ class COCOAveragePrecision(BaseMetric):
                 f'{self.ann_file}: {len(crowded)} images have more than {most} objects of a class, of which AP counts '
                 f'{most} detections: it cannot reach 1'
             )
-        logger.info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :], extra=FILE_ONLY)
+        logger.info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :], extra={'file_only': True})
         stats = {name: float(evaluation.stats[place]) for name, place in self.STATS.items()}
         # (IoU, recall, class, area, detections): all at 0.5, areas of all sizes, most detections
         precision = evaluation.eval['precision'][0, :, :, 0, -1].mean(axis=0)

@@ -5,7 +5,6 @@ from mmdet.evaluation import VOCMetric
 from mmdet.evaluation.functional.mean_ap import average_precision, tpfp_default
 from mmengine.logging import MMLogger
 
-from mmnetaug.engine.console import FILE_ONLY
 from mmnetaug.registry import METRICS
 
 IOU_THRESHOLDS = tuple(0.5 + 0.05 * step for step in range(10))
@@ -44,7 +43,7 @@ class VOCAveragePrecision(VOCMetric):
             means.append(np.mean(areas))
         MMLogger.get_current_instance().info(
             'AP50 of each class: ' + ', '.join(f'{name} {value:.3f}' for name, value in by_class.items()),
-            extra=FILE_ONLY,
+            extra={'file_only': True},
         )
         return {
             'AP50_11point': float(np.mean(elevens)),
