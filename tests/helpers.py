@@ -118,18 +118,23 @@ def pretrain_config(images, work_dir, name='netaug_mbv2_tiny_cifar100', epochs=2
     config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
     # serialising collects all garbage, which takes longer than an epoch here
     config.train_dataloader.dataset.serialize_data = config.val_dataloader.dataset.serialize_data = False
-    config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir), **options})
+    config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir)})
+    config.default_hooks.pop('results')
+    config.merge_from_dict(options)
     return config
 
 
 def detector_config(data_root, work_dir, name='ssdlite_netaug_voc', size=96, epochs=2, classes=None, **options):
-    """Short epochs of a small network, without pretraining; ``options`` are dotted keys, or with __ for each dot."""
+    """Short epochs of a small network, without pretraining and without pictures, which take longer; ``options`` are
+    dotted keys, or with __ for each dot."""
     config = read_config(ROOT / f'configs/det/{name}.py', 'det')
     config.merge_from_dict({'model.backbone.arch': 'mobilenetv2_w0.1', 'model.backbone.init_cfg': None})
     config.merge_from_dict(size_options(config, size))
     config.merge_from_dict(detection_data_options(config, data_root, classes))
     config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
     config.merge_from_dict({'train_dataloader.batch_size': 2, 'work_dir': str(work_dir)})
+    for name in ('pictures', 'results'):
+        config.default_hooks.pop(name)
     config.merge_from_dict({name.replace('__', '.'): value for name, value in options.items()})
     return config
 

@@ -74,7 +74,10 @@ def coco_measures(path, predictions, classes, **options):
             'labels': torch.tensor([label for _, _, label in found], dtype=torch.long),
         }
         metric.process({}, [{'img_id': image, 'pred_instances': boxes}])
-    return measures(metric.evaluate(len(predictions)))
+    found = measures(metric.evaluate(len(predictions)))
+    by_class = found.pop('class_AP50')
+    assert by_class.keys() <= set(classes) and np.mean(list(by_class.values())) == pytest.approx(found['AP50'])
+    return found
 
 
 def pycocotools_stats(path, predictions, category_ids):
@@ -152,7 +155,7 @@ def test_sizes_that_no_object_has_are_not_measured(tmp_path):
     assert stats[3] == stats[5] == -1
     assert list(found.values()) == [*stats[:3], None, stats[4], None]
     row = {'name': 'a', 'arch': 'mcunet', 'size': 320, 'macs': 2_000_000, **found}
-    assert markdown_table([row]).splitlines()[2].endswith(f'| - | {found["AP_medium"]:.3f} | - | 2.000e+06 |')
+    assert markdown_table([row]).splitlines()[2].endswith(f'| - | {found["AP_medium"]:.3f} | - | 2.00 M |')
 
 
 def test_objects_of_images_left_out_are_missed(tmp_path):

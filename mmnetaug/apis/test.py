@@ -123,6 +123,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     config = _test_part(config)  # without what --cfg-options may say of training
     prepare_distributed(config)
     config.experiment_name = str(config.work_dir)
+    config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     runner = build_runner(config)
     detector = bare_model(runner)
     load_detector(detector, content['state_dict'], checkpoint)
@@ -148,7 +149,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     given = config.test_evaluator
     evaluator = Evaluator([METRICS.build(metric) for metric in (given if isinstance(given, list) else [given])])
     evaluator.dataset_meta = loader.dataset.metainfo
-    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False):
+    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
     meta = artefact.meta
     known = ('arch', 'seed', 'macs', 'head_share', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')

@@ -26,8 +26,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     from mmnetaug.apis.config import import_custom
-    from mmnetaug.apis.inference import infer
+    from mmnetaug.apis.inference import found, infer
 
     import_custom(args.custom_imports)
     pictures = infer(args.images, args.checkpoint, args.out_dir, args.score_thr, args.device)
-    print(f'Pictures in {pictures[0].parent}: {len(pictures)}. Their objects: {args.out_dir}/predictions.json')
+    print(found(pictures, args.out_dir, args.score_thr))

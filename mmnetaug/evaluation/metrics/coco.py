@@ -58,7 +58,8 @@ class COCOAveragePrecision(BaseMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """``AP`` over IoU 0.5 to 0.95, ``AP50``, ``AP75``, and ``AP_small`` (below 32x32 pixels), ``AP_medium`` and
-        ``AP_large`` (above 96x96), fractions. A size that no object has is left out."""
+        ``AP_large`` (above 96x96), and ``AP50/CLASS`` of each class, fractions. A size or a class without objects is
+        left out."""
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             truth = COCOAnnotations(self.ann_file)
@@ -87,9 +88,12 @@ class COCOAveragePrecision(BaseMetric):
                 f'{self.ann_file}: {len(crowded)} images have more than {most} objects of a class, of which AP counts '
                 f'{most} detections: it cannot reach 1'
             )
-        logger.info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :])
+        logger.info('\n' + printed.getvalue()[printed.getvalue().find(' Average') :], extra={'file_only': True})
         stats = {name: float(evaluation.stats[place]) for name, place in self.STATS.items()}
-        return {name: value for name, value in stats.items() if value != -1}
+        # (IoU, recall, class, area, detections): all at 0.5, areas of all sizes, most detections
+        precision = evaluation.eval['precision'][0, :, :, 0, -1].mean(axis=0)
+        by_class = {f'AP50/{truth.cats[number]["name"]}': float(p) for number, p in zip(there, precision)}
+        return {name: value for name, value in {**stats, **by_class}.items() if value != -1}
 
     def _evaluation(self, truth: COCO, boxes: list[dict]) -> Any:
         if self.backend == 'pycocotools':

@@ -73,7 +73,8 @@ class VOCAveragePrecision(BaseMetric):
             elevens.append(average_precision(recalls[0], precisions[0], '11points') if len(own) else 0.0)
             means.append(np.mean(areas))
         MMLogger.get_current_instance().info(
-            'AP50 of each class: ' + ', '.join(f'{name} {value:.3f}' for name, value in by_class.items())
+            'AP50 of each class: ' + ', '.join(f'{name} {value:.3f}' for name, value in by_class.items()),
+            extra={'file_only': True},
         )
         return {
             'AP50_11point': float(np.mean(elevens)),
