@@ -43,7 +43,7 @@ class NothingLearntHook(Hook):
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':
             advice = (
-                'boxes and classes (train_batch.jpg in the work directory; tools/check_data.py), and the starting '
+                'boxes and classes (train_batch.jpg in the work directory; mmnetaug check), and the starting '
                 'weights (--pretrained)'
             )
         runner.logger.warning(
