@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmnetaug.datasets.images import is_deep, read_deep
-from mmnetaug.datasets.samplers import derived_seed, seed_everything
+from mmnetaug.datasets.samplers import derived_seed, seed_cpu
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization.fonts import drawable_names
@@ -54,7 +54,7 @@ class PicturesHook(Hook):
         dataset = runner.train_dataloader.dataset
         states = random.getstate(), np.random.get_state(), torch.get_rng_state()
         try:
-            seed_everything(derived_seed(runner.seed, 0))
+            seed_cpu(derived_seed(runner.seed, 0))
             dataset = _apart(dataset)
             numbers = random.sample(range(len(dataset)), min(self.train_images, len(dataset)))
             samples = [dataset[number] for number in numbers]
