@@ -70,21 +70,21 @@ demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg
 	@echo 'drawn images, which of the two comes out ahead is chance. docs/results.md says what longer runs show.'
 
 data/shapes/generator.json: | install
-	$(BIN)/python tools/make_data.py shapes --out data/shapes
+	$(BIN)/python tools/make_data.py shapes --out data/shapes --images 900 100 --size 192
 
 $(DEMO)/pretrain_%/export.pth: data/shapes/generator.json
 	$(BIN)/python tools/pretrain_cls.py configs/pretrain/$*_mbv2_tiny_shapes.py --resume --work-dir $(@D)
 
 $(DEMO)/ssdlite_%/result.json: $(DEMO)/pretrain_%/export.pth
-	$(BIN)/python tools/train.py configs/det/ssdlite_$*_voc.py --data-root data/shapes --arch mobilenetv2_tiny \
-	    --size 224 --epochs 18 --batch-size 8 --pretrained $< --resume --work-dir $(@D)
+	$(BIN)/python tools/train.py configs/det/ssdlite_baseline_light_voc.py --data-root data/shapes \
+	    --arch mobilenetv2_tiny --size 192 --epochs 14 --batch-size 16 --pretrained $< --resume --work-dir $(@D)
 
 $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/benchmark.py configs/det/ssdlite_netaug_voc.py --data-root data/shapes --out $(@D) \
 	    $(DEMO)/ssdlite_baseline/export.pth $(DEMO)/ssdlite_netaug/export.pth --names baseline NetAug
 
-$(DEMO)/vis/200003.jpg: $(DEMO)/ssdlite_netaug/result.json
+$(DEMO)/vis/200003.jpg: $(DEMO)/ssdlite_baseline/result.json
 	$(BIN)/python tools/infer.py data/shapes/VOCdevkit/VOC2007/JPEGImages/200003.jpg \
-	    --checkpoint $(DEMO)/ssdlite_netaug/export.pth --out-dir $(DEMO) --score-thr 0.1
+	    --checkpoint $(DEMO)/ssdlite_baseline/export.pth --out-dir $(DEMO) --score-thr 0.3
 
 .PRECIOUS: $(DEMO)/pretrain_%/export.pth $(DEMO)/ssdlite_%/result.json

@@ -108,7 +108,7 @@ def test_compiled_operators_are_left_alone():
 
 def test_absent_mmdet_is_said_plainly():
     script = """
-        import importlib
+        import importlib.util
         find_spec = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *args: None if name == 'mmdet' else find_spec(name, *args)
         import mmnetaug
