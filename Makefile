@@ -5,11 +5,12 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 DEMO := work_dirs/demo
 
-.PHONY: help demo test test-gpu test-tflite fuzz kill install
+.PHONY: help demo test test-gpu test-tflite fuzz kill docs install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
 	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 11 minutes on two cores'
 	@echo 'make test      lint and tests'
+	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make test-gpu      tests of training and detection on a GPU, and the speed of steps there'
 	@echo 'make test-tflite   tests of TFLite files, with a gigabyte of packages in .venv-tflite'
 	@echo 'make fuzz      20,000 mutated inputs for each reader of files'
@@ -43,6 +44,14 @@ test-gpu: install
 test-tflite: .venv-tflite/installed
 	OMP_NUM_THREADS=1 .venv-tflite/bin/python -m pytest -q tests/test_tflite.py
 
+.venv-docs/installed: docs/requirements.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check -r docs/requirements.txt
+	@touch $@
+
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+
 fuzz: install
 	MMNETAUG_FUZZ=20000 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -W ignore tests/test_fuzz.py
 
@@ -58,24 +67,24 @@ demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg
 	@echo 'Table:                        $(DEMO)/benchmark/benchmark.md (also .csv and .json)'
 	@echo 'Detections:                   $(DEMO)/vis/200003.jpg'
 	@echo 'A demo of this size shows the pipeline, not the effect: with minutes of training on a few thousand'
-	@echo 'drawn images, which of the two comes out ahead is chance. README, Results, says what longer runs show.'
+	@echo 'drawn images, which of the two comes out ahead is chance. docs/results.md says what longer runs show.'
 
 data/shapes/generator.json: | install
-	$(BIN)/python tools/make_data.py shapes --out data/shapes
+	$(BIN)/python tools/make_data.py shapes --out data/shapes --images 900 100 --size 192
 
 $(DEMO)/pretrain_%/export.pth: data/shapes/generator.json
 	$(BIN)/python tools/pretrain_cls.py configs/pretrain/$*_mbv2_tiny_shapes.py --resume --work-dir $(@D)
 
 $(DEMO)/ssdlite_%/result.json: $(DEMO)/pretrain_%/export.pth
-	$(BIN)/python tools/train.py configs/det/ssdlite_$*_voc.py --data-root data/shapes --arch mobilenetv2_tiny \
-	    --size 224 --epochs 18 --batch-size 8 --pretrained $< --resume --work-dir $(@D)
+	$(BIN)/python tools/train.py configs/det/ssdlite_baseline_light_voc.py --data-root data/shapes \
+	    --arch mobilenetv2_tiny --size 192 --epochs 14 --batch-size 16 --pretrained $< --resume --work-dir $(@D)
 
 $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/benchmark.py configs/det/ssdlite_netaug_voc.py --data-root data/shapes --out $(@D) \
 	    $(DEMO)/ssdlite_baseline/export.pth $(DEMO)/ssdlite_netaug/export.pth --names baseline NetAug
 
-$(DEMO)/vis/200003.jpg: $(DEMO)/ssdlite_netaug/result.json
+$(DEMO)/vis/200003.jpg: $(DEMO)/ssdlite_baseline/result.json
 	$(BIN)/python tools/infer.py data/shapes/VOCdevkit/VOC2007/JPEGImages/200003.jpg \
-	    --checkpoint $(DEMO)/ssdlite_netaug/export.pth --out-dir $(DEMO) --score-thr 0.1
+	    --checkpoint $(DEMO)/ssdlite_baseline/export.pth --out-dir $(DEMO) --score-thr 0.3
 
 .PRECIOUS: $(DEMO)/pretrain_%/export.pth $(DEMO)/ssdlite_%/result.json

@@ -14,11 +14,10 @@ import safetensors.torch
 import torch
 from mmengine.logging import print_log
 from mmengine.model.weight_init import update_init_info
-from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor, nn
 
+from mmnetaug.archs import PADDINGS, Arch, get_arch
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import PADDINGS, Arch, get_arch
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
@@ -169,7 +168,7 @@ def network_state(checkpoint: Mapping[str, Any], arch: Arch, place: str) -> dict
 
 def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
     """The padding that the weights of a checkpoint of :func:`read_checkpoint` were trained with, one of ``PADDINGS`` of
-    :mod:`mmnetaug.models.networks.archs`; None where it does not tell."""
+    :mod:`mmnetaug.archs`; None where it does not tell."""
     state = _tensors(checkpoint)
     if foreign := recognise(state):
         return 'tf' if foreign[0].tf_padding else 'symmetric'
@@ -355,12 +354,6 @@ def write_exports(
         write_export(Path(folder) / name, network, meta)
 
 
-@CheckpointLoader.register_scheme(prefixes=r'.*\.(?i:safetensors)$')
-def load_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
-    """For MMEngine: ``load_from``, and the weights of MMDetection's inferencers."""
-    return read_checkpoint(filename)
-
-
 def checkpoint_meta(content: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a checkpoint says of itself: the meta of an export, or what ``ExportHook`` has put beside MMEngine's."""
     return content.get('mmnetaug', content.get('meta', {}))
@@ -385,11 +378,11 @@ def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         if 'pipeline' in meta and 'model' in meta:
             raise InputError(
                 f'{path} is a detector of an earlier release, which this one cannot build: train it again with '
-                'tools/train.py, or use the release that made it'
+                'mmnetaug train, or use the release that made it'
             )
         raise InputError(
-            f'{path} holds no detector: expected the export.pth or epoch_N.pth that tools/train.py wrote (to use its '
-            'weights with a config of your own: tools/test.py CONFIG CHECKPOINT)'
+            f'{path} holds no detector: expected the export.pth or epoch_N.pth that mmnetaug train wrote (to use its '
+            'weights with a config of your own: mmnetaug test CONFIG CHECKPOINT)'
         )
     if meta.get('version', EXPORT_VERSION) != EXPORT_VERSION:
         raise InputError(
@@ -398,5 +391,5 @@ def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         )
     check_config(meta['config'], str(path))
     if not isinstance(meta['classes'], (list, tuple)) or not all(isinstance(name, str) for name in meta['classes']):
-        raise InputError(f'{path} has no names of classes: expected the export.pth that tools/train.py wrote')
+        raise InputError(f'{path} has no names of classes: expected the export.pth that mmnetaug train wrote')
     return dict(meta), dict(content['state_dict'])

@@ -6,9 +6,8 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
-
-import torch.distributed as dist
 
 # What the system says where a folder, a disk or a right is at fault, not the program.
 DISK_ERRORS = (
@@ -54,8 +53,7 @@ def run_tool(main: Callable[[], None]) -> None:
     try:
         main()
     except Stopped as stopped:
-        again = [part for part in sys.argv if part != '--resume']
-        _end(f'{stopped}. It goes on with\n    {shlex.join(["python", *again, "--resume"])}', 128 + stopped.signal)
+        _end(f'{stopped}. It goes on with\n    {typed_command(resume=True)}', 128 + stopped.signal)
     except InputError as error:
         # One raised in a data loader's process arrives with the whole trace as its text.
         _end(f'error: {str(error).rsplit("InputError: ", 1)[-1].strip()}', 2)
@@ -76,8 +74,18 @@ def run_tool(main: Callable[[], None]) -> None:
         )
         _end(f'error: {str(error).splitlines()[0]} {advice}', 2)
     finally:
-        if dist.is_available() and dist.is_initialized():
+        dist = sys.modules.get('torch.distributed')
+        if dist and dist.is_available() and dist.is_initialized():
             dist.destroy_process_group()
+
+
+def typed_command(resume: bool = False) -> str:
+    """What was typed, to be typed again; with ``resume`` to go on."""
+    program, *arguments = sys.argv
+    if resume:
+        arguments = [*(part for part in arguments if part != '--resume'), '--resume']
+    ours = Path(program).stem in ('mmnetaug', '__main__')  # installed, or python -m mmnetaug
+    return shlex.join([*(['mmnetaug'] if ours else ['python', program]), *arguments])
 
 
 def _use_utf8() -> None:

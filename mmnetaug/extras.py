@@ -5,10 +5,12 @@ from types import ModuleType
 
 from mmnetaug.errors import InputError
 
+FORMATS = ('onnx', 'tflite')
 # Package -> which of the extras of setup.py brings it.
 EXTRAS = {
     **dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime'], 'export'),
     **dict.fromkeys(['litert_torch', 'ai_edge_quantizer', 'ai_edge_litert', 'tflite_micro'], 'tflite'),
+    'faster_coco_eval': 'fast',
 }
 
 

@@ -88,7 +88,7 @@ def _check_type(name: Any, path: str, known: set[str], place: str) -> None:
 
 
 def _registered(names: tuple[str, ...]) -> set[str]:
-    """Names, with and without their scope, of all that is registered now; nothing is imported."""
+    """Names, with and without their scope, of all that these libraries register, and what a user has imported."""
     found = set()
     for name in names:
         root = getattr(ours, name, None) or _root(name)
@@ -96,6 +96,7 @@ def _registered(names: tuple[str, ...]) -> set[str]:
             root = root.parent
         for registry in (root, *root.children.values()):
             if registry.scope in SCOPES:
+                registry.import_from_location()
                 found |= {name for key in registry.module_dict for name in (key, f'{registry.scope}.{key}')}
     return found
 

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmnetaug.archs import FAMILIES, NETWORKS, Arch, Block, Conv, get_arch
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import FAMILIES, NETWORKS, Arch, Block, Conv, get_arch
 
 EPSILON = 1e-5  # of our normalisation, PyTorch's default
 NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')

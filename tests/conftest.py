@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mmnetaug  # noqa: F401, before any test imports mmdet
+from mmnetaug.datasets import known_files
 
 SHARED = Path(os.environ.get('MMNETAUG_SHARED', '../shared'))
 
@@ -18,6 +19,14 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip(f'no reference data at {SHARED} (set MMNETAUG_SHARED)')
     return SHARED.resolve()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    """A folder of its own for what is known of files, instead of the user's."""
+    folder = tmp_path_factory.getbasetemp() / 'cache'
+    monkeypatch.setattr(known_files, 'cache_folder', lambda: folder)
+    return folder
 
 
 @pytest.fixture

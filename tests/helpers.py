@@ -1,7 +1,9 @@
 """What several test modules need: small data, configs of short runs, and detectors."""
 
+import ctypes
 import json
 import runpy
+import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -20,11 +22,13 @@ from pytest import importorskip
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import (
     detection_data_options,
+    detection_mixup_options,
     epochs_options,
     image_folder_options,
     size_options,
     worker_options,
 )
+from mmnetaug.engine.runner import train_and_validate, training_runner
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.registry import HOOKS, MODELS
 from mmnetaug.workflow.graph import run_plan
@@ -45,6 +49,16 @@ class KillAfterFirstEpoch(Hook):
 
     def after_train_epoch(self, runner):
         raise Killed
+
+
+class Intruder:
+    """Runs code when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), 'w')
 
 
 def write_image(path, width=64, height=48):
@@ -104,20 +118,101 @@ def pretrain_config(images, work_dir, name='netaug_mbv2_tiny_cifar100', epochs=2
     config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
     # serialising collects all garbage, which takes longer than an epoch here
     config.train_dataloader.dataset.serialize_data = config.val_dataloader.dataset.serialize_data = False
-    config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir), **options})
+    config.merge_from_dict({'train_dataloader.batch_size': 8, 'work_dir': str(work_dir)})
+    config.default_hooks.pop('results')
+    config.merge_from_dict(options)
     return config
 
 
 def detector_config(data_root, work_dir, name='ssdlite_netaug_voc', size=96, epochs=2, classes=None, **options):
-    """Short epochs of a small network, without pretraining; ``options`` are dotted keys, or with __ for each dot."""
+    """Short epochs of a small network, without pretraining and without pictures, which take longer; ``options`` are
+    dotted keys, or with __ for each dot."""
     config = read_config(ROOT / f'configs/det/{name}.py', 'det')
     config.merge_from_dict({'model.backbone.arch': 'mobilenetv2_w0.1', 'model.backbone.init_cfg': None})
     config.merge_from_dict(size_options(config, size))
     config.merge_from_dict(detection_data_options(config, data_root, classes))
     config.merge_from_dict({**worker_options(config, 0), **epochs_options(config, epochs)})
     config.merge_from_dict({'train_dataloader.batch_size': 2, 'work_dir': str(work_dir)})
+    for name in ('pictures', 'results'):
+        config.default_hooks.pop(name)
     config.merge_from_dict({name.replace('__', '.'): value for name, value in options.items()})
     return config
+
+
+@HOOKS.register_module()
+class KillAt(Hook):
+    """As if the process had been killed after a step, before or after its checkpoint."""
+
+    priority = 'LOWEST'
+    step = None
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == KillAt.step:
+            raise Killed
+
+
+def classifier_run(name, **options):
+    def build(images, voc, work_dir):
+        hooks = options.get('hooks', [])
+        return pretrain_config(images, work_dir, name, epochs=3, custom_hooks=hooks)
+
+    return build
+
+
+def detector_run(name, mixup=False):
+    def build(images, voc, work_dir):
+        config = detector_config(voc, work_dir, name, epochs=3)
+        config.merge_from_dict(detection_mixup_options(config, True) if mixup else {})
+        for augment in config.model.data_preprocessor.get('batch_augments', []):
+            augment.interval = 2  # the size changes within this short run
+        return config
+
+    return build
+
+
+# Kind of run -> its config, of a folder of classes and a detection data set.
+RUNS = {
+    'baseline': classifier_run('baseline_mbv2_nano_cifar100', hooks=[{'type': 'mmnetaug.DropoutHook', 'rate': 0.3}]),
+    'netaug': classifier_run('netaug_mbv2_nano_cifar100', hooks=[{'type': 'mmnetaug.MixupHook', 'alpha': 0.4}]),
+    'detection': detector_run('ssdlite_baseline_voc'),
+    'detection mixup': detector_run('ssdlite_baseline_voc', mixup=True),
+    'multi-scale': detector_run('yolov3_baseline_voc'),
+    'EMA': detector_run('rtmdet_baseline_voc'),
+}
+
+
+def train_until(config, stop=None, resume=False):
+    """Train, perhaps to a step at which it is killed; returns the last checkpoint."""
+    KillAt.step = stop
+    config.default_hooks.kill = {'type': 'mmnetaug.KillAt'}
+    config.default_hooks.checkpoint.iterations = 1
+    config.resume = resume
+    train_and_validate(training_runner(config))
+    return torch.load(Path((Path(config.work_dir) / 'last_checkpoint').read_text()))
+
+
+def checkpoint_differences(a, b, place=''):
+    """Where two checkpoints differ, in what matters for going on."""
+    if isinstance(a, torch.Tensor):
+        return [] if torch.equal(a, b) else [place]
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), place
+        return [each for key in a for each in checkpoint_differences(a[key], b[key], f'{place}.{key}')]
+    if isinstance(a, list):
+        return [
+            each
+            for i, (x, y) in enumerate(zip(a, b, strict=True))
+            for each in checkpoint_differences(x, y, f'{place}.{i}')
+        ]
+    return [] if a == b else [place]
+
+
+def compare_checkpoints(whole, resumed):
+    kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
+    assert whole.keys() == resumed.keys()
+    found = {key: checkpoint_differences(whole[key], resumed[key]) for key in kept if key in whole}
+    assert not any(found.values()), {key: value[:3] for key, value in found.items()}
+    assert [whole['meta'][key] for key in ('epoch', 'iter')] == [resumed['meta'][key] for key in ('epoch', 'iter')]
 
 
 def build_detector(head='ssdlite', arch='mobilenetv2_tiny', num_classes=3, size=96, **options):
@@ -173,6 +268,26 @@ def learn_one_image(model, lr, steps, score=0.5, overlap=0.6):
     assert sorted(found.labels[:2].tolist()) == [0, 1] and (found.scores[:2] > score).all()
     overlaps = bbox_overlaps(found.bboxes[:2][found.labels[:2].argsort()], torch.tensor(boxes), is_aligned=True)
     assert (overlaps > overlap).all()
+
+
+class Box(ctypes.Structure):
+    _fields_ = [*((name, ctypes.c_float) for name in ('x1', 'y1', 'x2', 'y2', 'score')), ('label', ctypes.c_int)]
+
+
+def by_c(folder, name, maps):
+    """What the compiled C makes of raw maps, (H, W, C) each."""
+    sources = [folder / f'{name}_{part}.c' for part in ('model', 'detect')]
+    flags = ['-std=c99', '-Wall', '-Wextra', '-Werror', '-pedantic', '-shared', '-fPIC']
+    subprocess.run(['gcc', *flags, '-o', folder / 'detect.so', *sources, '-lm'], check=True)
+    pointers = (ctypes.c_void_p * len(maps))(*[level.ctypes.data for level in maps])
+    boxes = (Box * 300)()
+    number = getattr(ctypes.CDLL(str(folder / 'detect.so')), f'{name}_detect')(pointers, boxes, 300)
+    found = boxes[:number]
+    return (
+        np.array([[box.x1, box.y1, box.x2, box.y2] for box in found]),
+        np.array([box.score for box in found]),
+        np.array([box.label for box in found]),
+    )
 
 
 def ap_points(aps, size=320, macs=1e8, measure='AP50_area'):

@@ -3,23 +3,24 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import pytest
 from helpers import ROOT, carry_out, missing, pretend, read_table
 
 from mmnetaug import InputError
-from mmnetaug.apis.overrides import regularizers
+from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
-from mmnetaug.workflow.pretraining import PAPER, methods
+from mmnetaug.workflow.pretraining import LR
 
 TINY, LARGE = 'mbv2_nano_cifar100', 'resnet14_cifar100'
 
 PRETRAIN = """
-import argparse, json
+import argparse, json, math
 from pathlib import Path
 parser = argparse.ArgumentParser()
 parser.add_argument('config')
@@ -33,12 +34,17 @@ methods = {'mixup': args.mixup, 'autoaugment': args.autoaugment, 'dropblock': ar
 methods['netaug'] = 'netaug_' in args.config
 gain = {'mixup': -2, 'autoaugment': -1, 'dropblock': -3, 'netaug': 4}
 top1 = 30 + int(args.epochs) + int(args.seed) + sum(gain[name] for name, on in methods.items() if on)
+changes = dict(change.split('=') for change in args.cfg_options or [])
+weight = float(changes.get('model.base_weight', 1)) + methods['netaug'] * float(changes.get('model.alpha', 1))
+lr = changes.get('optim_wrapper.optimizer.lr')
+top1 -= abs(math.log2(weight * float(lr) / 0.8)) if lr else 0
 run = Path(args.work_dir)
 (run / 'export.pth').write_text('exported')
 rows = [(epoch, top1 * epoch / int(args.epochs)) for epoch in (1, int(args.epochs))]
 seen = top1 + 9 - methods['netaug']
 history = [{'epoch': epoch, 'top1': accuracy, 'train_eval_top1': seen} for epoch, accuracy in rows]
 result = {'epochs': int(args.epochs), 'seed': int(args.seed)}
+result['recipe'] = {'optim_wrapper': {'optimizer': {'lr': float(lr or 0.2)}}}
 result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
 (run / 'result.json').write_text(json.dumps(result))
 """
@@ -46,7 +52,11 @@ result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4,
 
 @pytest.fixture
 def root(tmp_path):
-    """Pretraining only pretends: top-1 is 30 + epochs + seed + gain, on training images 9 more, with NetAug 8."""
+    """Pretraining only pretends: top-1 is 30 + epochs + seed + gain, on training images 9 more, with NetAug 8.
+
+    At another learning rate than the config's it is one less for each factor of two between it, times the sum of the
+    losses' weights, and 0.8.
+    """
     return pretend(tmp_path / 'root', pretrain_cls=PRETRAIN)
 
 
@@ -119,12 +129,100 @@ def test_commands_of_the_methods(root, image_tree, tmp_path):
 
     assert list(commands()) == ['baseline', *PAPER, 'netaug']
     # every regulariser is a method, but for one that needs the checkpoint of another run
-    assert set(methods()) == {'baseline', 'netaug', *regularizers()} - {'distill'}
+    assert set(methods()) == {'baseline', 'netaug', *CONTROLS, *regularizers()} - {'distill'}
     for method, command in commands(methods=list(methods())).items():
         switches = [f'--{name}' for name in regularizers() if f' --{name}' in command]
         assert switches == ([f'--{method}'] if method in regularizers() else [])
-        assert ('netaug_mbv2_nano_cifar100.py' in command) == (method == 'netaug')
+        assert ('netaug_mbv2_nano_cifar100.py' in command) == (method in ('netaug', 'netaug_halved'))
         assert '--seed 3' in command and '--epochs 80' in command and '--resume' in command
+
+
+def rates(images, **changes):
+    options = {'networks': [TINY], 'epochs': [20], 'methods': ['netaug', *CONTROLS], 'rates': [1.6, 0.4, 0.8]}
+    return settings('lr', images, **{**options, **changes})
+
+
+def test_each_method_at_its_best_learning_rate(root, image_tree, tmp_path):
+    out = tmp_path / 'out'
+    carry_out(plan_accuracy(rates(image_tree), root, out), out)
+    report = json.loads((out / 'lr.json').read_text())
+    differences = {
+        (row['method'], row['reference']): (row['difference']['mean'], [each['mean'] for each in row['differences']])
+        for row in report['comparisons']
+        if 'reference' in row
+    }
+    # The baseline has 50.5 at 0.8 and one less at 0.4 and at 1.6. NetAug, with twice the gradient, has 54.5 at 0.4, and
+    # one and two less. Each control is four points from the one with the gradient of the same size.
+    assert differences == {
+        ('netaug', 'baseline'): (pytest.approx(0.04), pytest.approx([0.05, 0.03, 0.03])),
+        ('netaug', 'baseline_twice'): (pytest.approx(0.04), pytest.approx([0.04] * 3)),
+        ('netaug_halved', 'baseline'): (pytest.approx(0.04), pytest.approx([0.04] * 3)),
+        ('baseline_twice', 'baseline'): (pytest.approx(0, abs=1e-9), pytest.approx([0.01, -0.01, -0.01])),
+    }
+    assert report['headline'].startswith('NetAug minus baseline, each at its best learning rate (0.4 and 0.8): +4.00')
+    bests = {row['method']: row for row in report['comparisons'] if 'reference' not in row}
+    assert bests['baseline']['lr'] == 0.8 and bests['baseline']['at_end'] == []
+    assert bests['netaug']['at_end'] == ['lowest'] and bests['netaug']['text'].endswith('so add --rates 0.2')
+    table = read_table((out / 'lr.md').read_text(), '| network | method | learning rate | validation |')
+    assert [TINY, 'NetAug', '0.8', '53.50 ± 0.71', '61.50 ± 0.71', '8.00 ± 0.00', '2'] in table and len(table) == 12
+    assert cv2.imread(str(out / 'lr.png')).std() > 5
+    new = tmp_path / 'new'
+    assert redraw_accuracy('lr', out, new)['comparisons'] == report['comparisons']
+
+
+def test_the_best_rate_is_of_seeds_that_all_rates_have(root, image_tree, tmp_path):
+    """Seed 1 is one point better: a rate that has it alone is not the best for that."""
+    out = tmp_path / 'out'
+    plan = plan_accuracy(rates(image_tree, methods=['baseline'], rates=[0.2, 0.4, 0.8], seeds=((0,),)), root, out)
+    carry_out(plan, out)
+    points = json.loads((out / 'lr.json').read_text())['points']
+    low = next(point for point in points if point['lr'] == 0.4)
+    points.append({**low, 'seed': 1, 'accuracy': low['accuracy'] + 0.1})
+    report = accuracy.write_accuracy('lr', plan.settings, points, tmp_path / 'new')
+    (best,) = report['comparisons']
+    assert best['lr'] == 0.2  # the config's own, at which these runs lose nothing
+    assert 'the lowest rate' in best['text']
+
+
+def test_runs_that_are_finished_elsewhere(root, image_tree, tmp_path, capfd):
+    old, out, kept = tmp_path / 'old', tmp_path / 'out', tmp_path / 'kept'
+    wanted = {'methods': ['netaug'], 'rates': [0.4, 0.8], 'seeds': ((0,),)}
+    plan = plan_accuracy(rates(image_tree, **wanted), root, old)
+    carry_out(plan, old)
+    kept.mkdir()
+    names = [Path(point['result']).parent.name for point in plan.points]
+    (old / 'runs' / names[0]).rename(kept / names[0])
+    for name in names[1:3]:
+        (old / 'runs' / name / 'result.json').rename(kept / f'{name}.json')
+    again = rates(image_tree, **wanted, finished=[str(kept)])
+    assert missing(plan_accuracy(again, root, out), out, capfd) == {'pretrain': 1, 'draw': 1}
+    # whoever has the results needs no data
+    few = plan_accuracy(rates('void', **wanted, finished=[str(kept)], train=False), root, out)
+    assert len(few.points) == 3 and len(few.steps) == 1
+    carry_out(few, out)
+    found = json.loads((out / 'lr.json').read_text())['points']
+    before = json.loads((old / 'lr.json').read_text())['points'][:3]
+    assert [point['accuracy'] for point in found] == [point['accuracy'] for point in before]
+    # NAME says 0.4
+    record = kept / f'{names[2]}.json'
+    changed = json.loads(record.read_text())
+    changed['recipe']['optim_wrapper']['optimizer']['lr'] = 0.1
+    record.write_text(json.dumps(changed))
+    with pytest.raises(InputError, match=rf'{names[2]}.json was trained with the learning rate 0.1, not 0.4'):
+        plan_accuracy(again, root, out)
+
+
+def test_networks_at_a_learning_rate(root, image_tree, tmp_path):
+    wanted = settings('fig4', image_tree, networks=[TINY, f'{TINY}@0.4', f'{TINY}@0.2'], seeds=((0,),))
+    plan = plan_accuracy(wanted, root, tmp_path / 'out')
+    results = {(point['network'], point['method']): point['result'] for point in plan.points}
+    assert len(results) == 6 and len(plan.steps) == 5
+    assert results[f'{TINY}@0.2', 'netaug'] == results[TINY, 'netaug']  # 0.2 is the config's own
+    commands = {step.makes[1]: ' '.join(step.command) for step in plan.steps[:-1]}
+    for (network, _), result in results.items():
+        assert ('--cfg-options optim_wrapper.optimizer.lr=0.4' in commands[result]) == (network == f'{TINY}@0.4')
+    carry_out(plan, tmp_path / 'out')
+    assert f'| {TINY}@0.4 | NetAug |' in (tmp_path / 'out/fig4.md').read_text()
 
 
 def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
@@ -165,6 +263,14 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
         ('fig1', {'train_options': ['val_dataloader.dataset.data_root=a']}, r'sets val_dataloader.dataset.data_root'),
         ('fig1', {'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
         ('fig1', {'networks': ['mbv2_tiny', LARGE], 'pretrain_data': None}, r'different data.*--pretrain-data'),
+        ('fig1', {'networks': [f'{TINY}@high']}, rf'--networks {TINY}@high: expected a learning rate after @, as in'),
+        ('fig1', {'networks': [f'{TINY}@-1']}, r'learning rate -1: expected a number above 0'),
+        ('fig1', {'networks': [f'{TINY}@1'], 'train_options': [f'{LR}=1']}, rf'the figure sets {LR} itself'),
+        ('lr', {'networks': [TINY, LARGE]}, r'--networks .*: expected one network, with the learning rates in --rates'),
+        ('lr', {'networks': [f'{TINY}@1']}, rf'--networks {TINY}@1: expected one network'),
+        ('lr', {'networks': [TINY], 'rates': [0.1, 0]}, r'learning rate 0: expected a number above 0'),
+        ('lr', {'networks': [TINY], 'finished': ['void']}, r'--finished void: no such folder'),
+        ('lr', {'networks': [TINY], 'train': False}, r'none of the 14 runs is finished in .*leave out --no-training'),
     ],
 )
 def test_wrong_settings(figure, changes, message, image_tree, tmp_path):

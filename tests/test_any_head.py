@@ -2,8 +2,10 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 import torch
@@ -46,19 +48,30 @@ HEADS = {
 }
 
 
-def tool(name, *args):
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
-    command = [sys.executable, str(ROOT / f'tools/{name}.py'), *map(str, args)]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture
+def tool(monkeypatch, capsys):
+    """A function from a tool and its arguments to what it prints: run here, or in a process of its own."""
+
+    def run(name, *args, alone=False):
+        command = [str(ROOT / f'tools/{name}.py'), *map(str, args)]
+        if not alone:
+            monkeypatch.setattr(sys, 'argv', command)
+            runpy.run_path(command[0], run_name='__main__')
+            return capsys.readouterr().out
+        environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': f'{ROOT}{os.pathsep}{ROOT / "tests"}'}
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, cwd=ROOT)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+    return run
 
 
 @pytest.mark.parametrize('head', HEADS)
-def test_every_tool(voc, tmp_path, head):
+def test_every_tool(tool, voc, tmp_path, head):
     config, run = tmp_path / 'mine.py', tmp_path / 'run'
     config.write_text(CONFIG.format(root=ROOT, head=HEADS[head]))
     custom = ['--custom-imports', 'my_detector'] if head == 'My' else []
+    tool = partial(tool, alone=bool(custom))  # which this process may have imported
     options = ['--data-root', voc, '--pretrained', 'none', '--size', 96, '--epochs', 1, '--batch-size', 2]
     tool('train', config, *options, '--workers', 0, '--work-dir', run, *custom)
     result = json.loads((run / 'result.json').read_text())
@@ -174,3 +187,16 @@ def test_every_value_is_open_to_options(voc, tmp_path, head):
         assert model.bbox_head.num_base_priors == [4] * 4, 'two squares, 2:1 and 1:2'
     else:
         assert model.bbox_head.loss_cls.loss_weight == 3.0
+
+
+def test_a_detector_is_built_and_described_without_pytorchs_compiler():
+    """Its import takes two seconds, and PyTorch asks for it where tensors without data are filled or added."""
+    code = (
+        'import sys\nfrom helpers import build_detector\nfrom mmnetaug.apis.train import describe_detector\n'
+        "for head in ('ssdlite', 'rtmdet'):\n    describe_detector(build_detector(head, 'mobilenetv3_w0.35'), 96)\n"
+        "print('torch._dynamo' in sys.modules)"
+    )
+    environment = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(ROOT), str(ROOT / 'tests')])}
+    command = [sys.executable, '-c', f'import mmnetaug\n{code}']
+    printed = subprocess.check_output(command, text=True, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+    assert printed.splitlines()[-1] == 'False'

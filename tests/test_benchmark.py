@@ -115,7 +115,7 @@ def test_training_speed_has_a_figure_for_each_step():
 def test_markdown_table():
     rows = [{'name': 'a', 'arch': 'mcunet', 'size': 320, 'AP50': 0.5, 'macs': 2_000_000, 'latency_ms': 12.34}]
     assert markdown_table(rows).splitlines()[0] == '| detector | arch | size | AP50 | macs | latency_ms |'
-    assert markdown_table(rows).splitlines()[2] == '| a | mcunet | 320 | 0.500 | 2.000e+06 | 12.3 |'
+    assert markdown_table(rows).splitlines()[2] == '| a | mcunet | 320 | 0.500 | 2.00 M | 12.3 |'
     rows.append({**rows[0], 'size': (160, 128), 'peak_memory': 230592})  # beside a row of before it was measured
     assert [line.split(' | ')[2:6:3] for line in markdown_table(rows).splitlines()] == [
         ['size', 'peak_memory'],

@@ -7,6 +7,7 @@ import pytest
 import safetensors
 import safetensors.torch
 import torch
+from helpers import Intruder
 from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmnetaug
@@ -119,16 +120,6 @@ def test_checkpoint_of_another_shape(saved, tmp_path, content):
     torch.save(content, tmp_path / 'odd.pth')
     with pytest.raises(InputError, match=r'odd\.pth'):
         mmnetaug.load_weights(saved[0], tmp_path / 'odd.pth')
-
-
-class Intruder:
-    """Runs code when it is unpickled."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), 'w')
 
 
 @pytest.mark.parametrize('save', [torch.save, lambda content, path: path.write_bytes(pickle.dumps(content))])

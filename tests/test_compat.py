@@ -1,6 +1,7 @@
 """mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
 
-import importlib.util
+import importlib
+import os
 import subprocess
 import sys
 import textwrap
@@ -9,14 +10,15 @@ from pickle import UnpicklingError
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
-from mmnetaug.compat import mmcv_ops
+from mmnetaug.compat import config_text, openmp
+from mmnetaug.compat.mmcv_ops import OperatorStandIn
 
-COMPILED = not isinstance(sys.modules['mmcv._ext'], mmcv_ops.OperatorStandIn)
+COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
 needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
 
 
@@ -98,6 +100,7 @@ def test_compiled_operators_are_left_alone():
 
         compiled = sys.modules['mmcv._ext'] = Compiled('mmcv._ext')
         import mmnetaug
+        import mmcv.ops
         assert sys.modules['mmcv._ext'] is compiled
     """
     subprocess.run([sys.executable, '-c', textwrap.dedent(script)], check=True)
@@ -108,8 +111,9 @@ def test_absent_mmdet_is_said_plainly():
         import importlib.util
         find_spec = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *args: None if name == 'mmdet' else find_spec(name, *args)
+        import mmnetaug
         try:
-            import mmnetaug
+            mmnetaug.TinyNet
         except ImportError as error:
             assert 'needs mmdet, not installed here' in str(error) and 'pip install' in str(error)
         else:
@@ -235,9 +239,34 @@ def test_a_head_with_its_own_loss_keeps_it():
 def test_applying_twice_changes_nothing():
     from mmdet.models.dense_heads import SSDHead
 
-    before = SSDHead.__init__, sys.modules['mmcv._ext']
-    mmnetaug.compat.apply()
-    assert (SSDHead.__init__, sys.modules['mmcv._ext']) == before
+    before = SSDHead.__init__, sys.modules['mmcv._ext'], list(sys.meta_path)
+    mmnetaug.compat.install()
+    assert (SSDHead.__init__, sys.modules['mmcv._ext'], sys.meta_path) == before
+
+
+@pytest.mark.parametrize('first', ['', 'import mmdet, mmengine.runner'])
+def test_the_order_of_imports_does_not_matter(first):
+    """What is imported already is mended by ``import mmnetaug``, the rest when it is imported."""
+    script = f"""
+        {first}
+        import mmnetaug
+        assert {bool(first)} or 'torch' not in sys.modules
+        from mmdet.models.dense_heads import SSDHead
+        from mmengine.runner import Runner
+        from mmengine.runner.checkpoint import CheckpointLoader
+        assert SSDHead.__init__.__wrapped__ and Runner.load_checkpoint.__wrapped__
+        assert CheckpointLoader._get_checkpoint_loader('a.safetensors').__name__ == 'load_safetensors'
+        from mmdet.registry import MODELS
+        assert MODELS.get('mmnetaug.TinyNet') is mmnetaug.TinyNet
+    """
+    subprocess.run([sys.executable, '-c', f'import sys\n{textwrap.dedent(script)}'], check=True)
+
+
+def test_names_of_the_package():
+    for name in mmnetaug.__all__:
+        assert getattr(mmnetaug, name) is not None and name in dir(mmnetaug)
+    with pytest.raises(AttributeError, match="no attribute 'TinyNets'"):
+        _ = mmnetaug.TinyNets
 
 
 class Unsendable(torch.utils.data.Dataset):
@@ -253,3 +282,41 @@ def test_a_worker_that_cannot_send_ends_the_run():
     loader = torch.utils.data.DataLoader(Unsendable(), num_workers=1, collate_fn=list, timeout=60)
     with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
         next(iter(loader))
+
+
+def test_text_of_a_config_is_read_back_and_has_short_lines():
+    config = Config.fromfile('configs/det/rtmdet_netaug_coco.py')
+    config.odd = {'a b': [(1,), ('x' * 70, 'y' * 70)], 3: {'none': None, 'text': 'it\'s\n"so"'}}
+    text = config.pretty_text
+    assert Config.fromstring(text, '.py').to_dict() == config.to_dict()
+    assert max(map(len, text.splitlines())) <= 120 and text.count('\n') > 100
+    assert config_text.format_code(text) == text
+
+
+@pytest.mark.parametrize(
+    ('given', 'policy'),
+    [({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'), ({'GOMP_SPINCOUNT': '9'}, None)],
+)
+def test_threads_wait_passively_unless_told_otherwise(monkeypatch, given, policy):
+    for name in openmp.SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    openmp.wait_passively()
+    assert os.environ.get('OMP_WAIT_POLICY') == policy
+    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')  # what is restored afterwards
+
+
+def test_waiting_is_set_before_pytorch_is_there():
+    code = (
+        'import importlib.abc, os, sys\n'
+        'class Watch(importlib.abc.MetaPathFinder):\n'
+        '    def find_spec(self, name, path=None, target=None):\n'
+        "        if name == 'torch':\n"
+        "            print(os.environ.get('OMP_WAIT_POLICY')), sys.exit()\n"
+        'sys.meta_path.insert(0, Watch())\n'
+        'import mmnetaug\n'
+        'mmnetaug.TinyNet\n'
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in openmp.SETTINGS}
+    assert subprocess.check_output([sys.executable, '-c', code], text=True, env=environment).strip() == 'PASSIVE'

@@ -11,6 +11,7 @@ from mmengine.config import ConfigDict
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from mmnetaug import InputError
 from mmnetaug.apis.benchmark import markdown_table
 from mmnetaug.apis.overrides import evaluators
 from mmnetaug.apis.train import measures
@@ -61,10 +62,10 @@ def make_coco(path, sizes=('small', 'medium', 'large'), images=12, first_id=1):
     return predictions
 
 
-def coco_measures(path, predictions, classes):
+def coco_measures(path, predictions, classes, **options):
     test = {'data_root': str(path.parent), 'ann_file': path.name}
     (config,) = evaluators({'layout': 'coco', 'test': test})
-    metric = METRICS.build(ConfigDict(config))
+    metric = METRICS.build(ConfigDict({**config, **options}))
     metric.dataset_meta = {'classes': classes}
     for image, found in predictions.items():
         boxes = {
@@ -73,7 +74,10 @@ def coco_measures(path, predictions, classes):
             'labels': torch.tensor([label for _, _, label in found], dtype=torch.long),
         }
         metric.process({}, [{'img_id': image, 'pred_instances': boxes}])
-    return measures(metric.evaluate(len(predictions)))
+    found = measures(metric.evaluate(len(predictions)))
+    by_class = found.pop('class_AP50')
+    assert by_class.keys() <= set(classes) and np.mean(list(by_class.values())) == pytest.approx(found['AP50'])
+    return found
 
 
 def pycocotools_stats(path, predictions, category_ids):
@@ -106,6 +110,22 @@ def test_coco_equals_pycocotools(tmp_path):
     assert all(0.01 < value < 0.99 for value in found.values()) and len(set(found.values())) == 6
 
 
+def test_faster_backend_gives_the_same_figures(tmp_path):
+    pytest.importorskip('faster_coco_eval')
+    predictions = make_coco(tmp_path / 'truth.json')
+    truth, classes = tmp_path / 'truth.json', ['dog', 'cat', 'cow', 'hen']
+    found = coco_measures(truth, predictions, classes, backend='faster_coco_eval')
+    assert list(found.values()) == pytest.approx(pycocotools_stats(truth, predictions, [7, 3, 90, 12]), abs=1e-12)
+    nothing = coco_measures(truth, {image: [] for image in predictions}, classes, backend='faster_coco_eval')
+    assert list(nothing.values()) == [0.0] * 6
+
+
+def test_unknown_backend(tmp_path):
+    make_coco(tmp_path / 'truth.json')
+    with pytest.raises(InputError, match='expected pycocotools or faster_coco_eval'):
+        coco_measures(tmp_path / 'truth.json', {}, ['dog'], backend='detectron2')
+
+
 def test_coco_with_one_class_and_with_some(tmp_path):
     predictions = make_coco(tmp_path / 'truth.json')
     for classes, ids in [(['cat'], [3]), (['dog', 'cow'], [7, 90])]:
@@ -135,7 +155,7 @@ def test_sizes_that_no_object_has_are_not_measured(tmp_path):
     assert stats[3] == stats[5] == -1
     assert list(found.values()) == [*stats[:3], None, stats[4], None]
     row = {'name': 'a', 'arch': 'mcunet', 'size': 320, 'macs': 2_000_000, **found}
-    assert markdown_table([row]).splitlines()[2].endswith(f'| - | {found["AP_medium"]:.3f} | - | 2.000e+06 |')
+    assert markdown_table([row]).splitlines()[2].endswith(f'| - | {found["AP_medium"]:.3f} | - | 2.00 M |')
 
 
 def test_objects_of_images_left_out_are_missed(tmp_path):

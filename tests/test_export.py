@@ -1,10 +1,8 @@
 """Off PyTorch: the truth is mmdet's own prediction, and onnxruntime and gcc say what the files do."""
 
-import ctypes
 import json
 import runpy
 import shutil
-import subprocess
 import sys
 
 import cv2
@@ -12,7 +10,15 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from helpers import ROOT, build_detector, detector_config, pretrain_config, with_larger_head, write_photographs
+from helpers import (
+    ROOT,
+    build_detector,
+    by_c,
+    detector_config,
+    pretrain_config,
+    with_larger_head,
+    write_photographs,
+)
 from mmdet.structures import DetDataSample
 from mmengine.registry import DefaultScope
 
@@ -175,26 +181,6 @@ def test_a_classifier(image_tree, tmp_path):
 
 
 # --- post-processing ---
-
-
-class Box(ctypes.Structure):
-    _fields_ = [*((name, ctypes.c_float) for name in ('x1', 'y1', 'x2', 'y2', 'score')), ('label', ctypes.c_int)]
-
-
-def by_c(folder, name, maps):
-    """What the compiled C makes of raw maps, (H, W, C) each."""
-    sources = [folder / f'{name}_{part}.c' for part in ('model', 'detect')]
-    flags = ['-std=c99', '-Wall', '-Wextra', '-Werror', '-pedantic', '-shared', '-fPIC']
-    subprocess.run(['gcc', *flags, '-o', folder / 'detect.so', *sources, '-lm'], check=True)
-    pointers = (ctypes.c_void_p * len(maps))(*[level.ctypes.data for level in maps])
-    boxes = (Box * 300)()
-    number = getattr(ctypes.CDLL(str(folder / 'detect.so')), f'{name}_detect')(pointers, boxes, 300)
-    found = boxes[:number]
-    return (
-        np.array([[box.x1, box.y1, box.x2, box.y2] for box in found]),
-        np.array([box.score for box in found]),
-        np.array([box.label for box in found]),
-    )
 
 
 @pytest.mark.parametrize('int8', [False, True], ids=['float', 'int8'])
@@ -400,7 +386,7 @@ def test_artefacts_without_what_they_say(artefact, tmp_path):
     for name, written in [('empty', b''), ('cut', content[: len(content) // 2]), ('text', b'{}')]:
         (tmp_path / f'{name}.onnx').write_bytes(written)
     for name in ('bare', 'empty', 'cut', 'text'):
-        with pytest.raises(InputError, match=r'is no ONNX file of tools/export.py .*: export it again'):
+        with pytest.raises(InputError, match=r'is no ONNX file of mmnetaug export .*: export it again'):
             Detector(tmp_path / f'{name}.onnx')
     (tmp_path / 'folder.onnx').mkdir()
     for wrong in ('folder.onnx', 'nowhere.tflite'):

@@ -8,8 +8,10 @@ import pytest
 from helpers import ROOT, build_detector
 
 from mmnetaug import InputError, count_macs
-from mmnetaug.apis.fit import board_budget, fit, fit_table, heads, parse_amount, parse_size
+from mmnetaug.apis.fit import fit, fit_table, parse_amount, parse_size
 from mmnetaug.apis.train import describe_detector
+from mmnetaug.boards import board_budget
+from mmnetaug.config_files import heads
 
 
 def test_amounts_and_boards():

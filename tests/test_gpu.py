@@ -1,5 +1,7 @@
 """What only a GPU shows: `make test-gpu`."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,10 @@ from mmnetaug import Detector, NetAug, build_network
 from mmnetaug.apis.overrides import detection_mixup_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
+from mmnetaug.archs import NETWORKS
 from mmnetaug.checkpoint import load_network
-from mmnetaug.models.networks.archs import NETWORKS
+from mmnetaug.engine.runner import training_runner
+from mmnetaug.evaluation.metrics import TopK
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason='PyTorch sees no GPU')
 
@@ -88,6 +92,32 @@ def test_detectors(photographs, tmp_path, head, amp):
     for one, other in zip(on_cpu, on_gpu):
         number = min(len(one.scores), len(other.scores), 5)
         assert np.abs(one.scores[:number] - other.scores[:number]).max(initial=0) < 1e-2
+
+
+def test_batches_are_fetched_while_the_gpu_computes(image_tree, tmp_path):
+    """Pinned, copied without waiting, counted with one wait a batch; and the optimizer's update is one kernel."""
+    runner = training_runner(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100'))
+    assert all(group['fused'] for group in runner.optim_wrapper.optimizer.param_groups)
+    batch = next(iter(runner.train_loop.dataloader))
+    assert batch['inputs'].is_pinned()
+    runner.model.data_preprocessor(batch, True)  # the first call prepares the device
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        runner.model.data_preprocessor(batch, True)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    metric = TopK()
+    logits, labels = torch.randn(64, 10, device='cuda'), torch.arange(64, device='cuda') % 10
+    samples = [{'logits': row, 'label': label} for row, label in zip(logits, labels)]
+    with warnings.catch_warnings(record=True) as waits:
+        warnings.simplefilter('always')
+        torch.cuda.set_sync_debug_mode('warn')
+        try:
+            metric.process({}, samples)
+        finally:
+            torch.cuda.set_sync_debug_mode('default')
+    assert len([wait for wait in waits if 'synchronizing' in str(wait.message)]) == 1
 
 
 def test_detection_mixup(photographs, tmp_path):

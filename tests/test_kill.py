@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_resume import RUNS, compare, run
+from helpers import RUNS, compare_checkpoints, train_until
 
 from mmnetaug.datasets import samplers
 
@@ -20,14 +20,14 @@ KILLS = int(os.environ.get('MMNETAUG_KILLS', '3'))
 KINDS = RUNS if 'MMNETAUG_KILLS' in os.environ else ['netaug', 'detection mixup']
 # What is imported need not be again; and its processes have no threads, whose locks a fork would keep closed.
 PROCESSES = multiprocessing.get_context('forkserver')
-PROCESSES.set_forkserver_preload(['mmnetaug', 'test_resume'])  # in this order: see mmnetaug.compat
+PROCESSES.set_forkserver_preload(['mmnetaug', 'helpers'])  # in this order: see mmnetaug.compat
 
 
 def train(kind, images, voc, work_dir, broken_seed):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if broken_seed:
         samplers.derived_seed = lambda *parts: random.SystemRandom().randrange(2**31)
-    run(RUNS[kind](images, voc, work_dir), resume=(work_dir / 'last_checkpoint').exists())
+    train_until(RUNS[kind](images, voc, work_dir), resume=(work_dir / 'last_checkpoint').exists())
 
 
 class Trained:
@@ -89,11 +89,11 @@ def test_killed_processes(image_tree, voc, tmp_path, kind):
     seed = random.randrange(2**32)
     print(f'{kind}: moments of seed {seed}')
     for expected, resumed in killed_runs(kind, image_tree, voc, tmp_path, KILLS, random.Random(seed)):
-        compare(expected, resumed)
+        compare_checkpoints(expected, resumed)
 
 
 def test_a_broken_seed_shows(image_tree, voc, tmp_path):
     """The comparison itself: where the seeds of samples do not follow from epoch and number, a killed run differs."""
     for expected, resumed in killed_runs('netaug', image_tree, voc, tmp_path, 1, random.Random(0), broken_seed=True):
         with pytest.raises(AssertionError):
-            compare(expected, resumed)
+            compare_checkpoints(expected, resumed)

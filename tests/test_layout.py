@@ -11,11 +11,11 @@ FORBIDDEN = {
     'models': ('apis', 'checkpoint', 'datasets', 'engine', 'evaluation', 'visualization', 'workflow'),
     'datasets': ('apis', 'checkpoint', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
     'evaluation': ('apis', 'checkpoint', 'engine', 'visualization', 'workflow'),
-    'engine': ('apis', 'evaluation', 'visualization', 'workflow'),
+    'engine': ('apis', 'workflow'),  # its hooks draw what they see
     'visualization': ('apis', 'checkpoint', 'datasets', 'engine', 'models', 'workflow'),
     'deploy': ('apis', 'checkpoint', 'engine', 'evaluation', 'visualization', 'workflow'),
     'apis': ('workflow',),
-    'compat': ('apis', 'checkpoint', 'datasets', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
+    'compat': ('apis', 'datasets', 'engine', 'evaluation', 'models', 'visualization', 'workflow'),
 }
 
 

@@ -1,6 +1,6 @@
 """Pretraining: from a folder of images to export.pth."""
 
-import importlib.util
+import importlib
 import json
 import os
 import shutil
@@ -24,17 +24,18 @@ from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import lengthened
 from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.archs import get_arch
+from mmnetaug.cli import pretrain as command
+from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks import NetAugHook, estimate_norm_statistics
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.registry import HOOKS
-from mmnetaug.workflow.pretraining import methods
 
 CONFIGS = sorted((ROOT / 'configs/pretrain').glob('*.py'))
-NANO = 'baseline_mbv2_nano_cifar100'
+NANO, NETAUG_NANO = 'baseline_mbv2_nano_cifar100', 'netaug_mbv2_nano_cifar100'
 # Name -> hook of its base file.
 REGULARIZERS = {
     'autoaugment': {'type': 'mmnetaug.AutoAugmentHook'},
@@ -52,16 +53,13 @@ REGULARIZERS = {
 
 @pytest.fixture
 def config_of_tool(monkeypatch):
-    """A function from a command line to the config that ``tools/pretrain_cls.py`` trains with."""
+    """A function from a command line to the config that ``mmnetaug pretrain`` trains with."""
 
     def config_of(*arguments):
-        spec = importlib.util.spec_from_file_location('pretrain_cls', ROOT / 'tools/pretrain_cls.py')
-        tool = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(tool)
         configs = []
-        monkeypatch.setattr(tool, 'pretrain', lambda config: configs.append(config) or {'top1': 0.0, 'macs': 0})
-        monkeypatch.setattr(sys, 'argv', ['pretrain_cls.py', *map(str, arguments)])
-        tool.main()
+        module = importlib.import_module('mmnetaug.apis.pretrain')
+        monkeypatch.setattr(module, 'pretrain', lambda config: configs.append(config) or {'top1': 0.0, 'macs': 0})
+        command.main(command.parser().parse_args([*map(str, arguments)]))
         return configs[0]
 
     return config_of
@@ -164,12 +162,12 @@ def test_grouped_optimizer_is_that_of_mmengine(image_tree):
 
 
 def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
-    whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', epochs=3))
-    config = pretrain_config(image_tree, tmp_path / 'stopped', epochs=3)
+    whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', NETAUG_NANO, epochs=3))
+    config = pretrain_config(image_tree, tmp_path / 'stopped', NETAUG_NANO, epochs=3)
     config.default_hooks.kill = {'type': 'mmnetaug.KillAfterFirstEpoch'}
     with pytest.raises(Killed):
         pretrain(config)
-    resumed = pretrain(pretrain_config(image_tree, tmp_path / 'stopped', epochs=3, resume=True))
+    resumed = pretrain(pretrain_config(image_tree, tmp_path / 'stopped', NETAUG_NANO, epochs=3, resume=True))
     assert any('resumed epoch: 1' in path.read_text() for path in (tmp_path / 'stopped').rglob('*.log'))
     rates = [dict(read_history(tmp_path / name, 'lr')) for name in ('whole', 'stopped')]
     assert rates[0] == pytest.approx(rates[1])
@@ -198,7 +196,7 @@ def test_schedule_flag_multiplies_the_epochs_after_warm_up(config_of_tool, image
 
 
 def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):
-    config_of = partial(pretrain_config, image_tree, tmp_path / 'run')
+    config_of = partial(pretrain_config, image_tree, tmp_path / 'run', NANO)
     pretrain(config_of(epochs=1))
     with pytest.raises(InputError, match='--resume'):
         pretrain(config_of(epochs=1))
@@ -293,11 +291,11 @@ def test_what_knows_no_sub_networks_is_refused(image_tree, tmp_path, hook, messa
 
 
 def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, tmp_path):
-    pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1))
+    pretrain(pretrain_config(image_tree, tmp_path / 'run', NETAUG_NANO, epochs=1))
     checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
     assert checkpoint['mmnetaug'] == {'supernet': True, 'statistics_of_base_network': False}
     with pytest.raises(InputError, match=r'of a NetAug supernet, larger than its tiny network: use the export\.pth'):
-        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_tiny', 2), tmp_path / 'run/epoch_1.pth')
+        mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_nano', 2), tmp_path / 'run/epoch_1.pth')
 
 
 def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
@@ -312,12 +310,13 @@ def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):
     for step in range(12):
         assert first[step][:2] == second[step][:2]  # draw and weights
         assert first[step][2] != second[step][2]  # each process has images of its own
+        assert first[step][3] == second[step][3] == 1  # each gradient is sent once, for both networks of a step
     assert len({json.dumps(step[0]) for step in first}) > 6  # the draws differ from step to step
 
 
 def test_the_config_of_a_run_is_complete(image_tree, tmp_path):
     """What a run leaves in its folder makes the same weights with MMEngine alone."""
-    config = pretrain_config(image_tree, tmp_path / 'ours', 'netaug_mbv2_nano_cifar100')
+    config = pretrain_config(image_tree, tmp_path / 'ours', NETAUG_NANO)
     pretrain(config)
     stock = Config.fromfile(tmp_path / 'ours/netaug_mbv2_nano_cifar100.py')
     stock.work_dir = stock.experiment_name = str(tmp_path / 'stock')
@@ -381,7 +380,9 @@ def test_topk_of_hand_made_logits():
 
 def test_learning_rate_warms_up_then_falls_to_zero(image_tree, tmp_path):
     """Six steps an epoch with batches of 8: the rate of 128 images, 0.1, is scaled to 8."""
-    pretrain(pretrain_config(image_tree, tmp_path, epochs=4, **{'default_hooks.logger.interval': 1}))
+    config = pretrain_config(image_tree, tmp_path, 'baseline_mbv2_tiny_cifar100', epochs=4)
+    config.default_hooks.logger.interval = 1
+    pretrain(config)
     (log,) = tmp_path.glob('*/vis_data/scalars.json')
     rates = [record['lr'] for record in map(json.loads, log.read_text().splitlines()) if 'lr' in record]
     assert len(rates) == 24
@@ -593,4 +594,4 @@ def test_a_new_regulariser_is_one_class_and_one_base_file(config_of_tool, image_
     pretrain(config)
     assert LabelNoiseHook.calls == 6
     new = methods()
-    assert new.pop('label-noise') == ('baseline', ['--label-noise']) and new == known
+    assert new.pop('label-noise') == ('baseline', ['--label-noise'], ()) and new == known

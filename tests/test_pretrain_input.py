@@ -18,7 +18,7 @@ SMALL = 'baseline_mbv2_nano_cifar100'
 
 
 def test_missing_data_names_the_path_and_the_command(tmp_path, monkeypatch):
-    message = r'no images at .*{}.*make_data\.py'
+    message = r'no images at .*{}.*mmnetaug make-data'
     with pytest.raises(InputError, match=message.format('nowhere')):
         pretrain_config(tmp_path / 'nowhere', '')
     monkeypatch.chdir(tmp_path)
@@ -156,3 +156,9 @@ def test_batches_that_cannot_be(image_tree, tmp_path, batch_size, message):
 def test_mixed_precision_without_a_gpu(image_tree, tmp_path):
     with pytest.raises(InputError, match='leave out --amp'):
         pretrain(pretrain_config(image_tree, tmp_path, **{'optim_wrapper.type': 'AmpOptimWrapper'}))
+
+
+def test_compiling_with_netaug_is_refused(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', compile=True)
+    with pytest.raises(InputError, match='compile anew for each network that NetAug draws'):
+        pretrain(config)

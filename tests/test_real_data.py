@@ -391,7 +391,7 @@ def test_split(tmp_path):
     (tmp_path / 'JPEGImages/07.jpg').write_bytes((tmp_path / 'JPEGImages/03.jpg').read_bytes())
     (tmp_path / 'Annotations/19.xml').unlink()
     (tmp_path / 'ImageSets/Main').rmdir()
-    with pytest.raises(InputError, match=r'tools/split_data\.py'):
+    with pytest.raises(InputError, match=r'`mmnetaug split '):
         find_detection_data(tmp_path)
     sets = split_voc(tmp_path, 0.25)
     trainval, test = set(sets['trainval.txt']), set(sets['test.txt'])

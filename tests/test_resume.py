@@ -8,98 +8,25 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, Killed, detector_config, pretrain_config
+from helpers import ROOT, RUNS, Killed, compare_checkpoints, detector_config, pretrain_config, train_until
 from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmnetaug import InputError
-from mmnetaug.apis.overrides import detection_mixup_options, worker_options
+from mmnetaug.apis.overrides import worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import CheckpointHook
-from mmnetaug.engine.runner import train_and_validate, training_runner
+from mmnetaug.engine.runner import training_runner
 from mmnetaug.registry import HOOKS
-
-
-@HOOKS.register_module()
-class KillAt(Hook):
-    """As if the process had been killed after a step, before or after its checkpoint."""
-
-    priority = 'LOWEST'
-    step = None
-
-    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        if runner.iter + 1 == KillAt.step:
-            raise Killed
-
-
-def classifier(name, **options):
-    def build(images, voc, work_dir):
-        hooks = options.get('hooks', [])
-        return pretrain_config(images, work_dir, name, epochs=3, custom_hooks=hooks)
-
-    return build
-
-
-def detector(name, mixup=False):
-    def build(images, voc, work_dir):
-        config = detector_config(voc, work_dir, name, epochs=3)
-        config.merge_from_dict(detection_mixup_options(config, True) if mixup else {})
-        for augment in config.model.data_preprocessor.get('batch_augments', []):
-            augment.interval = 2  # the size changes within this short run
-        return config
-
-    return build
-
-
-# Kind of run -> its config, of a folder of classes and a detection data set.
-RUNS = {
-    'baseline': classifier('baseline_mbv2_nano_cifar100', hooks=[{'type': 'mmnetaug.DropoutHook', 'rate': 0.3}]),
-    'netaug': classifier('netaug_mbv2_nano_cifar100', hooks=[{'type': 'mmnetaug.MixupHook', 'alpha': 0.4}]),
-    'detection': detector('ssdlite_baseline_voc'),
-    'detection mixup': detector('ssdlite_baseline_voc', mixup=True),
-    'multi-scale': detector('yolov3_baseline_voc'),
-    'EMA': detector('rtmdet_baseline_voc'),
-}
-
-
-def run(config, stop=None, resume=False):
-    """Train; returns the last checkpoint."""
-    KillAt.step = stop
-    config.default_hooks.kill = {'type': 'mmnetaug.KillAt'}
-    config.default_hooks.checkpoint.iterations = 1
-    config.resume = resume
-    train_and_validate(training_runner(config))
-    return torch.load(Path((Path(config.work_dir) / 'last_checkpoint').read_text()))
-
-
-def differences(a, b, place=''):
-    """Where two checkpoints differ, in what matters for going on."""
-    if isinstance(a, torch.Tensor):
-        return [] if torch.equal(a, b) else [place]
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), place
-        return [each for key in a for each in differences(a[key], b[key], f'{place}.{key}')]
-    if isinstance(a, list):
-        return [each for i, (x, y) in enumerate(zip(a, b, strict=True)) for each in differences(x, y, f'{place}.{i}')]
-    return [] if a == b else [place]
-
-
-def compare(whole, resumed):
-    kept = ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers')
-    assert whole.keys() == resumed.keys()
-    found = {key: differences(whole[key], resumed[key]) for key in kept if key in whole}
-    assert not any(found.values()), {key: value[:3] for key, value in found.items()}
-    assert [whole['meta'][key] for key in ('epoch', 'iter')] == [resumed['meta'][key] for key in ('epoch', 'iter')]
 
 
 @pytest.mark.parametrize('kind', RUNS)
 def test_a_killed_run_ends_as_an_undisturbed_one(image_tree, voc, tmp_path, kind):
-    whole = run(RUNS[kind](image_tree, voc, tmp_path / 'whole'))
+    whole = train_until(RUNS[kind](image_tree, voc, tmp_path / 'whole'))
     steps = whole['meta']['iter']
     per_epoch = steps // 3
     assert per_epoch > 1
@@ -107,8 +34,8 @@ def test_a_killed_run_ends_as_an_undisturbed_one(image_tree, voc, tmp_path, kind
     stops = [1, per_epoch + 1, 2 * per_epoch]  # within the first and the second epoch, and at the end of the latter
     for number, step in enumerate(stops):
         with pytest.raises(Killed):
-            run(config(), step, resume=number > 0)
-    compare(whole, run(config(), resume=True))
+            train_until(config(), step, resume=number > 0)
+    compare_checkpoints(whole, train_until(config(), resume=True))
 
 
 @pytest.mark.parametrize('kind', ['netaug', 'detection mixup'])
@@ -119,11 +46,11 @@ def test_the_number_of_workers_changes_nothing(image_tree, voc, tmp_path, kind):
         config.merge_from_dict(worker_options(config, workers))
         if workers:
             with pytest.raises(Killed):
-                run(config, 3)
+                train_until(config, 3)
             config = RUNS[kind](image_tree, voc, tmp_path / str(workers))
             config.merge_from_dict(worker_options(config, workers))
-        checkpoints.append(run(config, resume=workers > 0))
-    compare(*checkpoints)
+        checkpoints.append(train_until(config, resume=workers > 0))
+    compare_checkpoints(*checkpoints)
 
 
 def test_a_seed_that_is_broken_shows(image_tree, voc, tmp_path, monkeypatch):
@@ -131,19 +58,19 @@ def test_a_seed_that_is_broken_shows(image_tree, voc, tmp_path, monkeypatch):
     monkeypatch.setattr('mmnetaug.datasets.samplers.derived_seed', lambda *parts: next(seeds))
     seeds = itertools.count()
     build = RUNS['netaug']
-    whole = run(build(image_tree, voc, tmp_path / 'whole'))
+    whole = train_until(build(image_tree, voc, tmp_path / 'whole'))
     with pytest.raises(Killed):
-        run(build(image_tree, voc, tmp_path / 'killed'), 3)
-    resumed = run(build(image_tree, voc, tmp_path / 'killed'), resume=True)
+        train_until(build(image_tree, voc, tmp_path / 'killed'), 3)
+    resumed = train_until(build(image_tree, voc, tmp_path / 'killed'), resume=True)
     with pytest.raises(AssertionError):
-        compare(whole, resumed)
+        compare_checkpoints(whole, resumed)
 
 
 @pytest.mark.parametrize('moment', ['save', 'replace', 'note', 'unlink'])
 def test_a_kill_within_a_save(image_tree, voc, tmp_path, monkeypatch, moment):
     """Before, while and after the new checkpoint appears, last_checkpoint names one that loads."""
     build = RUNS['baseline']
-    whole = run(build(image_tree, voc, tmp_path / 'whole'))
+    whole = train_until(build(image_tree, voc, tmp_path / 'whole'))
     saves = []
 
     def die_at(function):
@@ -170,10 +97,10 @@ def test_a_kill_within_a_save(image_tree, voc, tmp_path, monkeypatch, moment):
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, die_at(getattr(owner, name)))
         with pytest.raises(Killed):
-            run(build(image_tree, voc, tmp_path / 'killed'))
+            train_until(build(image_tree, voc, tmp_path / 'killed'))
     latest = (tmp_path / 'killed' / 'last_checkpoint').read_text()
     torch.load(latest)
-    compare(whole, run(build(image_tree, voc, tmp_path / 'killed'), resume=True))
+    compare_checkpoints(whole, train_until(build(image_tree, voc, tmp_path / 'killed'), resume=True))
     kept = sorted(path.name for path in (tmp_path / 'killed').glob('*.pth'))
     assert kept == ['best.pth', 'epoch_3.pth'], 'nothing else is left'
 
@@ -274,11 +201,11 @@ def test_the_best_is_kept(image_tree, tmp_path, monkeypatch):
 
 def test_a_moved_work_directory_resumes(image_tree, voc, tmp_path):
     build = RUNS['baseline']
-    whole = run(build(image_tree, voc, tmp_path / 'whole'))
+    whole = train_until(build(image_tree, voc, tmp_path / 'whole'))
     with pytest.raises(Killed):
-        run(build(image_tree, voc, tmp_path / 'before'), 4)
+        train_until(build(image_tree, voc, tmp_path / 'before'), 4)
     (tmp_path / 'before').rename(tmp_path / 'after')
-    compare(whole, run(build(image_tree, voc, tmp_path / 'after'), resume=True))
+    compare_checkpoints(whole, train_until(build(image_tree, voc, tmp_path / 'after'), resume=True))
 
 
 @pytest.mark.parametrize(

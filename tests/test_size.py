@@ -12,12 +12,12 @@ from mmengine.logging import MessageHub
 
 import mmnetaug
 from mmnetaug import Detector, InputError
-from mmnetaug.apis.command_line import given_size
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import image_size, resized_size, size_options
 from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
+from mmnetaug.cli.arguments import given_size
 from mmnetaug.registry import TASK_UTILS, TRANSFORMS
 
 

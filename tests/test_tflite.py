@@ -8,13 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, detector_config, pretrain_config, with_larger_head, write_photographs
+from helpers import ROOT, by_c, detector_config, pretrain_config, with_larger_head, write_photographs
 
 pytest.importorskip('litert_torch', reason="needs pip install 'mmnetaug[tflite]'")
 
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from test_export import by_c
 from tflite_micro import runtime
 
 from mmnetaug import Detector, InputError, peak_memory
@@ -146,7 +145,7 @@ def test_a_file_without_its_json(trained, tmp_path):
         (tmp_path / f'{name}.tflite').write_bytes(model)
         if beside:
             (tmp_path / f'{name}.json').write_text(json.dumps(beside) if isinstance(beside, dict) else beside)
-        with pytest.raises(InputError, match=r'are no TFLite file of tools/export.py .*: export it again'):
+        with pytest.raises(InputError, match=r'are no TFLite file of mmnetaug export .*: export it again'):
             Detector(tmp_path / f'{name}.tflite')
     for changes, message in [
         ({'version': 2}, 'is of another release'),

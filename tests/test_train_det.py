@@ -15,7 +15,7 @@ from mmengine.hooks import Hook
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.inference import infer
-from mmnetaug.apis.overrides import arch_options, check_pretrained, pretrained_options
+from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_options, pretrained_options
 from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
@@ -38,12 +38,12 @@ def evaluate(checkpoint, work_dir, config=None, data_root=None):
 def test_train_test_infer(voc, tmp_path, head):
     options = {'model__test_cfg__score_thr': 0.0, 'model__test_cfg__conf_thr': 0.0}
     run = detector_config(voc, tmp_path / 'run', f'{head}_netaug_voc', **options)
-    result = train_detector(run, command='python tools/train.py ...')
+    result = train_detector(run, command='mmnetaug train ...')
     assert result['head'].lower() == head
     assert json.loads((tmp_path / 'run' / 'result.json').read_text()) == result
     assert 0 <= result['AP50_area'] <= 1 and 0 <= result['AP50_11point'] <= 1
     assert (result['classes'], result['train_images'], result['test_images']) == (['cat', 'dog'], 4, 2)
-    assert 0 < result['head_share'] < 1 and result['command'] == 'python tools/train.py ...'
+    assert 0 < result['head_share'] < 1 and result['command'] == 'mmnetaug train ...'
 
     # a checkpoint brings network, image size, classes and data; a config or a folder brings other data
     last = str(tmp_path / 'run' / 'epoch_2.pth')
@@ -151,6 +151,23 @@ def test_backbone_starts_from_the_checkpoint(coco, tmp_path):
     assert torch.equal(trained, network.state_dict()['stages.4.0.project.conv.weight'])
 
 
+def test_frozen_part_stays_as_it_was_pretrained(voc, tmp_path):
+    network = build_network('mobilenetv2_w0.1', 7)
+    torch.save({'state_dict': network.state_dict()}, tmp_path / 'export.pth')
+    settings = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
+    with pytest.raises(InputError, match='--freeze 2 would keep random weights'):
+        freeze_options(settings, 2)
+    settings.merge_from_dict(pretrained_options(settings, str(tmp_path / 'export.pth'), 'mobilenetv2_w0.1'))
+    settings.merge_from_dict(freeze_options(settings, 2))
+    trained = torch.load(train_detector(settings)['checkpoint'])['state_dict']
+    changed = {
+        '.'.join(name.split('.')[:2])
+        for name, tensor in network.state_dict().items()
+        if f'backbone.{name}' in trained and not torch.equal(tensor, trained[f'backbone.{name}'])
+    }
+    assert changed == {'stages.2', 'stages.3', 'stages.4', 'head.0'}
+
+
 def test_checkpoint_of_another_network(voc, tmp_path):
     torch.save({'state_dict': build_network('mobilenetv2_w0.2').state_dict()}, tmp_path / 'other.pth')
     message = r'has weights of mobilenetv2_w0\.2, not of mobilenetv2_w0\.1: take --arch mobilenetv2_w0\.2'
@@ -161,11 +178,11 @@ def test_checkpoint_of_another_network(voc, tmp_path):
 @pytest.mark.parametrize(
     ('pretrained', 'arch', 'message'),
     [
-        ('netaug', 'mobilenetv2_tiny', r'python tools/pretrain_cls.py configs/pretrain/netaug_mbv2_tiny.py'),
+        ('netaug', 'mobilenetv2_tiny', r'mmnetaug pretrain netaug_mbv2_tiny --data-root'),
         ('baseline', 'mobilenetv2_w0.35', r'work_dirs/baseline_mbv2/export.pth'),
         ('netaug', 'mobilenetv2_w0.5', r'no file of configs/pretrain is for mobilenetv2_w0.5'),
         ('nowhere.pth', 'mcunet', r'no pretrained checkpoint at nowhere.pth'),
-        (None, 'mcunet', r'python tools/pretrain_cls.py configs/pretrain/netaug_mcunet.py'),
+        (None, 'mcunet', r'mmnetaug pretrain netaug_mcunet --data-root'),
     ],
 )
 def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained, arch, message):
@@ -202,7 +219,7 @@ def test_fewer_images_than_one_batch(voc, tmp_path):
 
 def test_no_detector_in_a_checkpoint(tmp_path):
     torch.save({'state_dict': {}, 'meta': {'arch': 'mobilenetv2_tiny'}}, tmp_path / 'export.pth')
-    with pytest.raises(InputError, match=r'holds no detector: expected .* tools/train.py wrote'):
+    with pytest.raises(InputError, match=r'holds no detector: expected .* mmnetaug train wrote'):
         read_detector(tmp_path / 'export.pth')
     torch.save({'state_dict': {}, 'meta': {'model': {}, 'pipeline': []}}, tmp_path / 'old.pth')
     with pytest.raises(InputError, match=r'detector of an earlier release.*: train it again'):

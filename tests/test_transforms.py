@@ -1,10 +1,27 @@
 """Transforms of classification, as pretraining uses them."""
 
+import math
+import random
+from unittest import mock
+
 import cv2
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
-from mmnetaug.datasets.transforms import ColorJitter, LoadImageOrSkip, RandomResizedCrop, ResizeCenterCrop
+from mmnetaug.datasets.transforms import (
+    ColorJitter,
+    LoadImageOrSkip,
+    LoadRandomResizedCrop,
+    LoadResizeCenterCrop,
+    RandomResizedCrop,
+    ResizeCenterCrop,
+)
+from mmnetaug.evaluation.loading_speed import drawn_photograph
+
+# In one and in two: decoded at a smaller scale where that has the pixels, and in full.
+RANDOM = LoadRandomResizedCrop, RandomResizedCrop
+CENTRE = LoadResizeCenterCrop, ResizeCenterCrop
 
 
 def test_random_resized_crop_takes_a_part_of_the_promised_area():
@@ -46,3 +63,93 @@ def test_decoded_images_stay_in_memory(cache, tmp_path):
     if cache:
         assert (again['img'] == image).all()
         assert {**again, 'img': 0} == {**first, 'img': 0, 'gt_label': 5}
+
+
+@pytest.fixture(scope='module')
+def photographs(tmp_path_factory):
+    """Drawn JPEGs of 410x301 pixels, one for each EXIF orientation."""
+    folder = tmp_path_factory.mktemp('photographs')
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        image = Image.fromarray(drawn_photograph(410, 301, orientation)[..., ::-1])
+        image.save(folder / f'{orientation}.jpg', quality=90, exif=exif)
+    return sorted(folder.iterdir())
+
+
+def decibels(first, second):
+    """Peak signal-to-noise ratio of two images of 8 bits."""
+    error = np.mean((first.astype(float) - second) ** 2)
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def both_ways(crops, size, path, seed=0):
+    """The result of each, OpenCV's flags of the first decoding, and what is drawn next."""
+    results, flags, drawn = [], [], []
+    for steps in ([crops[0](size)], [LoadImageOrSkip(), crops[1](size)]):
+        random.seed(seed)
+        data = {'img_path': str(path)}
+        with mock.patch.object(cv2, 'imdecode', wraps=cv2.imdecode) as decode:
+            for step in steps:
+                data = step(data)
+        results.append(data['img'])
+        flags.append(decode.call_args.args[1])
+        drawn.append(random.random())
+    assert drawn[0] == drawn[1]
+    assert results[0].shape == results[1].shape == (size, size, 3)
+    return results, flags[0]
+
+
+def averaged(crops, size, path, seed=0):
+    """What the crop should be: the mean over the area of each of its pixels, by Pillow."""
+    image = ImageOps.exif_transpose(Image.open(path))
+    random.seed(seed)
+    left, top, width, height = crops[1](size).choose(*image.size)
+    result = image.resize((size, size), Image.Resampling.BOX, box=(left, top, left + width, top + height))
+    return np.asarray(result)[..., ::-1]
+
+
+@pytest.mark.parametrize('crops', [RANDOM, CENTRE])
+@pytest.mark.parametrize(
+    'size, flag', [(80, cv2.IMREAD_REDUCED_COLOR_2), (45, cv2.IMREAD_REDUCED_COLOR_4), (24, cv2.IMREAD_REDUCED_COLOR_8)]
+)
+def test_jpegs_are_decoded_at_a_smaller_scale(crops, size, flag, photographs):
+    """The result is near to the mean over the area of each of its pixels. So is that of decoding in full where it is
+    averaged; the centre crop is interpolated, which leaves out pixels."""
+    used = set()
+    for seed, path in enumerate(photographs):
+        (small, whole), used_flag = both_ways(crops, size, path, seed)
+        used.add(used_flag)
+        truth = averaged(crops, size, path, seed)
+        assert decibels(small, truth) > 34, path
+        if crops is CENTRE:
+            assert decibels(small, truth) > decibels(whole, truth), path
+    assert flag in used
+
+
+@pytest.mark.parametrize('crops', [RANDOM, CENTRE])
+def test_photographs_at_a_smaller_scale(crops, shared):
+    """Photographs of 640x480 pixels to 144: the two differ less than JPEG's own loss."""
+    used = []
+    for seed, path in enumerate(sorted((shared / 'data/bccd').rglob('*.jpg'))[:12]):
+        (small, whole), flag = both_ways(crops, 144, path, seed)
+        used.append(flag)
+        assert min(decibels(small, averaged(crops, 144, path, seed)), decibels(small, whole)) > 45, path
+    assert used.count(cv2.IMREAD_REDUCED_COLOR_2) > 6
+
+
+@pytest.mark.parametrize('crops', [RANDOM, CENTRE])
+def test_other_images_are_decoded_in_full(crops, photographs, tmp_path):
+    cv2.imwrite(str(tmp_path / 'a.png'), drawn_photograph(200, 150, 0))
+    for path, size in [(tmp_path / 'a.png', 32), (photographs[5], 290)]:
+        (first, second), _ = both_ways(crops, size, path)
+        assert (first == second).all()
+
+
+def test_a_broken_jpeg_draws_nothing(photographs, tmp_path):
+    """The image that takes its place is cropped as if the broken one were not there."""
+    (tmp_path / 'a.jpg').write_bytes(photographs[0].read_bytes()[:700])
+    random.seed(1)
+    with pytest.warns(UserWarning, match='a.jpg is no readable image'):
+        assert LoadRandomResizedCrop(32)({'img_path': str(tmp_path / 'a.jpg')}) is None
+    assert random.random() == random.Random(1).random()

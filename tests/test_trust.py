@@ -7,9 +7,8 @@ import sys
 
 import pytest
 import torch
-from helpers import ROOT, build_detector, detector_config
+from helpers import ROOT, Intruder, build_detector, detector_config
 from mmengine.config import Config
-from test_checkpoint import Intruder
 
 from mmnetaug import InputError
 from mmnetaug.apis.benchmark import benchmark

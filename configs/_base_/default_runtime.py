@@ -7,6 +7,10 @@ default_hooks = dict(
     checkpoint=dict(type='mmnetaug.CheckpointHook', interval=1, iterations=0, keep_best=True, max_keep_ckpts=1),
     finite_loss=dict(type='mmnetaug.FiniteLossHook'),
     iteration_seed=dict(type='mmnetaug.IterationSeedHook'),
+    pictures=dict(type='mmnetaug.PicturesHook'),
+    results=dict(type='mmnetaug.ResultsHook'),
+    nothing_learnt=dict(type='mmnetaug.NothingLearntHook'),
+    console=dict(type='mmnetaug.ConsoleHook'),
     stop=dict(type='mmnetaug.StopHook'),
     sync_buffers=dict(type='SyncBuffersHook'),
     memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
@@ -21,7 +25,7 @@ visualizer = dict(
 randomness = dict(seed=0)
 export_safetensors = False
 allow_overlap = False  # refuse to test on images that are trained on
-val_cfg = dict(type='ValLoop')
+val_cfg = dict(type='mmnetaug.FusedValLoop')
 test_cfg = dict(type='TestLoop')
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -21,6 +21,7 @@ from mmnetaug.records import write_json
 from mmnetaug.visualization import plot_ap_against_macs
 
 KILOBYTES = '{:.0f} KB'  # of a value in bytes
+MILLIONS = '{:.2f} M'
 # Column -> how a value is written in the table.
 COLUMNS = {
     'AP': '{:.3f}',
@@ -31,9 +32,9 @@ COLUMNS = {
     'AP_large': '{:.3f}',
     'AP50_area': '{:.3f}',
     'AP50_11point': '{:.3f}',
-    'macs': '{:.3e}',
+    'macs': MILLIONS,
     'head_share': '{:.1%}',
-    'params': '{:.3e}',
+    'params': MILLIONS,
     'peak_memory': KILOBYTES,
     'weight_bytes': KILOBYTES,
     'latency_ms': '{:.1f}',
@@ -62,8 +63,8 @@ def benchmark(
     """Evaluate detectors on one data set and put them in a table and a picture.
 
     Args:
-        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or ``.tflite`` of
-            ``tools/export.py``, which is measured as it is.
+        checkpoints: each an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an ``.onnx`` or ``.tflite`` of
+            ``mmnetaug export``, which is measured as it is.
         names: of the detectors, for table and picture.
         out_dir: ``benchmark.json``, ``.csv``, ``.md`` and ``.png`` (AP against MACs) go there, and AP against what else
             was measured (:data:`PICTURES`).
@@ -178,4 +179,4 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _written(value: float, style: str) -> str:
-    return style.format(value / 1024 if style == KILOBYTES else value)
+    return style.format(value / {KILOBYTES: 1024, MILLIONS: 1e6}.get(style, 1))

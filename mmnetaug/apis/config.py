@@ -12,9 +12,9 @@ from typing import Any
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
+from mmnetaug.config_files import find_config
 from mmnetaug.errors import InputError
 
-CONFIGS = Path(__file__).parents[2] / 'configs'
 RUNNER_ARGUMENTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
@@ -24,15 +24,14 @@ def read_config(path: str | Path, kind: str) -> Config:
     """A complete config from its file.
 
     Args:
-        path: of the file.
+        path: of the file, or the name of one of ours, such as 'ssdlite_netaug_voc'.
         kind: what it is for: 'pretrain' or 'det', the folder of its kind in ``configs``.
 
     Raises:
         InputError: no such file, one that is no config, or one for another kind of model.
     """
     folder = f'configs/{kind}'
-    if not Path(path).is_file():
-        raise InputError(f'no config at {path}: expected a file of {folder}')
+    path = find_config(path, kind)
     try:
         config = Config.fromfile(str(path))
     except Exception as error:  # a config is Python, and may fail in any way

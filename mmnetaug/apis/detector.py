@@ -12,6 +12,7 @@ from mmnetaug.apis.test import build_detector, model_meta
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.errors import InputError
+from mmnetaug.models.fusion import fused
 
 Image = str | Path | np.ndarray
 
@@ -36,8 +37,8 @@ class Detector:
     """A trained detector: ``Detector('export.pth')('photograph.jpg')``.
 
     Args:
-        path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``tools/train.py``, or an ``.onnx`` or
-            ``.tflite`` of ``tools/export.py``.
+        path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``mmnetaug train``, or an ``.onnx`` or
+            ``.tflite`` of ``mmnetaug export``.
         device: where PyTorch runs, such as 'cuda'; artefacts run on the CPU.
         threads: that an artefact may use; all cores if None.
 
@@ -62,7 +63,7 @@ class Detector:
                 raise InputError(f'threads={threads} is for .onnx and .tflite: PyTorch has torch.set_num_threads')
             meta = model_meta(path)
             try:
-                self.model = build_detector(path).to(torch.device(device))
+                self.model = fused(build_detector(path)).to(torch.device(device))
             except (RuntimeError, AssertionError, TypeError) as error:
                 said = str(error).splitlines()[0]
                 raise InputError(f'device {device}: {said}. Expected cpu, or cuda where PyTorch sees a GPU') from error

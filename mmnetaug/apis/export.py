@@ -27,10 +27,10 @@ from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
+from mmnetaug.extras import FORMATS
 from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.registry import DATASETS
 
-FORMATS = ('onnx', 'tflite')
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
 
 
@@ -50,7 +50,7 @@ def export(
     """Write a trained network as ONNX or TFLite.
 
     Args:
-        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+        checkpoint: an export of ``mmnetaug train`` or ``mmnetaug pretrain``, or an ``epoch_N.pth`` of the first.
         kind: 'onnx' or 'tflite'.
         out: of the file; beside the checkpoint if None.
         int8: weights and activations of 8 bits.
@@ -116,7 +116,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     """A trained network from its checkpoint.
 
     Args:
-        checkpoint: an export of ``tools/train.py`` or ``tools/pretrain_cls.py``, or an ``epoch_N.pth`` of the first.
+        checkpoint: an export of ``mmnetaug train`` or ``mmnetaug pretrain``, or an ``epoch_N.pth`` of the first.
 
     Raises:
         InputError: the file cannot be read, or does not say which network it is of.
@@ -127,7 +127,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     if not {'arch', 'classes', 'input_size'} <= meta.keys():
         raise InputError(
             f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
-            'tools/train.py or tools/pretrain_cls.py wrote'
+            'mmnetaug train or mmnetaug pretrain wrote'
         )
     network = load_network(checkpoint, len(meta['classes'])).eval()
     channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'

@@ -10,28 +10,15 @@ from typing import Any
 from mmdet.registry import MODELS
 from tqdm import tqdm
 
-from mmnetaug.apis.config import CONFIGS, read_config
+from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import arch_options, gray_options, image_size, padding_options, size_options
 from mmnetaug.apis.train import describe_detector
+from mmnetaug.boards import ARCHS, SIZES
+from mmnetaug.config_files import BASELINE, did_you_mean, heads
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 
-# Board -> bytes of SRAM and of flash.
-BOARDS = {
-    'STM32F746': (320 << 10, 1 << 20),
-    'STM32H743': (512 << 10, 2 << 20),
-    'nRF52840': (256 << 10, 1 << 20),
-    'RP2040': (264 << 10, 2 << 20),  # flash beside the chip, on a Raspberry Pi Pico
-}
-ARCHS = ('mobilenetv2_tiny', 'mobilenetv3_w0.35', 'proxylessnas_w0.35', 'mcunet')
-SIZES = (96, 128, 160, 192, 224, 256, 320)
-BASELINE = '_baseline_voc'  # ending of the config of each head in configs/det
 LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
-
-
-def heads() -> list[str]:
-    """Names of the heads that ``configs/det`` has, such as 'ssdlite'."""
-    return sorted(path.stem.removesuffix(BASELINE) for path in (CONFIGS / 'det').glob(f'*{BASELINE}.py'))
 
 
 def parse_amount(text: str, option: str, base: int = 1024) -> int:
@@ -62,21 +49,6 @@ def parse_size(text: str) -> Size:
     if not sides:
         raise InputError(f'--size {text}: expected a side in pixels, or width and height, such as --size 96 160x120')
     return int(sides[1]) if sides[2] is None else (int(sides[1]), int(sides[2]))
-
-
-def board_budget(name: str) -> tuple[int, int]:
-    """Bytes of SRAM and of flash of a board, whose name is written in any case.
-
-    Raises:
-        InputError: a board that is not known.
-    """
-    known = {board.lower(): budget for board, budget in BOARDS.items()}
-    if name.lower() not in known:
-        raise InputError(
-            f'board {name} is not known: expected one of {", ".join(BOARDS)}, or --sram and --flash, such as '
-            '--sram 512K --flash 1M'
-        )
-    return known[name.lower()]
 
 
 def fit(
@@ -120,11 +92,14 @@ def fit(
     known = heads()
     wanted = known if heads_ is None else list(heads_)
     if unknown := [head for head in wanted if head not in known]:
-        raise InputError(f'head {", ".join(unknown)} is not known: expected one of {", ".join(known)}')
+        raise InputError(
+            f'head {", ".join(unknown)} is not known: expected one of {", ".join(known)}'
+            f'{did_you_mean(unknown[0], known)}'
+        )
     if not (wanted and archs and sizes):
         raise InputError('nothing to try: expected at least one head, one network and one size')
     rows, built = [], {}
-    configs = {head: read_config(CONFIGS / 'det' / f'{head}{BASELINE}.py', 'det') for head in wanted}
+    configs = {head: read_config(f'{head}{BASELINE}', 'det') for head in wanted}
     for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
         config = copy.deepcopy(configs[head])
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})

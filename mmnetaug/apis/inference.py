@@ -1,10 +1,10 @@
 """Pictures of what a detector finds, and a list of it."""
 
 import hashlib
-import logging
+import json
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
-from mmengine.logging import print_log
 from mmengine.structures import InstanceData
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from mmnetaug.datasets.findings import Findings
 from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
 from mmnetaug.errors import InputError, printable
 from mmnetaug.records import write_json
-from mmnetaug.visualization.fonts import choose_font
+from mmnetaug.visualization.fonts import drawable_names
 
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
@@ -34,7 +33,7 @@ def infer(
 
     Args:
         images: an image, a video, or a folder of images.
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an artefact of ``mmnetaug export``;
             it needs nothing else.
         out_dir: the pictures go to ``vis`` in it, and the objects to ``predictions.json``: COCO's results
             (``image_id``, ``category_id`` from 0, ``bbox`` of x, y, width and height in pixels, ``score``) with
@@ -55,7 +54,7 @@ def infer(
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
     detector = Detector(checkpoint, device)
     visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = {'classes': _drawn_names(detector.classes), 'palette': 'coco'}
+    visualizer.dataset_meta = {'classes': drawable_names(detector.classes), 'palette': 'coco'}
     (out_dir / 'vis').mkdir(parents=True, exist_ok=True)
     predictions: list[dict[str, Any]] = []
 
@@ -83,13 +82,26 @@ def infer(
         pictures = [_draw_video(images, out_dir / 'vis', drawn)]
     else:
         pictures = []
-        for number, path in enumerate(tqdm(_usable(images), desc='images', unit='image', leave=False)):
+        for number, path in enumerate(tqdm(_usable(images), desc='images', unit='image', leave=False, disable=None)):
             picture = out_dir / 'vis' / _name(path)
             loaded = read_deep(path) if is_deep(path) else cv2.imread(str(path))
             cv2.imwrite(str(picture), drawn(path, loaded, number, path.name))
             pictures.append(picture)
     write_json(out_dir / 'predictions.json', predictions)
     return pictures
+
+
+def found(pictures: list[Path], out_dir: str | Path, score_thr: float) -> str:
+    """What :func:`infer` found, in a line: how many of the images have an object at all."""
+    objects = json.loads((Path(out_dir) / 'predictions.json').read_text(encoding='utf-8'))
+    number = len({entry['image_id'] for entry in objects})
+    video = pictures[0].suffix == '.mp4'
+    of = 'frames' if video else f'of {len(pictures)} images'
+    none = '' if objects else '; a lower --score-thr shows what it holds for less likely'
+    return (
+        f'{len(objects)} objects of score {score_thr:g} or more in {number} {of}{none}. Pictures: '
+        f'{pictures[0] if video else pictures[0].parent}; list: {out_dir}/predictions.json'
+    )
 
 
 def _usable(images: Path) -> list[Path]:
@@ -133,7 +145,7 @@ def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> P
     out = folder / f'{path.stem}.mp4'
     writer = cv2.VideoWriter(str(out), cv2.VideoWriter_fourcc(*'mp4v'), video.get(cv2.CAP_PROP_FPS) or 25, size)
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    with tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False) as progress:
+    with tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False, disable=None) as progress:
         number = 0
         while True:
             there, frame = video.read()
@@ -146,18 +158,3 @@ def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> P
     if not number:
         raise InputError(f'{printable(path)} has no frame that can be read')
     return out
-
-
-def _drawn_names(classes: Sequence[str]) -> list[str]:
-    """Names of classes, or their numbers where no installed font has their characters."""
-    missing = choose_font(classes)
-    names = [f'class {label}' if name in missing else name for label, name in enumerate(classes)]
-    if missing:
-        numbers = ', '.join(f'{number} = {name}' for number, name in zip(names, classes) if number != name)
-        print_log(
-            f'no installed font has the characters of all class names: {numbers} in the pictures. A font that has them '
-            '(such as Noto Sans CJK), once installed, is used',
-            'current',
-            logging.WARNING,
-        )
-    return names

@@ -14,14 +14,14 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
-from mmnetaug.apis.config import CONFIGS
 from mmnetaug.apis.weights import fetch, imagenet_address
+from mmnetaug.archs import get_arch
+from mmnetaug.config_files import CONFIGS, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import flat, warmup_epochs
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, width_height
 
 Overrides = dict[str, Any]
@@ -37,7 +37,7 @@ PRETRAIN_CONFIGS = {
 }
 # Arguments of transforms that are sizes of images in pixels.
 SIZES = ('scale', 'scales', 'size', 'img_scale', 'crop_size', 'random_size_range', 'border')
-# Where a backbone starts from an export of tools/pretrain_cls.py.
+# Where a backbone starts from an export of mmnetaug pretrain.
 PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
 OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
 
@@ -190,15 +190,6 @@ def hook_options(config: Config, *hooks: Mapping[str, Any], without: Sequence[st
 
 
 # --- pretraining ---
-
-
-def regularizers() -> dict[str, tuple[dict[str, Any], str]]:
-    """Name -> (configuration of its hook, what it does) of each file in ``configs/_base_/regularizers``."""
-    found = {}
-    for path in sorted((CONFIGS / '_base_' / 'regularizers').glob('*.py')):
-        (hook,) = Config.fromfile(str(path)).custom_hooks
-        found[path.stem] = (hook.to_dict(), path.read_text(encoding='utf-8').splitlines()[0].lstrip('# '))
-    return found
 
 
 def regularizer_hook(name: str, value: Any = None) -> dict[str, Any]:
@@ -392,13 +383,28 @@ def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides) -
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
     """``--arch`` of detection: another backbone. It starts from what the same pretraining makes of that network, where
-    the config starts from an export of ``tools/pretrain_cls.py``, unless not ``pretrained`` (``--pretrained`` says)."""
+    the config starts from an export of ``mmnetaug pretrain``, unless not ``pretrained`` (``--pretrained`` says)."""
     options: Overrides = {'model.backbone.arch': get_arch(arch).name}
     init = config.model.backbone.get('init_cfg') or {}
     made = PRETRAINED.fullmatch(init.get('checkpoint', ''))
     if made and pretrained:
         options['model.backbone.init_cfg.checkpoint'] = pretrained_export(made[1], arch)
     return options
+
+
+def freeze_options(config: Config, stages: int) -> Overrides:
+    """``--freeze``: neither train the stem of the backbone nor its first ``stages`` stages (mmdet's ``frozen_stages``).
+
+    Raises:
+        InputError: no such number, or a backbone that starts from random weights.
+    """
+    check_whole('freeze', stages, 0)
+    if not config.model.backbone.get('init_cfg'):
+        raise InputError(
+            f'--freeze {stages} would keep random weights as they are: leave it out, or say what the backbone starts '
+            'from (--pretrained imagenet, or a path)'
+        )
+    return {'model.backbone.frozen_stages': stages}
 
 
 def padding_options(config: Config, padding: str) -> Overrides:
@@ -426,7 +432,7 @@ def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
     Args:
         config: complete.
         pretrained: 'imagenet' for public ImageNet weights, which are fetched; 'netaug' or 'baseline' for what
-            ``tools/pretrain_cls.py`` makes of that config for ``arch``; a path; or 'none' for random weights.
+            ``mmnetaug pretrain`` makes of that config for ``arch``; a path; or 'none' for random weights.
         arch: the architecture.
     """
     if pretrained in ('none', 'None'):
@@ -464,7 +470,7 @@ def check_pretrained(config: Config) -> None:
     if made:
         raise InputError(
             f'no pretrained checkpoint at {path}: make it with\n'
-            f'    python tools/pretrain_cls.py configs/pretrain/{made[1]}_{made[2]}.py --data-root FOLDER\n{OR_ELSE}'
+            f'    mmnetaug pretrain {made[1]}_{made[2]} --data-root FOLDER\n{OR_ELSE}'
         )
     raise InputError(f'no pretrained checkpoint at {path}: check the path, {OR_ELSE}')
 

@@ -9,14 +9,16 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 
 from mmnetaug.apis.overrides import image_size
-from mmnetaug.checkpoint import write_exports
+from mmnetaug.archs import get_arch
+from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history
-from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
+from mmnetaug.engine.hooks.checkpoint_hook import BEST
+from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
-from mmnetaug.models.networks import NetAug
-from mmnetaug.models.networks.archs import get_arch
+from mmnetaug.models.classifiers import Classifier
+from mmnetaug.models.networks import NetAug, Network
 from mmnetaug.records import RESULT_VERSION, write_json
 
 # Entries of a config that a result keeps.
@@ -31,7 +33,8 @@ def pretrain(config: Config) -> dict[str, Any]:
 
     Returns:
         What ``result.json`` holds: accuracies in percent, those of each validation in ``history``, MACs, parameters,
-        memory (:func:`~mmnetaug.evaluation.memory.describe_memory`), the recipe.
+        memory (:func:`~mmnetaug.evaluation.memory.describe_memory`), the recipe, ``best`` (``measure``, ``value`` and
+        ``epoch`` of the best validation, whose weights are ``best.pth``).
 
     Raises:
         InputError: a value out of range, data that is not there or does not fit, or see
@@ -59,8 +62,8 @@ def pretrain(config: Config) -> dict[str, Any]:
     start = time.time()
     accuracy = train_and_validate(runner)
     seconds = time.time() - start
-    network = bare_model(runner).network
-    tiny = network.export() if isinstance(network, NetAug) else network
+    tiny = _exported(bare_model(runner))
+    best, best_model = best_weights(runner)
     entries = config.to_dict()
     result = {
         'arch': tiny.arch.name,
@@ -76,6 +79,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         'classes': classes,
         'epochs': runner.max_epochs,
         'seed': runner.seed,
+        'best': best or None,
         'history': _history(config.work_dir),
         'recipe': {key: entries[key] for key in RECIPE if key in entries},
         'train_images': len(runner.train_dataloader.dataset),
@@ -85,8 +89,15 @@ def pretrain(config: Config) -> dict[str, Any]:
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
     if is_main_process():
         write_exports(config.work_dir, tiny, result, config.get('export_safetensors', False))
+        if best_model is not None:
+            write_export(Path(config.work_dir) / BEST, _exported(best_model), result)
         write_json(Path(config.work_dir) / 'result.json', result)
     return result
+
+
+def _exported(classifier: Classifier) -> Network:
+    network = classifier.network
+    return network.export() if isinstance(network, NetAug) else network
 
 
 def _history(work_dir: str) -> list[dict[str, float]]:

@@ -19,6 +19,7 @@ from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
+from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
 
 # Entries of a complete config that a test needs.
@@ -32,7 +33,7 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     """A config to test a checkpoint with: network, classes and transforms are the checkpoint's.
 
     Args:
-        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``tools/train.py``, or an artefact of ``tools/export.py``;
+        checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an artefact of ``mmnetaug export``;
             with a config also any other checkpoint of that config's detector.
         config: complete; its data set and evaluator are used. None: the checkpoint's own.
 
@@ -58,7 +59,7 @@ def model_meta(path: str | Path) -> dict[str, Any]:
     """What a trained detector says of itself: ``config``, ``classes`` and more.
 
     Args:
-        path: a checkpoint, see :func:`~mmnetaug.checkpoint.read_detector`, or an artefact of ``tools/export.py``.
+        path: a checkpoint, see :func:`~mmnetaug.checkpoint.read_detector`, or an artefact of ``mmnetaug export``.
 
     Raises:
         InputError: the file cannot be read, or is no detector.
@@ -106,7 +107,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
     Args:
         config: of :func:`checkpoint_config`, with ``work_dir``.
-        checkpoint: path of the checkpoint, or of an artefact of ``tools/export.py``, which is measured as it is.
+        checkpoint: path of the checkpoint, or of an artefact of ``mmnetaug export``, which is measured as it is.
 
     Returns:
         AP as in :func:`~mmnetaug.apis.train.train_detector`, MACs, parameters and memory, and ``head``, ``arch``,
@@ -122,9 +123,11 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     config = _test_part(config)  # without what --cfg-options may say of training
     prepare_distributed(config)
     config.experiment_name = str(config.work_dir)
+    config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     runner = build_runner(config)
     detector = bare_model(runner)
     load_detector(detector, content['state_dict'], checkpoint)
+    runner.model = fused(detector)
     size = image_size(config)
     return {
         'head': head_name(config.model),
@@ -146,7 +149,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     given = config.test_evaluator
     evaluator = Evaluator([METRICS.build(metric) for metric in (given if isinstance(given, list) else [given])])
     evaluator.dataset_meta = loader.dataset.metainfo
-    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False):
+    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
     meta = artefact.meta
     known = ('arch', 'seed', 'macs', 'head_share', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
@@ -159,7 +162,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
 
 
 def build_detector(checkpoint: str | Path) -> SingleStageDetector:
-    """The detector in a checkpoint of ``tools/train.py``, on the CPU, in evaluation mode.
+    """The detector in a checkpoint of ``mmnetaug train``, on the CPU, in evaluation mode.
 
     Raises:
         InputError: no detector in the checkpoint, or tensors that do not fit.

@@ -11,9 +11,11 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size, resized_size
-from mmnetaug.checkpoint import write_exports
+from mmnetaug.checkpoint import write_export, write_exports
+from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
-from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner
+from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
+from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
@@ -22,6 +24,11 @@ from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.trust import check_config
 
 BY_CLASS = 'AP50/'  # beginning of a measure of one class
+FILES = (  # of a finished run, in the order in which they are named
+    *('export.pth', BEST, 'result.json', TABLE, CURVES, 'precision_recall.png', 'confusion_matrix.png'),
+    *('train_batch.jpg', 'test_batch.jpg'),
+)
+SHOWN_CLASSES = 20  # in a line of the console
 COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
 
 
@@ -34,8 +41,9 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
 
     Returns:
         What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class) in VOC
-        layout, or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium`` and ``AP_large`` in COCO layout (None for a
-        size that no object has), fractions; MACs, parameters, memory, the recipe, and where the checkpoint is.
+        layout, or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium``, ``AP_large`` (None for a size that no object
+        has) and ``class_AP50`` in COCO layout, fractions; MACs, parameters, memory, the recipe, ``best`` (``measure``,
+        ``value`` and ``epoch`` of the best validation, whose weights are ``best.pth``), and where the checkpoint is.
 
     Raises:
         InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
@@ -66,13 +74,14 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         f'{head} on {arch} at {_said(config, size)}: {cost["macs"] / 1e6:.1f} M MACs, of them '
         f'{cost["head_share"]:.1%} outside the backbone; {cost["params"] / 1e6:.3f} M parameters; '
         f'in int8 {cost["peak_memory"] / 1024:.0f} KB of activations at the peak ({cost["peak_layer"]}) and '
-        f'{cost["weight_bytes"] / 1024:.0f} KB of weights; '
-        f'{len(meta["classes"])} classes: '
-        f'{", ".join(meta["classes"])}. The backbone starts from {pretrained or "random weights"}'
+        f'{cost["weight_bytes"] / 1024:.0f} KB of weights'
     )
+    named = ', '.join(meta['classes'][:SHOWN_CLASSES]) + (' ...' if wanted > SHOWN_CLASSES else '')
+    runner.logger.info(f'{wanted} classes: {named}. The backbone starts from {pretrained or "random weights"}')
     start = time.time()
     metrics = train_and_validate(runner)
     seconds = time.time() - start
+    best, best_model = best_weights(runner)
     hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks', [])]
     result = {
         'head': head,
@@ -91,14 +100,33 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'seed': runner.seed,
         'data_root': dataset_config(config, 'test_dataloader').get('data_root'),
         'command': command,
+        'best': best or None,
         'checkpoint': str(Path(config.work_dir) / 'export.pth'),
         'config': meta['config'],
     }
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
     if is_main_process():
         write_exports(config.work_dir, detector, {**meta, **cost}, config.get('export_safetensors', False))
+        if best_model is not None:
+            write_export(Path(config.work_dir) / BEST, best_model, {**meta, **cost, 'best': best})
         write_json(Path(config.work_dir) / 'result.json', result)
+    for line in _closing_lines(result, Path(config.work_dir)):
+        runner.logger.info(line)
     return result
+
+
+def _closing_lines(result: dict[str, Any], work_dir: Path) -> list[str]:
+    """AP50 of each class, lowest first, which epoch was best, and where things are."""
+    lines, by_class = [], result.get('class_AP50') or {}
+    if by_class:
+        ranked = sorted(by_class.items(), key=lambda entry: entry[1])
+        shown = ranked if len(ranked) <= SHOWN_CLASSES else ranked[: SHOWN_CLASSES // 2]
+        which = 'of each class' if shown == ranked else f'of the {len(shown)} lowest of {len(ranked)} classes'
+        lines.append(f'AP50 {which}: ' + ', '.join(f'{name} {value:.3f}' for name, value in shown))
+    if best := result['best']:
+        lines.append(f'Best: {best["measure"]} {best["value"]:.3f} after epoch {best["epoch"]} ({BEST})')
+    there = ', '.join(name for name in FILES if (work_dir / name).is_file())
+    return [*lines, f'In {work_dir}: {there}']
 
 
 def check_overlap(runner: Runner, allowed: bool) -> None:
@@ -147,11 +175,17 @@ def measures(metrics: dict[str, float]) -> dict[str, Any]:
     """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
     without small objects."""
     if any(key.startswith('coco/') for key in metrics):
-        return {name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}
-    found = {name: value for name, value in metrics.items() if name.startswith('AP')}
-    by_class = {name.removeprefix(BY_CLASS): found.pop(name) for name in list(found) if name.startswith(BY_CLASS)}
+        by_class = _by_class(metrics, f'coco/{BY_CLASS}')
+        return {**{name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}, **by_class}
+    by_class = _by_class(metrics, BY_CLASS)
+    found = {name: value for name, value in metrics.items() if name.startswith('AP') and not name.startswith(BY_CLASS)}
     others = {name.replace('/', '_'): value for name, value in metrics.items() if isinstance(value, float)}
-    return {**(found or others), **({'class_AP50': by_class} if by_class else {})}
+    return {**(found or others), **by_class}
+
+
+def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, float]]:
+    values = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+    return {'class_AP50': values} if values else {}
 
 
 def summary(result: dict[str, Any]) -> str:

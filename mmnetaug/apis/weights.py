@@ -10,6 +10,7 @@ from urllib.error import URLError
 
 import torch
 
+from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import (
     BEHIND_BACKBONE,
     load_weights,
@@ -20,7 +21,6 @@ from mmnetaug.checkpoint import (
 )
 from mmnetaug.errors import InputError
 from mmnetaug.models.backbones.tiny_net import TinyNet, feature_maps
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.networks.network import build_network
 
 KERAS = 'https://storage.googleapis.com/tensorflow/keras-applications/mobilenet_v2/'
@@ -58,7 +58,7 @@ def imagenet_address(arch: str, size: int) -> str:
     known = ', '.join(sorted({'mobilenetv2_tiny', *KERAS_WIDTHS, *TORCHVISION_FILES}))
     raise InputError(
         f'no public ImageNet weights are known for {arch}: there are some for {known}. Take one of these with --arch, '
-        f'pretrain {arch} yourself (tools/pretrain_cls.py), or give --pretrained PATH or none'
+        f'pretrain {arch} yourself (mmnetaug pretrain), or give --pretrained PATH or none'
     )
 
 

@@ -2,21 +2,47 @@
 
 Each module names the upstream issue it works around and when it can be deleted. Each looks at what the
 library does, not at version strings, so that mmcv and mmdet as well as the maintained onedl forks of both
-are served, and does nothing where upstream works.
+are served, and does nothing where upstream works. ``import mmnetaug`` imports none of these libraries: each is mended
+when somebody imports it.
 """
 
-from functools import cache
-from importlib.util import find_spec
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, spec_from_loader
+from types import ModuleType
+from typing import Any
+
+from mmnetaug.compat import checkpoint, config_text, loader_workers, openmp, ssd_head
+
+NEEDED = ('mmengine', 'mmcv', 'mmdet')
+# Module -> what mends it, once it is imported.
+MENDS = {
+    'multiprocessing.queues': loader_workers.end_workers_that_cannot_send,
+    'mmengine.config.config': config_text.format_configs_quickly,
+    'mmengine.runner.checkpoint': checkpoint.read_safetensors,
+    'mmengine.runner.runner': checkpoint.keep_checkpoints_plain,
+    'mmdet.models.dense_heads.ssd_head': ssd_head.add_missing_loss,
+}
+COMPILED_MODULE = 'mmcv._ext'
 
 
-@cache
-def apply() -> None:
-    """Make mmdet importable and usable; called by ``import mmnetaug``. Calling it again changes nothing.
+def install() -> None:
+    """Mend what is imported already, and the rest when it is imported. Calling it again changes nothing."""
+    if any(isinstance(finder, _Mender) for finder in sys.meta_path):
+        return
+    openmp.wait_passively()
+    for name, mend in MENDS.items():
+        if name in sys.modules:
+            mend(sys.modules[name])
+    sys.meta_path.insert(0, _Mender())
+    sys.meta_path.append(_StandIns())
 
-    Raises:
-        ImportError: mmengine, mmcv or mmdet is not installed.
-    """
-    missing = [name for name in ('mmengine', 'mmcv', 'mmdet') if find_spec(name) is None]
+
+def check_installed() -> None:
+    """Raise :class:`ImportError` where mmengine, mmcv or mmdet is not installed, with what to type."""
+    missing = [name for name in NEEDED if name not in sys.modules and find_spec(name) is None]
     if missing:
         raise ImportError(
             f'mmnetaug needs {" and ".join(missing)}, not installed here. '
@@ -24,9 +50,47 @@ def apply() -> None:
             '    pip install mmengine==0.10.7 mmcv-lite==2.1.0 mmdet==3.3.0'
         )
 
-    from . import checkpoint, loader_workers, mmcv_ops, ssd_head
 
-    mmcv_ops.provide_missing_operators()
-    checkpoint.keep_checkpoints_plain()
-    loader_workers.end_workers_that_cannot_send()
-    ssd_head.add_missing_loss()
+class _Mender(MetaPathFinder):
+    """Has the modules of ``MENDS`` mended after they were executed."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        if name not in MENDS:
+            return None
+        for finder in sys.meta_path:
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _MendingLoader(spec.loader, name)
+                return spec
+        return None
+
+
+class _MendingLoader(Loader):
+    def __init__(self, loader: Any, name: str) -> None:
+        self.loader, self.name = loader, name
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self.loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self.loader.exec_module(module)
+        MENDS[self.name](module)
+
+    def __getattr__(self, name: str) -> Any:  # get_source and the like
+        return getattr(self.loader, name)
+
+
+class _StandIns(MetaPathFinder, Loader):
+    """Comes last, where nothing else has found mmcv's compiled operators."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return spec_from_loader(name, self) if name == COMPILED_MODULE else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        from mmnetaug.compat.mmcv_ops import OperatorStandIn
+
+        return OperatorStandIn(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        pass

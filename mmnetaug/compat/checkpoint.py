@@ -1,4 +1,4 @@
-"""Checkpoints of MMEngine as plain data, saved and loaded.
+"""Checkpoints of MMEngine as plain data, saved and loaded, and files of safetensors.
 
 MMEngine keeps the history of logged values in its checkpoints, in numpy arrays, which ``torch.load`` rightly refuses
 (https://github.com/open-mmlab/mmengine/issues/1655): a pickle may build arrays over any memory. Nothing needs the
@@ -9,16 +9,18 @@ Delete when MMEngine's checkpoints load with ``weights_only=True`` and it execut
 """
 
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 PLAIN = (str, int, float, bool, type(None))  # not their subclasses, such as numpy's numbers
 
 
-def keep_checkpoints_plain() -> None:
-    """Leave the history and all that is no plain data out of what is saved, and a config out of what is loaded."""
+def keep_checkpoints_plain(runner: ModuleType) -> None:
+    """Leave the history and all that is no plain data out of what is saved, and a config out of what is loaded, by
+    the module ``mmengine.runner.runner``."""
     from mmengine.logging import MessageHub
-    from mmengine.runner import Runner
 
+    Runner = runner.Runner
     state_dict, load_checkpoint = MessageHub.state_dict, Runner.load_checkpoint
 
     @wraps(state_dict)
@@ -35,3 +37,14 @@ def keep_checkpoints_plain() -> None:
         return checkpoint
 
     MessageHub.state_dict, Runner.load_checkpoint = plain_state_dict, load_without_config
+
+
+def read_safetensors(checkpoint: ModuleType) -> None:
+    """Have MMEngine read our safetensors: ``load_from``, and the weights of MMDetection's inferencers; by the module
+    ``mmengine.runner.checkpoint``."""
+
+    @checkpoint.CheckpointLoader.register_scheme(prefixes=r'.*\.(?i:safetensors)$')
+    def load_safetensors(filename: str, map_location: Any = None) -> dict[str, Any]:
+        from mmnetaug.checkpoint import read_checkpoint
+
+        return read_checkpoint(filename)

@@ -9,12 +9,14 @@ Delete when a full ``/dev/shm`` ends PyTorch's ``DataLoader`` with an error.
 import multiprocessing
 import os
 import sys
-from multiprocessing.queues import Queue
+from types import ModuleType
 from typing import Any
 
 
-def end_workers_that_cannot_send() -> None:
-    """Have a process that was started for others end where it fails to send, with one line."""
+def end_workers_that_cannot_send(queues: ModuleType) -> None:
+    """Have a process that was started for others end where it fails to send, with one line; by the module
+    ``multiprocessing.queues``."""
+    Queue = queues.Queue
     unpatched = Queue._on_queue_feeder_error
 
     def end(error: Exception, item: Any) -> None:

@@ -8,10 +8,7 @@ that single-stage detectors need, non-maximum suppression, is enough.
 Delete when mmdet imports beside an mmcv that has no compiled operators.
 """
 
-import importlib
-import sys
 from collections.abc import Callable
-from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -20,26 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-COMPILED_MODULE = 'mmcv._ext'
-
-
-def provide_missing_operators() -> None:
-    """Register the stand-in for ``mmcv._ext``, unless ``mmcv.ops`` imports as it is."""
-    try:
-        importlib.import_module('mmcv.ops')
-    except ModuleNotFoundError as error:
-        if error.name != COMPILED_MODULE:
-            raise
-        sys.modules[COMPILED_MODULE] = OperatorStandIn(COMPILED_MODULE)
-        importlib.import_module('mmcv.ops')
-
 
 class OperatorStandIn(ModuleType):
     """A module that has a working ``nms``; every other operator exists but raises when it is called."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name, doc=__doc__)
-        self.__spec__ = ModuleSpec(name, loader=None)  # importlib.util.find_spec refuses a module without one
         self.nms = nms
 
     def __getattr__(self, name: str) -> Callable:

@@ -8,12 +8,12 @@ Delete when ``SSDHead`` sets the attribute itself or ``predict_by_feat`` does wi
 """
 
 from functools import wraps
+from types import ModuleType
 
 
-def add_missing_loss() -> None:
-    """Give each new ``SSDHead`` the ``loss_cls`` that prediction reads, unless it has set one itself."""
-    from mmdet.models.dense_heads import SSDHead
-
+def add_missing_loss(ssd_head: ModuleType) -> None:
+    """Give each new ``SSDHead`` of that module the ``loss_cls`` that prediction reads, unless it has set one itself."""
+    SSDHead = ssd_head.SSDHead
     original_init = SSDHead.__init__
 
     @wraps(original_init)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.datasets.api_wrappers import COCO
 
 from mmnetaug.datasets.findings import Findings, ReportsFindings, is_set, missing_data, read_utf8, usable_box
+from mmnetaug.datasets.known_files import HandedOn, without_collection
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
@@ -38,6 +40,7 @@ class COCOAnnotations(COCO):
         InputError: no COCO annotation file, or categories that cannot be told apart.
     """
 
+    @without_collection()
     def __init__(self, path: str | Path) -> None:
         super().__init__()
         self.findings = Findings()
@@ -151,6 +154,8 @@ def _unify(entries: list[dict]) -> None:
 def _identifier(entry: Any, key: str = 'id') -> int | str | None:
     """The id in an entry, None if there is none; programs write numbers as text too."""
     value = entry.get(key) if isinstance(entry, dict) else None
+    if type(value) is int:  # as almost all are
+        return value
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         return int(value)
     if isinstance(value, str) and value.isdecimal() and len(value) < 19:
@@ -178,6 +183,10 @@ def _box(value: Any) -> list[float] | None:
     return None if None in box else box
 
 
+# Of the recognition of a data set, for the data set.
+FOUND_ANNOTATIONS = HandedOn(COCOAnnotations)
+
+
 @DATASETS.register_module()
 class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
     """mmdet's ``CocoDataset`` with the order of real data: see :class:`COCOAnnotations`.
@@ -200,7 +209,7 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
         super().__init__(ann_file=ann_file, data_root=data_root, **kwargs)
 
     def COCOAPI(self, path: str) -> COCOAnnotations:
-        annotations = COCOAnnotations(path)
+        annotations = FOUND_ANNOTATIONS.take(path)
         self.findings.update(annotations.findings)
         return annotations
 
@@ -209,10 +218,10 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
 
     def parse_data_info(self, raw_data_info: dict) -> dict | None:
         image, boxes = raw_data_info['raw_img_info'], raw_data_info['raw_ann_info']
-        folder = Path(self.data_prefix['img'])
-        root = Path(self.data_root or folder)
+        folder = self.data_prefix['img']
+        root = self.data_root or folder
         stated = (image['width'], image['height'])
-        size = self.usable_image(folder / image['file_name'], root, stated, image['file_name'])
+        size = self.usable_image(os.path.join(folder, image['file_name']), root, stated, image['file_name'])
         if size is None:
             return None
         kept = []

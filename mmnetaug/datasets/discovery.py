@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmnetaug.datasets.coco import COCOAnnotations
+from mmnetaug.datasets.coco import FOUND_ANNOTATIONS, COCOAnnotations
 from mmnetaug.datasets.findings import missing_data, read_lines
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below
+from mmnetaug.datasets.images import is_image, paths_below
 from mmnetaug.datasets.voc import LIST, class_names, images_by_name
 from mmnetaug.datasets.yolo import has_images, read_data_yaml
 from mmnetaug.errors import InputError
@@ -74,7 +74,7 @@ def find_detection_data(
     if any((folder / 'Annotations').is_dir() and (folder / 'JPEGImages').is_dir() for folder in _voc_places(root)):
         raise InputError(
             f'{root} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test on: '
-            f'`python tools/split_data.py {root}` writes it'
+            f'`mmnetaug split {root}` writes it'
         )
     raise InputError(
         f'{root} is in neither VOC, COCO nor YOLO layout: expected Annotations, JPEGImages and ImageSets/Main in it '
@@ -96,7 +96,7 @@ def _image_set(folder: Path, names: Sequence[str]) -> Path:
     if there:
         return next((path for path in there if read_lines(path, LIST)), there[0])
     expected = ' or '.join(f'{name}.txt' for name in names)
-    advice = 'Write one' if any(lists.glob('*.txt')) else f'`python tools/split_data.py {folder}` writes them'
+    advice = 'Write one' if any(lists.glob('*.txt')) else f'`mmnetaug split {folder}` writes them'
     raise InputError(f'{lists} has no {expected}: expected a list of image names, one a line. {advice}')
 
 
@@ -152,7 +152,7 @@ def _find_coco(root: Path, purposes: list[str], classes: Sequence[str] | None) -
 
 
 def _has_image(folder: Path) -> bool:
-    return any(path.suffix.lower() in IMAGE_SUFFIXES for path in files_below(folder))
+    return any(map(is_image, paths_below(folder)))
 
 
 def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str], place: Path) -> dict[str, Path]:
@@ -201,7 +201,7 @@ def _coco(
     places: dict[str, tuple[Path, Path | None]], classes: Sequence[str] | None, root: Path | None = None
 ) -> dict[str, Any]:
     """``places``: purpose -> annotations and folder of their images; None for one to be found below ``root``."""
-    read = {purpose: COCOAnnotations(path) for purpose, (path, _) in places.items()}
+    read = {purpose: FOUND_ANNOTATIONS.look(path) for purpose, (path, _) in places.items()}
     names = {purpose: annotations.class_names() for purpose, annotations in read.items()}
     folders = {
         purpose: folder or _image_folder(root, path, read[purpose]) for purpose, (path, folder) in places.items()

@@ -1,16 +1,18 @@
 """What is left out of detection data, or changed in it, counted and said instead of fatal."""
 
+import functools
 import logging
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.logging import print_log
 
-from mmnetaug.datasets.images import UnusableImage, image_size, stored_size
+from mmnetaug.datasets.images import READERS, UnusableImage, stored_size
+from mmnetaug.datasets.known_files import KnownFiles, without_collection
 from mmnetaug.errors import InputError, printable
 
 # What COCO's evaluation counts of a class in an image, and the default of MMDetection's detectors.
@@ -56,6 +58,8 @@ def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, 
     if not (x2 - x1 >= 1 and y2 - y1 >= 1):  # so that NaN is none either
         findings.add('boxes without area left out', name)
         return None
+    if x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]:
+        return [x1, y1, x2, y2]
     inside = [max(x1, 0), max(y1, 0), min(x2, size[0]), min(y2, size[1])]
     if inside[2] <= inside[0] or inside[3] <= inside[1]:
         findings.add('boxes outside their image left out', name)
@@ -92,10 +96,15 @@ class ReportsFindings:
         self.allow_outside = allow_outside
         self.findings = Findings()
         self.image_paths: frozenset[str] = frozenset()
+        self._known: dict[str | Path, KnownFiles] = {}
         super().__init__(*args, test_mode=test_mode, **kwargs)
 
+    def full_init(self) -> None:
+        with without_collection():
+            super().full_init()
+
     def usable_image(
-        self, path: Path, root: Path, stated: tuple[int, int] | None = None, name: str | None = None
+        self, path: str | Path, root: str | Path, stated: tuple[int, int] | None = None, name: str | None = None
     ) -> tuple[int, int] | None:
         """Width and height in pixels of an image as it is loaded, or None and a finding.
 
@@ -105,7 +114,10 @@ class ReportsFindings:
             stated: width and height in pixels that its annotation says, if any.
             name: what to call it; its file name if None.
         """
-        name = name or path.name
+        path = os.path.abspath(path)
+        name = name or os.path.basename(path)
+        if root not in self._known:
+            self._known[root] = KnownFiles(root, self._stored_size, f'{READERS}, decoded: {self.decode}')
         if not self.allow_outside and not is_inside(path, root):
             self.findings.add('images outside the data folder left out (--allow-outside reads them)', name)
             return None
@@ -113,19 +125,26 @@ class ReportsFindings:
             self.findings.add('annotations without image left out', name)
             return None
         try:
-            size = image_size(path, self.decode)
+            width, height, turned = self._known[root](path)
         except UnusableImage as reason:
             self.findings.add(f'{reason} left out', name)
             return None
+        size = (height, width) if turned else (width, height)
         if stated and min(stated) > 0 and stated != size:
-            stored, turned = stored_size(path)
-            if turned and stated == stored:
+            if turned and stated == (width, height):
                 self.findings.add('annotations made for the image before its EXIF orientation turns it', name)
             else:
                 self.findings.add('annotations made for another size of their image', name)
         return size
 
+    def _stored_size(self, path: str) -> tuple[int, int, bool]:
+        (width, height), turned = stored_size(Path(path), self.decode)
+        return width, height, turned
+
     def filter_data(self) -> list[dict]:
+        for known in self._known.values():
+            known.save()
+        self._known = {}
         infos = super().filter_data()
         if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
             # CocoDataset asks the annotation file, boxes that were left out included
@@ -145,14 +164,22 @@ class ReportsFindings:
             if len(info['instances']) > MAX_DETECTIONS:
                 self.findings.add(CROWDED, Path(info['img_path']).name)
         self.findings.report(self.ann_file + (self.LEFT_OUT if self.test_mode else ''))
-        self.image_paths = frozenset(os.path.realpath(info['img_path']) for info in infos)
+        self.image_paths = frozenset(real_paths(info['img_path'] for info in infos))
         return infos
 
 
-def is_inside(path: Path, folder: Path) -> bool:
+def is_inside(path: str | Path, folder: str | Path) -> bool:
     """Whether a path is below a folder as it is written; what a link in it points to does not matter."""
     folder_text = os.path.abspath(folder)
-    return os.path.commonpath([os.path.abspath(path), folder_text]) == folder_text
+    return os.path.abspath(path).startswith(os.path.join(folder_text, ''))
+
+
+def real_paths(paths: Iterable[str]) -> Iterator[str]:
+    """``os.path.realpath`` of many files, which looks at each folder once."""
+    real_folder = functools.cache(os.path.realpath)
+    for path in paths:
+        folder, name = os.path.split(path)
+        yield os.path.realpath(path) if os.path.islink(path) else os.path.join(real_folder(folder), name)
 
 
 def missing_data(root: str | Path) -> None:
@@ -160,9 +187,9 @@ def missing_data(root: str | Path) -> None:
     if not Path(root).is_dir():
         raise InputError(
             f'no data set at {root}: expected a folder in VOC, COCO or YOLO layout. '
-            '`python tools/make_data.py shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
+            '`mmnetaug make-data shapes` draws one (then --data-root data/shapes); Pascal VOC (to '
             'data/VOCdevkit) and COCO (to data/coco) are fetched by `mim download mmdet --dataset voc2007`, voc2012 or '
-            'coco2017: see "Standard data sets" in README.md'
+            'coco2017: see docs/own-data.md, Public data sets'
         )
 
 

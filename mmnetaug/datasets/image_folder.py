@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.dataset import BaseDataset
 
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, NO_UTF8, images_below, is_utf8
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, NO_UTF8, is_image, is_utf8, paths_below
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError
 from mmnetaug.registry import DATASETS
@@ -23,7 +23,7 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     if not folder.is_dir():
         raise InputError(
             f'no images at {folder}. {expected}. Give the right place with --data-root DIR, or make a '
-            'small data set: python tools/make_data.py shapes, or python tools/make_data.py cifar100'
+            'small data set: mmnetaug make-data shapes, or mmnetaug make-data cifar100'
         )
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
     unnamed = [path.name for path in folders if not is_utf8(path)]
@@ -75,7 +75,7 @@ class ImageFolder(SeededSamples, BaseDataset):
         items, findings = [], Findings()
         for label, name in enumerate(self.metainfo['classes']):
             images = []
-            for path in images_below(self.folder / name):
+            for path in filter(is_image, paths_below(self.folder / name)):
                 if is_utf8(path):
                     images.append(path)
                 else:
@@ -85,7 +85,7 @@ class ImageFolder(SeededSamples, BaseDataset):
                     f'class folder {self.folder / name} has no images ({", ".join(sorted(IMAGE_SUFFIXES))}). Add '
                     'some, or remove the folder from every split'
                 )
-            items.extend({'img_path': str(path), 'gt_label': label} for path in images)
+            items.extend({'img_path': path, 'gt_label': label} for path in images)
         findings.report(str(self.folder))
         return items
 

@@ -10,14 +10,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
 from mmnetaug.errors import printable
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm'}
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
+# Orientations that bring the end of a stored row or column to the left, and to the top.
+REVERSED = (2, 3, 6, 7), (3, 4, 7, 8)
 TIFF = (b'II*\0', b'MM\0*')
 NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
+# What sizes of images and decoding depend on.
+READERS = f'1, OpenCV {cv2.__version__}, Pillow {PIL.__version__}'
 NO_UTF8 = 'files with names that are no UTF-8'
 
 
@@ -25,28 +30,43 @@ class UnusableImage(ValueError):
     """A file that is not read; the message is its kind, in the plural."""
 
 
-def files_below(folder: Path) -> Iterator[Path]:
+def paths_below(folder: str | Path) -> Iterator[str]:
     """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``)."""
-    seen = set()
-    for place, folders, names in os.walk(folder, followlinks=True):
+    seen, folders = set(), [os.fspath(folder)]
+    while folders:
+        place = folders.pop()
         real = os.path.realpath(place)
         if real in seen:  # a link that leads back
-            folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        for name in sorted(names):
-            path = Path(place, name)
-            if not name.startswith('.') and path.is_file():  # no named pipe either, on which reading would wait
-                yield path
+        below = []
+        try:
+            with os.scandir(place) as found:
+                entries = sorted((entry for entry in found if not entry.name.startswith('.')), key=lambda e: e.name)
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                if entry.is_file():  # no named pipe, on which reading would wait
+                    yield entry.path
+                elif entry.is_dir():
+                    below.append(entry.path)
+            except OSError:  # a link to itself
+                continue
+        folders += reversed(below)
+
+
+def is_image(path: str) -> bool:
+    """Whether a path is an image by its suffix."""
+    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Those of :func:`files_below` that are images by their suffix."""
-    return [path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    """Those of :func:`paths_below` that are images by their suffix."""
+    return [Path(path) for path in paths_below(folder) if is_image(path)]
 
 
-def is_utf8(path: Path) -> bool:
+def is_utf8(path: str | Path) -> bool:
     """Whether a file's name can be written as text."""
     return printable(path) == str(path)
 
@@ -100,6 +120,21 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     elif decode and kind != 'JPEG' and _opencv_reads(path, cv2.IMREAD_COLOR) is None:
         raise UnusableImage(NO_IMAGE)  # such as a PNG without its last bytes, which Pillow does without
     return size, turned
+
+
+def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
+    """Width and height in pixels as OpenCV loads the content of a JPEG file, and whether its EXIF orientation reverses
+    either of them; None if it is no JPEG."""
+    if not data.startswith(b'\xff\xd8'):
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            sides, orientation = _as_stored(image)
+    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
+        return None
+    if 'JPEG' not in turned_formats():
+        orientation = None
+    return sides[::-1] if orientation in TURNED_BY_90 else sides, tuple(orientation in axis for axis in REVERSED)
 
 
 def _opencv_reads(path: Path, flags: int) -> np.ndarray | None:

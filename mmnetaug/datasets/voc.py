@@ -1,15 +1,17 @@
 """Pascal VOC layout."""
 
+import os
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmdet.datasets import VOCDataset, XMLDataset
 
 from mmnetaug.datasets.findings import ReportsFindings, is_set, missing_data, read_lines, usable_box
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, files_below, images_below
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, is_image, paths_below
+from mmnetaug.datasets.known_files import KnownFiles
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
@@ -19,6 +21,8 @@ UNREADABLE_XML = (OSError, ElementTree.ParseError, ValueError, LookupError, Recu
 # What follows a name in the lists of single classes (absent, difficult, present).
 FLAG = re.compile(r'\s+(-1|0|1)$')
 LIST = 'a list of image names, one a line'
+# See read_annotation.
+Annotation = tuple[tuple[int, int] | None, list[tuple[str, bool, list[int] | None]]]
 
 
 @DATASETS.register_module()
@@ -70,6 +74,7 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
         infos = []
         for annotations, folder, image_set in self.sets:
             images, files = images_by_name(folder), annotations_by_name(annotations)
+            annotation_of = known_annotations(annotations)
             seen = set()
             for name in set_names(image_set, files, images):
                 if name not in images:
@@ -79,59 +84,57 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
                     self.findings.add('images that are listed again left out', name)
                     continue
                 seen.add(name)
-                info = self._load_image_info(name, images[name], files.get(name), folder)
+                info = self._load_image_info(name, images[name], files.get(name), folder, annotation_of)
                 if info is not None:
                     infos.append(info)
+            annotation_of.save()
         return infos
 
-    def _load_image_info(self, name: str, path: Path, xml_path: Path | None, root: Path) -> dict | None:
+    def _load_image_info(
+        self, name: str, path: str, xml_path: str | None, root: Path, annotation_of: Callable[[str], Annotation]
+    ) -> dict | None:
         if xml_path is None:
-            self.findings.add('images without annotation left out', path.name)
+            self.findings.add('images without annotation left out', os.path.basename(path))
             return None
         try:
-            tree = ElementTree.parse(xml_path)
+            stated, found = annotation_of(os.path.abspath(xml_path))
         except UNREADABLE_XML:
-            self.findings.add('broken annotations left out', xml_path.name)
+            self.findings.add('broken annotations left out', os.path.basename(xml_path))
             return None
-        size = self.usable_image(path, root, _stated_size(tree))
+        size = self.usable_image(path, root, tuple(stated) if stated else None)
         if size is None:
             return None
         instances = []
-        for element in objects(tree):
-            instance = self._instance(element, size, xml_path.name)
+        for each in found:
+            instance = self._instance(*each, size, os.path.basename(xml_path))
             if instance is not None:
                 instances.append(instance)
         return {
-            'img_path': str(path),
+            'img_path': path,
             'img_id': name,
             'width': size[0],
             'height': size[1],
             'instances': instances,
         }
 
-    def _instance(self, element: ElementTree.Element, size: tuple[int, int], file: str) -> dict | None:
-        """mmdet's reading of an object, or None and a finding."""
-        name = class_name(element)
+    def _instance(
+        self, name: str, difficult: bool, corners: list[int] | None, size: tuple[int, int], file: str
+    ) -> dict | None:
+        """An object as mmdet reads it, or None and a finding."""
         if name not in self.cat2label:
             reason = f'objects of another class ({name})' if name else 'objects without a class'
             self.findings.add(f'{reason} left out', file)
             return None
-        element.find('name').text = name
-        difficult = element.find('difficult')
-        if difficult is not None:
-            difficult.text = str(int(is_set(difficult.text)))
-        alone = ElementTree.Element('annotation')
-        alone.append(element)
-        try:
-            (instance,) = self._parse_instance_info(alone)
-        except (AttributeError, TypeError, ValueError, OverflowError):  # no box, or one of another kind
+        if corners is None:
             self.findings.add('objects without a box (bndbox with xmin, ymin, xmax, ymax) left out', file)
             return None
-        box = usable_box(instance['bbox'], size, self.findings, file)
-        return box and {**instance, 'bbox': box}
+        x1, y1, x2, y2 = (corner - 1 for corner in corners)  # VOC counts from 1
+        small = self.bbox_min_size is not None and min(x2 - x1, y2 - y1) < self.bbox_min_size
+        box = usable_box((x1, y1, x2, y2), size, self.findings, file)
+        return box and {'ignore_flag': int(difficult or small), 'bbox': box, 'bbox_label': self.cat2label[name]}
 
 
-def set_names(image_set: Path | None, annotations: dict[str, Path], images: dict[str, Path]) -> list[str]:
+def set_names(image_set: Path | None, annotations: dict[str, str], images: dict[str, str]) -> list[str]:
     """The images of a set, by their name in :func:`images_by_name`: those that a list says, or all that have a file
     of annotations.
 
@@ -143,7 +146,7 @@ def set_names(image_set: Path | None, annotations: dict[str, Path], images: dict
     return [_known_name(line, images) for line in read_lines(image_set, LIST)]
 
 
-def _known_name(line: str, images: dict[str, Path]) -> str:
+def _known_name(line: str, images: dict[str, str]) -> str:
     """The image that a line of a list means, which may say its folder and suffix, or whether it shows a class."""
     for text in (line, line.strip(), FLAG.sub('', line.strip())):
         text = text.replace('\\', '/')
@@ -155,43 +158,60 @@ def _known_name(line: str, images: dict[str, Path]) -> str:
     return line.strip()
 
 
-def images_by_name(folder: Path) -> dict[str, Path]:
+def images_by_name(folder: Path) -> dict[str, str]:
     """Path below the folder without suffix -> path of each image, none if there is no such folder."""
-    return _by_name(folder, images_below(folder))
+    return _by_name(folder, filter(is_image, paths_below(folder)))
 
 
-def annotations_by_name(folder: Path) -> dict[str, Path]:
+def annotations_by_name(folder: Path) -> dict[str, str]:
     """The same of the XML files."""
-    return _by_name(folder, [path for path in files_below(folder) if path.suffix.lower() == '.xml'])
+    return _by_name(folder, (path for path in paths_below(folder) if path.lower().endswith('.xml')))
 
 
-def _by_name(folder: Path, paths: Iterable[Path]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
+def _by_name(folder: Path, paths: Iterable[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for path in paths:
-        found.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+        found.setdefault(os.path.splitext(path[len(os.path.join(folder, '')) :])[0], path)
     return found
 
 
-def objects(tree: ElementTree.ElementTree) -> list[ElementTree.Element]:
-    """The objects of an annotation."""
-    return tree.findall('object')
-
-
-def class_name(element: ElementTree.Element) -> str:
-    """The class of an object, '' if it has none."""
-    return printable((element.findtext('name') or '').strip())
-
-
-def class_names(annotations: Path, image_set: Path | None, images: dict[str, Path]) -> set[str]:
+def class_names(annotations: Path, image_set: Path | None, images: dict[str, str]) -> set[str]:
     """The classes of all objects of a set."""
-    found, files = set(), annotations_by_name(annotations)
+    found, files, annotation_of = set(), annotations_by_name(annotations), known_annotations(annotations)
     for name in set_names(image_set, files, images):
         try:
             if name in files:
-                found.update(class_name(element) for element in objects(ElementTree.parse(files[name])))
+                found.update(each[0] for each in annotation_of(os.path.abspath(files[name]))[1])
         except UNREADABLE_XML:
             continue  # the data set itself reports broken annotations
+    annotation_of.save()
     return found - {''}
+
+
+def known_annotations(folder: Path) -> KnownFiles[Annotation]:
+    """:func:`read_annotation` of files that do not change."""
+    return KnownFiles(folder, read_annotation, 'VOC annotations 1')
+
+
+def read_annotation(path: str) -> Annotation:
+    """What an XML file says: width and height in pixels of its image, None if it says none, and of each object the
+    class ('' if it has none), whether it is difficult, and xmin, ymin, xmax and ymax, None where it has no box.
+
+    Raises:
+        one of UNREADABLE_XML: it is no XML.
+    """
+    tree = ElementTree.parse(path)
+    return _stated_size(tree), [_object(element) for element in tree.findall('object')]
+
+
+def _object(element: ElementTree.Element) -> tuple[str, bool, list[int] | None]:
+    name = printable((element.findtext('name') or '').strip())
+    box = element.find('bndbox')
+    try:
+        corners = [int(float(box.find(corner).text)) for corner in ('xmin', 'ymin', 'xmax', 'ymax')]
+    except (AttributeError, TypeError, ValueError, OverflowError):  # no box, or one of another kind
+        corners = None
+    return name, is_set(element.findtext('difficult')), corners
 
 
 def _stated_size(tree: ElementTree.ElementTree) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""Artefacts of ``tools/export.py`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
+"""Artefacts of ``mmnetaug export`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
 
 import json
 import os
@@ -38,7 +38,7 @@ SAID: dict[str, Callable[[Any], bool]] = {
     'outputs': lambda value: _list_of(str, value),
     'head': lambda value: value is None or isinstance(value, dict),
 }
-AGAIN = 'export it again with tools/export.py'
+AGAIN = 'export it again with mmnetaug export'
 
 
 class Artefact:
@@ -61,7 +61,7 @@ class Artefact:
             check_whole('threads', threads, 1)
         self.path, self.threads = Path(path), threads or os.cpu_count() or 1
         if not self.path.is_file():
-            raise InputError(f'no file at {path}: expected an .onnx or .tflite of tools/export.py')
+            raise InputError(f'no file at {path}: expected an .onnx or .tflite of mmnetaug export')
         self.meta = self._open()
         _check_meta(self.meta, self.path)
         width, height = self.meta['size']
@@ -147,7 +147,7 @@ class OnnxArtefact(Artefact):
             return json.loads(self.session.get_modelmeta().custom_metadata_map[META])
         except Exception as error:  # of onnxruntime's kinds, which share no class
             raise InputError(
-                f'{self.path} is no ONNX file of tools/export.py ({type(error).__name__}): export it again'
+                f'{self.path} is no ONNX file of mmnetaug export ({type(error).__name__}): export it again'
             ) from error
 
     def _connect(self) -> str:
@@ -178,7 +178,7 @@ class TFLiteArtefact(Artefact):
         except (OSError, ValueError, RuntimeError) as error:
             said = str(error).splitlines() or [type(error).__name__]
             raise InputError(
-                f'{self.path} and {beside.name} beside it are no TFLite file of tools/export.py ({said[0]}): export it '
+                f'{self.path} and {beside.name} beside it are no TFLite file of mmnetaug export ({said[0]}): export it '
                 'again'
             ) from error
         return meta

@@ -1,7 +1,12 @@
-"""Training that goes on from the middle of an epoch."""
+"""Training that goes on from the middle of an epoch, and validation without normalisation."""
 
-from mmengine.runner import EpochBasedTrainLoop
+from typing import Any
 
+from mmengine.runner import EpochBasedTrainLoop, ValLoop
+from torch import nn
+
+from mmnetaug.engine.runner import bare_model
+from mmnetaug.models.fusion import fused
 from mmnetaug.registry import LOOPS
 
 
@@ -32,3 +37,28 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
             self.run_iter(index, batch)
         self.runner.call_hook('after_train_epoch')
         self._epoch += 1
+
+
+@LOOPS.register_module()
+class FusedValLoop(ValLoop):
+    """MMEngine's ``ValLoop`` on a copy of the model, :func:`~mmnetaug.models.fusion.fused`: the model that is trained
+    stays as it is."""
+
+    copy: nn.Module | None = None
+
+    def run(self) -> dict[str, float]:
+        """Validate; the measures."""
+        try:
+            return super().run()
+        finally:
+            self.copy = None
+
+    def run_iter(self, idx: int, data_batch: Any) -> None:
+        """Predict for a batch and count it."""
+        if self.copy is None:  # after the hooks that change weights for validation
+            self.copy = fused(bare_model(self.runner))
+        trained, self.runner.model = self.runner.model, self.copy
+        try:
+            super().run_iter(idx, data_batch)
+        finally:
+            self.runner.model = trained

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIMIZERS
@@ -19,8 +18,9 @@ from mmnetaug.registry import OPTIM_WRAPPER_CONSTRUCTORS
 class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's, with one parameter group for all parameters that are treated alike instead of one for each.
 
-    An optimizer updates the tensors of a group together. On a CPU it also takes PyTorch's fused update where there is
-    one: for the two hundred small tensors of a tiny network AdamW's step then takes a tenth of the time.
+    An optimizer updates the tensors of a group together. It also takes PyTorch's fused update where there is one: for
+    the two hundred small tensors of a tiny network AdamW's step then takes a tenth of the time on a CPU, and on a GPU
+    it is one kernel.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **options: Any) -> None:
@@ -37,7 +37,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         params[:] = groups.values()
 
     def __call__(self, model: nn.Module) -> Any:
-        if not torch.cuda.is_available() and _fuses(self.optimizer_cfg['type']):
+        if _fuses(self.optimizer_cfg['type']):
             self.optimizer_cfg.setdefault('fused', True)
         return super().__call__(model)
 

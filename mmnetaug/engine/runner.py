@@ -15,12 +15,16 @@ from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed
+from mmnetaug.engine.hooks.checkpoint_hook import BEST
+from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json, write_text
@@ -45,12 +49,18 @@ def training_runner(config: Config) -> Runner:
 
     Raises:
         InputError: the work directory holds a run that is not to be resumed or that has another schedule, mixed
-            precision without a GPU, fewer images than a batch, a batch of a single image, or a number out of range.
+            precision without a GPU, ``torch.compile`` with NetAug, fewer images than a batch, a batch of a single
+            image, or a number out of range.
     """
     if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     # normalisation of 1x1 maps needs two images
     check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
+    if config.get('compile') and config.model.get('netaug'):
+        raise InputError(
+            'torch.compile would compile anew for each network that NetAug draws: leave out compile '
+            '(--cfg-options compile=False), or train without NetAug'
+        )
     if config.get('load_from') and '://' not in config.load_from:
         read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
@@ -69,6 +79,28 @@ def training_runner(config: Config) -> Runner:
     return runner
 
 
+# Of MMEngine's runner itself, which leaves out those that are None; of others None would end it.
+MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
+
+
+class _Runner(Runner):
+    """MMEngine's, which leaves the console to ``ConsoleHook`` where the config has one, and leaves out any hook of
+    ``default_hooks`` that is None."""
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        hooks = hooks or {}
+        super().register_default_hooks(
+            {name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS}
+        )
+
+    def build_logger(self, *args: Any, **options: Any) -> MMLogger:
+        logger = super().build_logger(*args, **options)
+        hooks = (self.cfg.get('default_hooks') or {}).values()
+        if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
+            show_few_lines(logger)
+        return logger
+
+
 def build_runner(config: Config, training: bool = False) -> Runner:
     """``Runner.from_cfg``, and with ``training`` all that training needs.
 
@@ -82,7 +114,9 @@ def build_runner(config: Config, training: bool = False) -> Runner:
             check_whole(name, value, least)
     try:
         _own_visualizer(config)
-        runner = Runner.from_cfg(config)
+        if torch.cuda.is_available():
+            _copy_behind_computation(config)
+        runner = _Runner.from_cfg(config)
         if training:
             runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
             if len(runner.train_loop.dataloader) and runner.param_schedulers:  # building one changes its optimizer
@@ -99,6 +133,15 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         raise InputError(
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
+
+
+def _copy_behind_computation(config: Config) -> None:
+    """Batches in pinned memory, which a GPU fetches while it computes, unless the config says how."""
+    for name in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        if config.get(name):
+            config[name].setdefault('pin_memory', True)
+    if config.model.get('data_preprocessor'):
+        config.model.data_preprocessor.setdefault('non_blocking', True)
 
 
 def _own_visualizer(config: Config) -> None:
@@ -123,6 +166,8 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
             for hook in runner.hooks:
                 if isinstance(hook, StopHook):
                     hook.restore()
+                if isinstance(hook, ConsoleHook):
+                    hook.close()
         if last.metrics is None:  # a finished run that is resumed trains no more
             runner.val()
     bare_model(runner).load_state_dict(last.state)
@@ -138,6 +183,23 @@ class _LastValidation(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         self.metrics = metrics
         self.state = {name: tensor.cpu().clone() for name, tensor in bare_model(runner).state_dict().items()}
+
+
+def best_weights(runner: Runner) -> tuple[dict[str, Any], nn.Module | None]:
+    """Of the best validation of a run: ``measure``, ``value`` and ``epoch``, and the model as it was then.
+
+    The dict is empty where the run keeps none, and there is no model where ``best.pth`` is an export already.
+    """
+    path = Path(runner.work_dir) / BEST
+    if not path.is_file():
+        return {}, None
+    content = read_checkpoint(path)
+    best = dict(content.get('meta', {}).get('best') or {})
+    if not best or 'version' in content['meta']:
+        return best, None
+    model = copy.deepcopy(bare_model(runner)).cpu()
+    model.load_state_dict(content['state_dict'])
+    return best, model
 
 
 def bare_model(runner: Runner) -> nn.Module:

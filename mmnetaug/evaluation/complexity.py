@@ -4,7 +4,30 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+
+class OperationMode(TorchDispatchMode):
+    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+class _FlopCounter(OperationMode):
+    """Floating-point operations, as PyTorch's ``FlopCounterMode`` counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result
 
 
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
@@ -16,9 +39,9 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     """
     image = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
-    with FlopCounterMode(display=False) as counter:
+    with _FlopCounter() as counter:
         run_once(network, image)
-    return counter.get_total_flops() // 2
+    return counter.flops // 2
 
 
 def input_channels(network: nn.Module) -> int:

@@ -8,12 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import input_channels, run_once
+from mmnetaug.evaluation.complexity import OperationMode, input_channels, run_once
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
@@ -106,7 +105,7 @@ def _layers(model: nn.Module) -> Iterator[list[str]]:
             hook.remove()
 
 
-class _Recorder(TorchDispatchMode):
+class _Recorder(OperationMode):
     """Which tensors each operation reads and gives. A tensor is known by its storage: views and what is changed in
     place are the same one."""
 

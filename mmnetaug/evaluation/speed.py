@@ -18,6 +18,7 @@ from torch import nn
 
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
+from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.netaug import NetAug
 from mmnetaug.models.networks.network import build_network
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
@@ -116,14 +117,15 @@ def measure_inference(detector: SingleStageDetector, size: Size, repeats: int = 
     """Latency of one image, from pixels to boxes, and how much of it is non-maximum suppression.
 
     Args:
-        detector: a detector; it is left in evaluation mode.
+        detector: a detector; a copy of it is measured, as :class:`~mmnetaug.apis.detector.Detector` runs one, with
+            normalisation fused into convolutions.
         size: side of the image in pixels, or width and height.
         repeats: images; the first three warm up and do not count.
 
     Returns:
         ``latency_ms`` (median) and ``nms_share``, the median share of the latency, as a fraction.
     """
-    detector.eval()
+    detector = fused(detector)
     width, height = width_height(size)
     image = torch.randint(256, (input_channels(detector), height, width), dtype=torch.uint8)
     shape = {'img_shape': (height, width), 'ori_shape': (height, width), 'scale_factor': (1.0, 1.0)}

@@ -1,9 +1,11 @@
 """A font that has the characters of the names to draw."""
 
+import logging
 from collections.abc import Sequence
 
 import matplotlib
 from matplotlib import font_manager, ft2font
+from mmengine.logging import print_log
 
 
 def choose_font(names: Sequence[str]) -> list[str]:
@@ -31,3 +33,18 @@ def choose_font(names: Sequence[str]) -> list[str]:
         family = font_manager.FontProperties(fname=best).get_name()
         matplotlib.rcParams['font.sans-serif'] = [family, *matplotlib.rcParams['font.sans-serif']]
     return fewest
+
+
+def drawable_names(classes: Sequence[str]) -> list[str]:
+    """Names of classes, or their numbers where no installed font has their characters, which is said."""
+    missing = choose_font(classes)
+    names = [f'class {label}' if name in missing else name for label, name in enumerate(classes)]
+    if missing:
+        numbers = ', '.join(f'{number} = {name}' for number, name in zip(names, classes) if number != name)
+        print_log(
+            f'no installed font has the characters of all class names: {numbers} in the pictures. A font that has them '
+            '(such as Noto Sans CJK), once installed, is used',
+            'current',
+            logging.WARNING,
+        )
+    return names

@@ -2,7 +2,7 @@
 
 import os
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ def plot_ap_against_macs(
     axes.set_ylabel(f'{measure} (%)')
     axes.grid(alpha=0.3)
     axes.margins(0.15)
+    _pad_single(axes)
     low, high = axes.get_ylim()
     widen = max(0, 1 - (high - low) / 2)  # to two points at least: hundredths must not look large
     axes.set_ylim(low - widen, high + widen)
@@ -149,7 +150,10 @@ def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], xlabel: str) -> None:
     margin = max(0.08 * (max(high) - min(low)), 0.5)
     axes.set_ylim(min(low) - margin, max(high) + margin)
     costs = sorted({(cost, label) for points in panel['series'].values() for cost, label, _ in points})
-    axes.set_xlim(costs[0][0] ** 1.07 / costs[-1][0] ** 0.07 / 1.03, costs[-1][0] ** 1.07 / costs[0][0] ** 0.07 * 1.03)
+    aside = 1.03 if len({cost for cost, _ in costs}) > 1 else 1.5
+    axes.set_xlim(
+        costs[0][0] ** 1.07 / costs[-1][0] ** 0.07 / aside, costs[-1][0] ** 1.07 / costs[0][0] ** 0.07 * aside
+    )
     span, labelled = np.log(costs[-1][0] / costs[0][0]), []
     for cost, label in reversed(costs):  # so that labels of neighbours do not overlap
         if not labelled or np.log(labelled[-1][0] / cost) > 0.12 * span:
@@ -247,6 +251,62 @@ def _draw_learning(axes: plt.Axes, panel: dict[str, Any]) -> None:
     axes.legend(fontsize='small', handlelength=3.5)
 
 
+def plot_rates(panels: Sequence[dict[str, Any]], paths: Sequence[str | Path], title: str = '', note: str = '') -> None:
+    """Accuracy on validation and training images against learning rate, and differences between methods.
+
+    Args:
+        panels: side by side, each with ``lines`` (sentences above it) and either ``curves``: name of a method ->
+            ``rates``, ``points`` (validation and training accuracy of each seed, as fractions, for each rate) and
+            ``best``, the rate to mark; or ``differences``: what is compared -> (rate, mean, 95% interval or None) of
+            each rate, as fractions.
+        paths, title, note: as in :func:`plot_tradeoff`.
+    """
+    _draw_panels(panels, _draw_rates, paths, title, note)
+
+
+def _draw_rates(axes: plt.Axes, panel: dict[str, Any]) -> None:
+    axes.set_xscale('log', base=2)
+    rates = set()
+    for index, (name, curve) in enumerate(panel.get('curves', {}).items()):
+        rates.update(curve['rates'])
+        for split, filled in enumerate((True, False)):
+            values = [100 * np.asarray(both[split]) for both in curve['points']]
+            means = [value.mean() for value in values]
+            bars = [value.std(ddof=1) if len(value) > 1 else 0 for value in values]
+            look = style(index)
+            look.update(linestyle='-' if filled else '--', markerfacecolor=look['color'] if filled else 'white')
+            label = f'{name}, {("validation", "training")[split]}'
+            axes.errorbar(curve['rates'], means, bars if any(bars) else None, label=label, capsize=3, **look)
+            if filled:
+                best = means[curve['rates'].index(curve['best'])]
+                mark = {'color': look['color'], 'markeredgecolor': 'black', 'zorder': 3}
+                axes.plot(curve['best'], best, marker='*', markersize=16, **mark)
+        axes.set_ylabel('top-1 accuracy (%)')
+    if 'differences' in panel:
+        axes.axhline(0, color='black', linewidth=1)
+        for index, (name, rows) in enumerate(panel['differences'].items()):
+            rates.update(rate for rate, _, _ in rows)
+            means = np.array([100 * mean for _, mean, _ in rows])
+            ends = np.array([[100 * end for end in interval or (mean, mean)] for _, mean, interval in rows])
+            sideways = 2 ** (0.06 * (index - (len(panel['differences']) - 1) / 2))  # bars beside each other
+            axes.errorbar(
+                [rate * sideways for rate, _, _ in rows],
+                means,
+                np.abs(ends.T - means),
+                label=name,
+                capsize=3,
+                **style(index),
+            )
+        axes.set_ylabel('difference in validation accuracy (points)')
+    axes.set_xlim(min(rates) / 1.3, max(rates) * 1.3)
+    axes.set_xticks(sorted(rates), [f'{rate:g}' for rate in sorted(rates)])
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.set_xlabel('learning rate (logarithmic)')
+    axes.tick_params(labelsize='small')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize='x-small', handlelength=3.5)
+
+
 def _common_epochs(histories: Sequence[Sequence[tuple[int, float]]]) -> tuple[list[int], np.ndarray]:
     """The epochs that all seeds have, and the value of each seed there, (seeds, epochs)."""
     epochs = sorted(set.intersection(*(set(dict(history)) for history in histories)))
@@ -277,8 +337,108 @@ def plot_curves(
             axes.fill_between(epochs, values.min(0), values.max(0), color=COLORS[index % len(COLORS)], alpha=0.15)
     axes.set_xlabel('epoch')
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+    _pad_single(axes)
     axes.set_ylabel(ylabel)
     axes.set_title(title, fontsize='medium')
     axes.grid(alpha=0.3)
     axes.legend(fontsize='small')
+    return _save(figure, path)
+
+
+def plot_run(rows: Sequence[Mapping[str, str]], path: str | Path) -> Path:
+    """Losses and measures of a run over its epochs.
+
+    Args:
+        rows: of ``results.csv``, see :class:`~mmnetaug.engine.hooks.ResultsHook`.
+        path: the picture, PNG or SVG by its suffix.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    losses = [name for name in names if 'loss' in name]
+    others = {*losses, 'epoch', 'seconds', 'lr'}
+    measures = [name for name in names if name not in others and '/' not in name.removeprefix('coco/')]
+    figure, both = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    for axes, shown, label in zip(both, (losses, measures[:6]), ('mean loss of the epoch', 'validation')):
+        for index, name in enumerate(shown):
+            points = [(int(row['epoch']), float(row[name])) for row in rows if row.get(name)]
+            axes.plot(*zip(*points), label=name, markevery=_every(points), markersize=5, **style(index))
+        axes.set_xlabel('epoch')
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+        _pad_single(axes)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        if shown:
+            axes.legend(fontsize='small')
+    return _save(figure, path)
+
+
+def _pad_single(axes: plt.Axes) -> None:
+    """Round limits about all points of a picture that are at one place of the horizontal axis."""
+    values = np.concatenate([np.zeros(0), *(line.get_xdata() for line in axes.get_lines())])
+    if len(values) and np.ptp(values) == 0:
+        half = max(1, 0.1 * abs(values[0]))
+        axes.set_xlim(values[0] - half, values[0] + half)
+
+
+MANY = 10  # classes, from which on not each has a line of its own in a legend
+
+
+def plot_precision_recall(curves: Mapping[str, Any], path: str | Path) -> Path:
+    """Precision against recall of each class at IoU 0.5. Of more than ten classes the three best and the three worst
+    are named.
+
+    Args:
+        curves: name of a class -> :class:`~mmnetaug.evaluation.matching.PrecisionRecall`.
+        path: the picture, PNG or SVG by its suffix.
+    """
+    ranked = sorted(curves, key=lambda name: -curves[name].ap)
+    named = ranked if len(ranked) <= MANY else [*ranked[:3], *ranked[-3:]]
+    figure, axes = plt.subplots(figsize=(6.5, 5))
+    for name in ranked:
+        curve = curves[name]
+        # from the first detection on; after the last one, nothing more is found
+        recall, precision = [0, *curve.recall], [*curve.precision[:1], *curve.precision]
+        if not len(curve.scores):
+            recall, precision = [0], [0]
+        look = {'color': 'lightgray', 'linewidth': 0.8}
+        if name in named:
+            look = {**style(named.index(name)), 'marker': '', 'label': f'{name} {curve.ap:.3f}'}
+        axes.plot(recall, precision, zorder=2 if name in named else 1, **look)
+    mean = np.mean([curve.ap for curve in curves.values()])
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_xlabel('recall')
+    axes.set_ylabel('precision')
+    axes.set_title(f'IoU 0.5, mean AP {mean:.3f} of {len(curves)} classes (area)', fontsize='medium')
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize='small', title='AP50', loc='center left', bbox_to_anchor=(1, 0.5))
+    return _save(figure, path)
+
+
+def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path, note: str = '') -> Path:
+    """How often each class is taken for which, coloured by the share of its row.
+
+    Args:
+        matrix: of :func:`~mmnetaug.evaluation.matching.confusion_matrix`.
+        classes: their names.
+        path: the picture, PNG or SVG by its suffix.
+        note: what counts as a detection, for the title.
+    """
+    names = [*classes, 'background']
+    side = min(3.5 + 0.45 * len(names), 16)
+    figure, axes = plt.subplots(figsize=(side + 1, side))
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(share, cmap='Blues', vmin=0, vmax=1)
+    if len(names) <= 25:
+        for (row, column), count in np.ndenumerate(matrix):
+            if count:
+                color = 'white' if share[row, column] > 0.6 else 'black'
+                axes.text(column, row, str(count), ha='center', va='center', color=color, fontsize='small')
+    small = 'small' if len(names) <= 25 else 6
+    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=small)
+    axes.set_yticks(range(len(names)), names, fontsize=small)
+    axes.set_xlabel('detected as (background: missed)')
+    axes.set_ylabel('object (background: none there)')
+    axes.set_title(f'IoU 0.5, {note}' if note else 'IoU 0.5', fontsize='medium')
+    figure.colorbar(image, label='share of the row', shrink=0.8)
     return _save(figure, path)

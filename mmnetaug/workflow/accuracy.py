@@ -1,8 +1,11 @@
 """Figures 1, 3 and 4 of the NetAug paper: what regularisers and NetAug do to the accuracy of tiny and large networks.
 
-All three are made of pretraining runs and share those that they have in common.
+And a figure that the paper lacks, accuracy against learning rate. All are made of pretraining runs and share those that
+they have in common.
 """
 
+import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,23 +16,29 @@ import numpy as np
 from mmengine.config import Config
 
 from mmnetaug.apis.overrides import lengthened
+from mmnetaug.config_files import NETWORKS, PAPER, RATES, methods
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
 from mmnetaug.records import read_record
-from mmnetaug.visualization import plot_learning, plot_methods, plot_tradeoff
+from mmnetaug.visualization import plot_learning, plot_methods, plot_rates, plot_tradeoff
 from mmnetaug.workflow import report
 from mmnetaug.workflow.graph import Plan, Step, check_data
-from mmnetaug.workflow.pretraining import PAPER, Pretraining, methods
+from mmnetaug.workflow.pretraining import LR, Pretraining
 
 # How figures call methods, where not by their own names.
-NAMES = {'autoaugment': 'AutoAugment', 'dropblock': 'DropBlock', 'netaug': 'NetAug'}
+NAMES = {
+    'autoaugment': 'AutoAugment',
+    'dropblock': 'DropBlock',
+    'netaug': 'NetAug',
+    'baseline_twice': 'baseline, loss twice',
+    'netaug_halved': 'NetAug, losses halved',
+}
 TITLES = {
     'fig1': 'Regularisation and NetAug',
     'fig3': 'Accuracy against the length of training',
     'fig4': 'Accuracy over training',
+    'lr': 'Accuracy against learning rate',
 }
-# Endings of the configs: a tiny and a large network.
-NETWORKS = ('mbv2_tiny', 'resnet50')
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
 OWN_OPTIONS = (
     *('train_cfg.max_epochs', 'param_scheduler', 'randomness', 'custom_hooks'),
@@ -41,6 +50,13 @@ OWN_OPTIONS = (
     ),
 )
 LENGTHS = (1, 2, 4)  # figure 3: of training after warm-up, in those of the config
+# What that figure compares: with the baseline, and the two methods with the large gradient with each other.
+PAIRS = (
+    ('netaug', 'baseline'),
+    ('netaug', 'baseline_twice'),
+    ('netaug_halved', 'baseline'),
+    ('baseline_twice', 'baseline'),
+)
 
 
 @dataclass(frozen=True)
@@ -48,14 +64,20 @@ class AccuracySettings:
     """What the user asks for. None takes the default of the figure.
 
     Attributes:
-        figure: 'fig1', 'fig3' or 'fig4'.
-        networks: endings of the pretraining configs, such as 'mbv2_tiny' for ``baseline_mbv2_tiny.py``.
-        methods: of :func:`~mmnetaug.workflow.pretraining.methods`, in figure 1 alone; always with the baseline.
+        figure: 'fig1', 'fig3', 'fig4' or 'lr'.
+        networks: endings of the pretraining configs, such as 'mbv2_tiny' for ``baseline_mbv2_tiny.py``; with
+            'mbv2_tiny@0.4' that network's runs have the learning rate 0.4, for the batch size of the config. Exactly
+            one in the figure over learning rates.
+        methods: of :func:`~mmnetaug.workflow.pretraining.methods`; always with the baseline.
         epochs: of training, warm-up included: in figure 3 one run for each; in the others one number for all
             networks, or one for each.
         seeds: every method is trained once with each: one list for all networks, or one for each.
         pretrain_data: class folders, with any number of classes. None: the configs'.
         train_options: KEY=VALUE changes of the configs.
+        rates: learning rates, for the batch size of the config, in the figure over them.
+        finished: folders with results of runs that have been finished elsewhere, each as ``RUN.json`` or
+            ``RUN/result.json`` with the run's name in ``runs`` of a figure's folder. Those are not trained again.
+        train: whether to train what is missing; otherwise the figure shows what there is.
     """
 
     figure: str
@@ -65,6 +87,9 @@ class AccuracySettings:
     seeds: Sequence[Sequence[int]] = ((0, 1, 2),)
     pretrain_data: str | None = None
     train_options: Sequence[str] = ()
+    rates: Sequence[float] | None = None
+    finished: Sequence[str] = ()
+    train: bool = True
 
 
 def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path, command: str = '') -> Plan:
@@ -81,7 +106,8 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             another version.
     """
     root, out, figure = Path(root).resolve(), Path(out).resolve(), settings.figure
-    networks = list(dict.fromkeys(settings.networks or NETWORKS[: 1 if figure == 'fig3' else 2]))
+    networks = list(dict.fromkeys(settings.networks or NETWORKS[: 1 if figure in ('fig3', 'lr') else 2]))
+    rates = {network: _rates(settings, networks, network) for network in networks}
     seeds = _by_network('--seeds', [report.check_seeds(seeds) for seeds in settings.seeds], networks)
     known = methods()
     wanted = settings.methods or (*(PAPER if figure == 'fig1' else ()), 'netaug')
@@ -90,12 +116,16 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     wanted = [method for method in known if method in wanted or method == 'baseline']
     for epochs in settings.epochs or ():
         report.check_positive(epochs=epochs)
-    report.check_options(settings.train_options, OWN_OPTIONS)
+    weights = [change.split('=')[0] for method in wanted for change in known[method].changes]
+    given_rate = [LR] if any(rate for its in rates.values() for rate in its) else []
+    report.check_options(settings.train_options, [*OWN_OPTIONS, *weights, *given_rate])
 
+    data_and_options = settings.pretrain_data, settings.train_options
     runs = {
-        (network, method): Pretraining(root, out, method, network, None, settings.pretrain_data, settings.train_options)
+        (network, method, rate): Pretraining(root, out, method, network.split('@')[0], None, *data_and_options, rate)
         for network in networks
         for method in wanted
+        for rate in rates[network]
     }
     data, *others = sorted({its.data for its in runs.values()})
     if others:
@@ -103,13 +133,26 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             f'the configs of {", ".join(networks)} are for different data, {data} and {", ".join(others)}: expected '
             'the same for all networks; give it with --pretrain-data'
         )
-    steps, points = [], []
-    for (network, method), its in runs.items():
-        lengths = _lengths(settings, networks, network, its.config)
+    steps, points, finished = [], [], {}
+    for (network, method, _), its in runs.items():
+        lengths, to_do = _lengths(settings, networks, network, its.config), []
         for (epochs, seed), step in its.steps(lengths, seeds[network]).items():
-            steps.append(step)
-            point = {'network': network, 'method': method, 'epochs': epochs, 'seed': seed}
-            points.append({**point, 'result': step.makes[1]})
+            point = {'network': network, 'method': method, 'lr': its.lr, 'epochs': epochs, 'seed': seed}
+            result, done = step.makes[1], all((out / path).is_file() for path in step.makes)
+            if not done and (elsewhere := _elsewhere(result, out, settings.finished)):
+                result, done = os.path.relpath(elsewhere, out), True
+                finished[result] = str(elsewhere)
+            elif settings.train and step not in steps:  # NETWORK and NETWORK@LR may be the same
+                to_do.append(step)
+            if done or settings.train:
+                points.append({**point, 'result': result})
+        its.check(to_do)
+        steps += to_do
+    if not points:
+        raise InputError(
+            f'none of the {len(runs)} runs is finished in {" or ".join(map(str, [out, *settings.finished]))}: leave '
+            'out --no-training to train them, or give --finished DIR with their results'
+        )
     sources = {'--pretrain-data': data}
     check_data(out, sources)
     report.check_figure(figure, out, Path(data))
@@ -117,9 +160,43 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
         if (out / point['result']).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
-    steps.append(Step(report.files(figure), draw, [point['result'] for point in points]))
+    steps.append(Step(report.files(figure), draw, [finished.get(point['result'], point['result']) for point in points]))
     noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
     return Plan(figure, {**noted, 'data': its.given, 'command': command}, sources, points, steps)
+
+
+def _rates(settings: AccuracySettings, networks: Sequence[str], network: str) -> list[float | None]:
+    """Learning rates of a network's runs; None: the config's."""
+    _, at, text = network.partition('@')
+    if settings.figure == 'lr':
+        if at or len(networks) > 1:
+            raise InputError(
+                f'--networks {" ".join(networks)}: expected one network, with the learning rates in --rates'
+            )
+        rates = sorted(set(settings.rates or RATES))
+    else:
+        try:
+            rates = [float(text) if at else None]
+        except ValueError:
+            raise InputError(
+                f'--networks {network}: expected a learning rate after @, as in {network.split("@")[0]}@0.4'
+            ) from None
+    for rate in rates:
+        if rate is not None and not 0 < rate < math.inf:
+            raise InputError(f'learning rate {rate:g}: expected a number above 0')
+    return rates
+
+
+def _elsewhere(result: str, out: Path, folders: Sequence[str]) -> Path | None:
+    """The same result in one of the folders with finished runs, absolute."""
+    name = Path(result).parent.name
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise InputError(f'--finished {folder}: no such folder')
+        for path in (folder / f'{name}.json', folder / name / 'result.json'):
+            if path.is_file():
+                return path.resolve()
+    return None
 
 
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
@@ -152,6 +229,12 @@ def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, A
         raise InputError(
             f'{path} is of {result.get("epochs")} epochs with seed {result.get("seed")}, not {point["epochs"]} with '
             f'{point["seed"]} as its folder says. Delete {path.parent}; then {again}'
+        )
+    trained_at = result.get('recipe', {}).get('optim_wrapper', {}).get('optimizer', {}).get('lr', point['lr'])
+    if not math.isclose(trained_at, point['lr']):
+        raise InputError(
+            f'{path} was trained with the learning rate {trained_at}, not {point["lr"]} as its folder or the config '
+            f'says. Delete {path.parent}; then {again}'
         )
     names = {'accuracy': 'top1', 'train_accuracy': 'train_eval_top1'}
     return {
@@ -188,7 +271,7 @@ def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[st
     """Draw a figure again from the JSON that an earlier command left: no training, no Snakemake.
 
     Args:
-        figure: 'fig1', 'fig3' or 'fig4'.
+        figure: 'fig1', 'fig3', 'fig4' or 'lr'.
         folder: with the JSON.
         out: folder for the figure, which may be the same.
 
@@ -198,7 +281,7 @@ def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[st
     Raises:
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
-    numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy']
+    numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy', *(['lr'] if figure == 'lr' else [])]
     found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=methods())
     settings, points = found['settings'], found['points']
     for point in points:
@@ -215,10 +298,10 @@ def write_accuracy(
     """Draw a figure as PNG and SVG, and write its Markdown and JSON.
 
     Args:
-        figure: 'fig1', 'fig3' or 'fig4'.
+        figure: 'fig1', 'fig3', 'fig4' or 'lr'.
         settings: with ``networks`` and ``data``; goes to the JSON as it is.
         points: each with ``network``, ``arch``, ``macs``, ``params``, ``method``, ``epochs``, ``seed``, and, as
-            fractions, ``accuracy``, ``train_accuracy`` and ``history`` (of both, with ``epoch``).
+            fractions, ``accuracy``, ``train_accuracy`` and ``history`` (of both, with ``epoch``). 'lr' needs ``lr``.
         out: the folder.
 
     Returns:
@@ -230,7 +313,7 @@ def write_accuracy(
     networks = [name for name in settings['networks'] if any(point['network'] == name for point in points)]
     points = sorted(
         ({**point, 'gap': point['train_accuracy'] - point['accuracy']} for point in points),
-        key=lambda p: (networks.index(p['network']), order.index(p['method']), p['epochs'], p['seed']),
+        key=lambda p: (networks.index(p['network']), order.index(p['method']), p[VARIED[figure]], p['seed']),
     )
     comparisons, panels = [], []
     for network in networks:
@@ -242,9 +325,13 @@ def write_accuracy(
                 'another --out'
             )
         its_methods = [method for method in order if any(point['method'] == method for point in own)]
+        size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
+        if figure == 'lr':
+            its, panels = _rate_panels(own, its_methods, size)
+            comparisons += [{'network': network, **comparison} for comparison in its]
+            continue
         its = [COMPARE[figure](own, method) for method in its_methods if _paired(own, method)]
         comparisons += [{'network': network, **comparison} for comparison in its]
-        size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
         series = {_name(method): SERIES[figure](own, method) for method in its_methods}
         lines = [size, *(comparison['text'] for comparison in its)]
         labels = {_name(row['method']): f'{100 * row["difference"]["mean"]:+.2f}' for row in its if figure == 'fig1'}
@@ -255,6 +342,8 @@ def write_accuracy(
         plot_methods(panels, pictures, title, note, 'top-1 accuracy (%)')
     elif figure == 'fig3':
         plot_tradeoff(panels, pictures, title, note, 'epochs of training (logarithmic)')
+    elif figure == 'lr':
+        plot_rates(panels, pictures, title, note)
     else:
         plot_learning(panels, pictures, title, note)
     markdown = _markdown(figure, title, note, settings, points, comparisons)
@@ -326,8 +415,74 @@ def _compare_learning(points: Sequence[Mapping[str, Any]], method: str) -> dict[
     return {'method': method, 'differences': found, 'text': text}
 
 
+def _rate_panels(
+    points: Sequence[Mapping[str, Any]], its_methods: Sequence[str], size: str
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Comparisons of the figure over learning rates, and its two panels."""
+    bests = {method: _best_rate(points, method) for method in its_methods}
+    at_best = [point for point in points if point['lr'] == bests[point['method']]['lr']]
+    comparisons, differences = [], {}
+    for method, reference in PAIRS:
+        rows = paired_differences(points, method, reference, 'accuracy', by='lr')
+        if not rows:
+            continue
+        pair = {'method': method, 'reference': reference, 'differences': rows}
+        rates = f'{bests[method]["lr"]:g} and {bests[reference]["lr"]:g}'
+        text = f'{_name(method)} minus {_name(reference)}, each at its best learning rate ({rates}): '
+        found = paired_differences(at_best, method, reference, 'accuracy', by='network')
+        text += _difference_text(found[0]) if found else 'no seed in common'
+        comparisons.append({**pair, 'difference': found[0] if found else None, 'text': text})
+        label = f'{_name(method)} minus {_name(reference)}'
+        differences[label] = [(row['lr'], row['mean'], row['interval']) for row in rows]
+    curves = {
+        _name(method): {
+            'points': [
+                tuple(
+                    [p[key] for p in points if p['method'] == method and p['lr'] == rate]
+                    for key in ('accuracy', 'train_accuracy')
+                )
+                for rate in bests[method]['rates']
+            ],
+            'rates': bests[method]['rates'],
+            'best': bests[method]['lr'],
+        }
+        for method in its_methods
+    }
+    panels = [{'curves': curves, 'lines': [size, *(best['text'] for best in bests.values())]}]
+    if differences:
+        lines = ['Differences with the same seed.', *(comparison['text'] for comparison in comparisons)]
+        panels.append({'differences': differences, 'lines': lines})
+    return comparisons + list(bests.values()), panels
+
+
+def _best_rate(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
+    """The learning rate with the highest mean accuracy over the seeds that all rates have, and whether it is an end."""
+    own = [point for point in points if point['method'] == method]
+    rates = sorted({point['lr'] for point in own})
+    seeds = set.intersection(*({p['seed'] for p in own if p['lr'] == rate} for rate in rates))
+    means = {
+        rate: float(np.mean([p['accuracy'] for p in own if p['lr'] == rate and p['seed'] in (seeds or {p['seed']})]))
+        for rate in rates
+    }
+    best = max(rates, key=means.__getitem__)
+    values = [p['accuracy'] for p in own if p['lr'] == best]
+    text = f'{_name(method)}: best at {best:g}, {report.mean_and_spread(values)}%'
+    factor = rates[1] / rates[0] if len(rates) > 1 else 2
+    ends = {'lowest': (rates[0], best / factor), 'highest': (rates[-1], best * factor)}
+    missing = {end: further for end, (rate, further) in ends.items() if rate == best}
+    if missing:
+        text += (
+            f', the {" and ".join(missing)} rate: the curve does not turn down there, so add '
+            f'--rates {" ".join(f"{rate:g}" for rate in missing.values())}'
+        )
+    found = {'method': method, 'lr': best, 'accuracy': float(np.mean(values)), 'seeds': len(values)}
+    return {**found, 'rates': rates, 'at_end': list(missing), 'text': text}
+
+
 COMPARE = {'fig1': _compare_methods, 'fig3': _compare_lengths, 'fig4': _compare_learning}
 SERIES = {'fig1': _values, 'fig3': _by_length, 'fig4': _histories}
+# What the points of a method differ in, beside the seed.
+VARIED = {'fig1': 'epochs', 'fig3': 'epochs', 'fig4': 'epochs', 'lr': 'lr'}
 
 
 def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
@@ -345,7 +500,13 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
             f'images without augmentation. Arrows: training minus validation at the end. Epochs: {epochs}.'
         )
     dots = ' Dots: seeds.' if max(counts) > 1 else ''
-    more = {'fig1': f'{dots} Dashed: baseline.', 'fig3': ' An epoch of NetAug has two passes an image.'}
+    more = {
+        'fig1': f'{dots} Dashed: baseline.',
+        'fig3': ' An epoch of NetAug has two passes an image.',
+        'lr': ' Stars: the best rate of a method. Training accuracy is measured as validation accuracy is: in '
+        'evaluation mode, without augmentation. Right: bars are 95% intervals (Student). Learning rates '
+        'are those of the batch size of the config.',
+    }
     return f'{report.spread_note(counts)}{more[figure]} Epochs: {epochs}.'
 
 
@@ -357,39 +518,42 @@ def _markdown(
     points: Sequence[Mapping[str, Any]],
     comparisons: Sequence[Mapping[str, Any]],
 ) -> str:
-    lines = [f'# Figure {figure[3:]}: {title}', '']
+    lines = [f'# {title}' if figure == 'lr' else f'# Figure {figure[3:]}: {title}', '']
     for comparison in comparisons:
         lines += [f'{comparison["network"]}: {comparison["text"]}', '']
     lines += [f'![{title}]({figure}.png)', '', note, '']
     if settings.get('command'):
         lines += [f'`{settings["command"]}`', '']
     lines += ['Top-1 accuracy in percent: mean over seeds, with the sample standard deviation.', '']
+    varied = VARIED[figure]
+    heading = {'lr': 'learning rate'}.get(varied, varied)
     groups: dict[tuple, list] = {}
     for point in points:
-        groups.setdefault((point['network'], point['method'], point['epochs']), []).append(point)
+        groups.setdefault((point['network'], point['method'], point[varied]), []).append(point)
     rows = [
-        [network, _name(method), epochs]
+        [network, _name(method), value]
         + [report.mean_and_spread([p[measure] for p in own]) for measure in ('accuracy', 'train_accuracy', 'gap')]
         + [len(own)]
-        for (network, method, epochs), own in groups.items()
+        for (network, method, value), own in groups.items()
     ]
-    lines += report.table(['network', 'method', 'epochs', 'validation', 'training', 'gap', 'seeds'], rows)
-    lines += ['', 'Differences from the baseline with the same seed, in points, with 95% intervals (Student).', '']
+    lines += report.table(['network', 'method', heading, 'validation', 'training', 'gap', 'seeds'], rows)
+    lines += ['', 'Differences with the same seed, in points of validation accuracy, with 95% intervals (Student).', '']
     rows = []
     for network in dict.fromkeys(point['network'] for point in points):
         own = [point for point in points if point['network'] == network]
-        for method in dict.fromkeys(point['method'] for point in own):
-            if method != 'baseline':
-                for row in paired_differences(own, method, 'baseline', 'accuracy', by='epochs'):
-                    mean = f'{100 * row["mean"]:+.2f}'
-                    interval = report.interval_text(row['interval'])
-                    rows.append([network, _name(method), row['epochs'], mean, interval, row['seeds']])
-    lines += report.table(['network', 'method', 'epochs', 'difference', '95% interval', 'seeds'], rows)
+        its_methods = dict.fromkeys(point['method'] for point in own if point['method'] != 'baseline')
+        pairs = PAIRS if figure == 'lr' else [(method, 'baseline') for method in its_methods]
+        for method, reference in pairs:
+            for row in paired_differences(own, method, reference, 'accuracy', by=varied):
+                compared = f'{_name(method)} minus {_name(reference)}'
+                mean, interval = f'{100 * row["mean"]:+.2f}', report.interval_text(row['interval'])
+                rows.append([network, compared, row[varied], mean, interval, row['seeds']])
+    lines += report.table(['network', 'methods', heading, 'difference', '95% interval', 'seeds'], rows)
     lines += ['', 'Every run.', '']
     rows = [
-        [point['network'], _name(point['method']), point['epochs'], point['seed']]
+        [point['network'], _name(point['method']), point[varied], point['seed']]
         + [f'{100 * point[measure]:.2f}' for measure in ('accuracy', 'train_accuracy')]
         for point in points
     ]
-    lines += report.table(['network', 'method', 'epochs', 'seed', 'validation', 'training'], rows)
+    lines += report.table(['network', 'method', heading, 'seed', 'validation', 'training'], rows)
     return '\n'.join(lines) + '\n'

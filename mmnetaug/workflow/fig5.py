@@ -11,12 +11,12 @@ from mmengine.config import Config
 from mmnetaug.apis.config import merge_cfg_options, read_config
 from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, dataset_key, image_size, multi_scale_range, size_options
 from mmnetaug.apis.train import head_name
+from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
 from mmnetaug.models.backbones import TinyNet
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.models.task_modules.prior_generators import check_size
 from mmnetaug.records import read_record
 from mmnetaug.visualization import plot_tradeoff
@@ -46,7 +46,7 @@ class Settings:
         arch: of the backbone.
         sizes: sides of the test images in pixels. None: the config's range in steps of 96, or its size and those 64 and
             128 pixels below.
-        epochs, batch_size, lr: of fine-tuning, as in ``tools/train.py``.
+        epochs, batch_size, lr: of fine-tuning, as in ``mmnetaug train``.
         seeds: every method is trained once with each.
         train_size: the nominal size, which a range of training sizes is relative to. None: the smallest whose
             range reaches the largest of ``sizes``.
@@ -230,8 +230,9 @@ def _pretraining(
     for kind in ('baseline', 'netaug'):
         runs = Pretraining(root, out, kind, ending, arch, settings.pretrain_data)
         epochs = settings.pretrain_epochs or runs.config.train_cfg.max_epochs
+        its_steps = runs.steps([epochs], seeds)
         try:
-            its_steps = runs.steps([epochs], seeds)
+            runs.check(its_steps.values())
         except InputError as error:
             raise InputError(f'{error}, {how_else}') from error
         for (_, seed), step in its_steps.items():

@@ -99,8 +99,9 @@ def require_snakemake() -> None:
     """Raise :class:`InputError` unless Snakemake is there."""
     if importlib.util.find_spec('snakemake') is None:
         raise InputError(
-            "the runs behind a figure need Snakemake: pip install -e '.[figures]', with Python 3.11 or newer (without "
-            'it --from-results DIR draws a finished figure again)'
+            'the runs behind a figure need Snakemake: `pip install mmnetaug[figures]`, or in a clone '
+            "`pip install -e '.[figures]'`, with Python 3.11 or newer (without it --from-results DIR draws a finished "
+            'figure again)'
         )
 
 

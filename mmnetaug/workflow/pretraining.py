@@ -1,33 +1,20 @@
 """Pretraining runs as steps of a graph."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from mmengine.config import Config
 
 from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import dataset_config, image_folder_options, regularizers
+from mmnetaug.apis.overrides import dataset_config, image_folder_options
+from mmnetaug.archs import get_arch
+from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import get_arch
 from mmnetaug.workflow.graph import Step, digest
 
-PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
-
-
-def methods() -> dict[str, tuple[str, list[str]]]:
-    """Method -> (beginning of its files in configs/pretrain, options of tools/pretrain_cls.py), in figures' order.
-
-    The regularisers are those of ``configs/_base_/regularizers`` that need no file of another run.
-    """
-    alone = [name for name, (hook, _) in regularizers().items() if 'checkpoint' not in hook]
-    order = [*(name for name in PAPER if name in alone), *(name for name in alone if name not in PAPER)]
-    return {
-        'baseline': ('baseline', []),
-        **{name: ('baseline', [f'--{name}']) for name in order},
-        'netaug': ('netaug', []),
-    }
+LR = 'optim_wrapper.optimizer.lr'
 
 
 class Pretraining:
@@ -41,12 +28,14 @@ class Pretraining:
         arch: another network than the config's.
         data: class folders, with any number of classes; None: the config's.
         train_options: KEY=VALUE changes of the config.
+        lr: learning rate, for the batch size of the config; None: the config's.
 
     Attributes:
         config: as read, with ``arch`` and ``train_options``.
         arch: the network.
         given: the folder that the runs are trained on, as it is written.
         data: the same, absolute.
+        lr: the learning rate, for the batch size of the config.
 
     Raises:
         InputError: no such config, or an option that is none.
@@ -61,8 +50,9 @@ class Pretraining:
         arch: str | None = None,
         data: str | None = None,
         train_options: Sequence[str] = (),
+        lr: float | None = None,
     ):
-        kind, self.options = methods()[method]
+        kind, self.options, changes = methods()[method]
         self.root, self.out, self.method, self.ending = root, out, method, ending
         self.path = root / f'configs/pretrain/{kind}_{ending}.py'
         self.config: Config = read_config(self.path, 'pretrain')
@@ -73,19 +63,22 @@ class Pretraining:
         self.own_data = data is None
         self.given = data or dataset_config(self.config, 'train_dataloader').data_root
         self.data = str(Path(self.given).resolve())
-        self.changes = list(train_options)
+        self.changes = [*train_options, *changes]
         self.tag = f'_x{digest(sorted(train_options))}' if train_options else ''
+        self.lr: float = self.config.optim_wrapper.optimizer.lr
+        if lr is not None and lr != self.lr:  # with the config's own the run is that of other figures
+            self.lr = lr
+            self.changes.append(f'{LR}={lr:g}')
+            self.tag += f'_lr{lr:g}'
 
     def steps(self, lengths: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Step]:
-        """The step of each length and seed.
+        """The step of each length and seed."""
+        return {(epochs, seed): self._step(epochs, seed) for epochs in lengths for seed in seeds}
 
-        Raises:
-            InputError: some of them have not been done and cannot start: no data, say.
-        """
-        steps = {(epochs, seed): self._step(epochs, seed) for epochs in lengths for seed in seeds}
-        if not all((self.out / path).is_file() for step in steps.values() for path in step.makes):
+    def check(self, steps: Iterable[Step]) -> None:
+        """Raise :class:`InputError` where some of the steps have not been done and cannot start: no data, say."""
+        if not all((self.out / path).is_file() for step in steps for path in step.makes):
             self._check()
-        return steps
 
     def _step(self, epochs: int, seed: int) -> Step:
         """The step that makes ``export.pth`` and ``result.json``, in a folder whose name tells what determines them."""

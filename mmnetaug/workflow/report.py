@@ -12,7 +12,7 @@ from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
 from mmnetaug.records import RESULT_VERSION, read_record, write_json
 
-AGAIN = 'run the command of the figure again (python tools/figures.py {figure} ...)'
+AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
 
 
 def files(figure: str) -> list[str]:
@@ -86,7 +86,7 @@ def read_report(
             if not_measured(point, wanted) or any(point.get(key) not in values for key, values in allowed.items())
         ]
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f'{path} is no figure {figure[3:]} ({error!r}): {again}') from error
+        raise InputError(f'{path} is no figure {figure.removeprefix("fig")} ({error!r}): {again}') from error
     if broken or not points:
         what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
         raise InputError(f'{path} has {what}: expected a method and numbers for {", ".join(wanted)} in each')

@@ -3,8 +3,7 @@ _base_ = './imagenet_160.py'
 train_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type='mmnetaug.LoadImageOrSkip'),
-            dict(type='mmnetaug.RandomResizedCrop', size=144),
+            dict(type='mmnetaug.LoadRandomResizedCrop', size=144),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
             dict(type='mmnetaug.PackClassification'),
@@ -14,8 +13,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     dataset=dict(
         pipeline=[
-            dict(type='mmnetaug.LoadImageOrSkip'),
-            dict(type='mmnetaug.ResizeCenterCrop', size=144),
+            dict(type='mmnetaug.LoadResizeCenterCrop', size=144),
             dict(type='mmnetaug.PackClassification'),
         ]
     )

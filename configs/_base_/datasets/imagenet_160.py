@@ -15,8 +15,7 @@ train_dataloader = dict(
         split='train',
         num_classes=1000,
         pipeline=[
-            dict(type='mmnetaug.LoadImageOrSkip'),
-            dict(type='mmnetaug.RandomResizedCrop', size=160),
+            dict(type='mmnetaug.LoadRandomResizedCrop', size=160),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
             dict(type='mmnetaug.PackClassification'),
@@ -35,8 +34,7 @@ val_dataloader = dict(
         split='val',
         num_classes=1000,
         pipeline=[
-            dict(type='mmnetaug.LoadImageOrSkip'),
-            dict(type='mmnetaug.ResizeCenterCrop', size=160),
+            dict(type='mmnetaug.LoadResizeCenterCrop', size=160),
             dict(type='mmnetaug.PackClassification'),
         ],
     ),

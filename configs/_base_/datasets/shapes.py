@@ -1,4 +1,4 @@
-# Twenty classes of drawn shapes (tools/make_data.py shapes) at 48 px.
+# Twenty classes of drawn shapes (mmnetaug make-data shapes) at 48 px.
 _base_ = './cifar100.py'
 data_root = 'data/shapes/cls'
 

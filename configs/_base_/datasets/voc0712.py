@@ -8,7 +8,7 @@ train_pipeline = [
     dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 2)),
     # SSD asks for overlaps of up to 0.9 too: small objects rarely have one, and the vain search for it takes longer
     # than a training step of a tiny network
-    dict(type='MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
+    dict(type='mmnetaug.MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
     dict(type='RandomFlip', prob=0.5),
     # no hue and no swapped channels as in SSD: colour is much of what a tiny network can tell objects by
@@ -36,6 +36,7 @@ train_dataloader = dict(
     batch_size=16,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='mmnetaug.collate_detection'),
     drop_last=True,
     sampler=dict(type='mmnetaug.ResumableSampler', shuffle=True),
     dataset=dict(
@@ -50,6 +51,7 @@ val_dataloader = dict(
     batch_size=8,
     num_workers=2,
     persistent_workers=True,
+    collate_fn=dict(type='mmnetaug.collate_detection'),
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type=dataset_type,

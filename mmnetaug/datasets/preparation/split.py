@@ -50,7 +50,7 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
     first_of: dict[str, str] = {}  # content -> the name that decides for all its copies
     decides = {}
     for name in names:
-        decides[name] = first_of.setdefault(hashlib.sha256(images[name].read_bytes()).hexdigest(), name)
+        decides[name] = first_of.setdefault(hashlib.sha256(Path(images[name]).read_bytes()).hexdigest(), name)
     if len(first_of) < 2:
         raise InputError(
             f'{len(first_of)} different images with annotations in {root}: expected two or more, Annotations/NAME.xml '

@@ -6,11 +6,14 @@ from mmnetaug.datasets.transforms.classification import (
     ColorJitter,
     Grayscale,
     LoadImageOrSkip,
+    LoadRandomResizedCrop,
+    LoadResizeCenterCrop,
     PackClassification,
     PadRightAndBottom,
     RandomResizedCrop,
     ResizeCenterCrop,
 )
+from mmnetaug.datasets.transforms.crop import MinIoURandomCrop
 from mmnetaug.datasets.transforms.detection_mixup import DetectionMixup, KeepWeights, add_detection_mixup
 
 __all__ = [
@@ -20,6 +23,9 @@ __all__ = [
     'Grayscale',
     'KeepWeights',
     'LoadImageOrSkip',
+    'LoadRandomResizedCrop',
+    'LoadResizeCenterCrop',
+    'MinIoURandomCrop',
     'PackClassification',
     'PadRightAndBottom',
     'RandomResizedCrop',

@@ -8,12 +8,16 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from mmcv.image import rescale_size
 from mmcv.transforms import BaseTransform, CenterCrop, Resize
 from mmcv.transforms import LoadImageFromFile as LoadImage
 
-from mmnetaug.datasets.images import UnusableImage, is_deep, read_deep
+from mmnetaug.datasets.images import UnusableImage, is_deep, jpeg_size, read_deep
 from mmnetaug.errors import printable
 from mmnetaug.registry import TRANSFORMS
+
+# What libjpeg divides the sides of an image by when it decodes fewer pixels -> OpenCV's flag.
+REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
 
 
 @TRANSFORMS.register_module()
@@ -90,8 +94,16 @@ class RandomResizedCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """(H, W, 3) ``img`` -> (size, size, 3)."""
-        image = results['img']
-        height, width = image.shape[:2]
+        left, top, width, height = self.choose(*results['img'].shape[1::-1])
+        part = results['img'][top : top + height, left : left + width]
+        # Area averaging is the anti-aliased choice where the part shrinks.
+        method = cv2.INTER_AREA if min(height, width) > self.size else cv2.INTER_LINEAR
+        results['img'] = cv2.resize(part, (self.size, self.size), interpolation=method)
+        results['img_shape'] = (self.size, self.size)
+        return results
+
+    def choose(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Draw a part of an image of these sides: its left, top, width and height in pixels."""
         for _ in range(10):
             area = random.uniform(*self.scale) * height * width
             ratio = math.exp(random.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
@@ -101,12 +113,7 @@ class RandomResizedCrop(BaseTransform):
         else:
             w = h = min(height, width)
         top, left = random.randint(0, height - h), random.randint(0, width - w)
-        part = image[top : top + h, left : left + w]
-        # Area averaging is the anti-aliased choice where the part shrinks.
-        method = cv2.INTER_AREA if min(h, w) > self.size else cv2.INTER_LINEAR
-        results['img'] = cv2.resize(part, (self.size, self.size), interpolation=method)
-        results['img_shape'] = (self.size, self.size)
-        return results
+        return left, top, w, h
 
 
 @TRANSFORMS.register_module()
@@ -183,6 +190,96 @@ class ResizeCenterCrop(BaseTransform):
         if results['img'].shape[:2] == (self.size, self.size):
             return results
         return self.crop(self.resize(results))
+
+    def choose(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The part of an image of these sides that becomes the result: its left, top, width and height in pixels."""
+        resized = rescale_size((width, height), self.resize.scale)
+        corner = [max(0, round((side - self.size) / 2)) for side in resized]
+        x, y = width / resized[0], height / resized[1]
+        return corner[0] * x, corner[1] * y, self.size * x, self.size * y
+
+
+class LoadCropped(LoadImageOrSkip):
+    """:class:`LoadImageOrSkip` and a crop in one: a JPEG is decoded at half, a quarter or an eighth of its size where
+    the part of it that is wanted then has at least the pixels of the result.
+
+    The part is the same, and so are the random draws; the pixels differ a little from those of full decoding, by the
+    filter that shrinks them. All other images are decoded in full.
+
+    Args:
+        crop: with ``size``, ``choose`` and ``transform`` as in :class:`RandomResizedCrop`.
+        options: of :class:`LoadImageOrSkip`.
+    """
+
+    def __init__(self, crop: BaseTransform, **options: Any):
+        super().__init__(**options)
+        self.crop = crop
+
+    def transform(self, results: dict) -> dict | None:
+        """Add ``img``, (size, size, 3) uint8 BGR, of the file ``img_path``; None if that cannot be decoded."""
+        state = random.getstate()
+        image = self._reduced(results['img_path'])
+        if image is not None:
+            return {**results, 'img': image, 'img_shape': image.shape[:2]}
+        random.setstate(state)  # for the same part of the whole image
+        loaded = super().transform(results)
+        return loaded and self.crop(loaded)
+
+    def _reduced(self, path: str) -> np.ndarray | None:
+        """The part of a JPEG, or None where it has to be decoded in full."""
+        try:
+            with open(path, 'rb') as file:
+                data = file.read()
+        except OSError:
+            return None
+        known, size = jpeg_size(data), self.crop.size
+        if known is None:
+            return None
+        sides, reversed_axes = known
+        left, top, width, height = self.crop.choose(*sides)
+        scale = next((scale for scale in REDUCED if scale * size <= min(width, height)), None)
+        if scale is None:
+            return None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale])
+        reduced = [math.ceil(side / scale) for side in sides]
+        if image is None or [*image.shape[1::-1]] != reduced:
+            return None
+        # The last pixel of a row or column stands for what may be less than its area, and for the first when reversed
+        left, top = (
+            start + reverse * (pixels * scale - side)
+            for start, reverse, pixels, side in zip((left, top), reversed_axes, reduced, sides)
+        )
+        # Pixel centres: x + 0.5 of the result is (x + 0.5) * step + left of the image, and that over scale of this one
+        x, y = width / size, height / size
+        place = np.array([[x, 0, left + (x - scale) / 2], [0, y, top + (y - scale) / 2]]) / scale
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(image, place, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+
+
+@TRANSFORMS.register_module()
+class LoadRandomResizedCrop(LoadCropped):
+    """:class:`RandomResizedCrop` of a file.
+
+    Args:
+        size, scale, ratio: as there.
+    """
+
+    def __init__(
+        self, size: int, scale: tuple[float, float] = (0.08, 1.0), ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    ):
+        super().__init__(RandomResizedCrop(size, scale, ratio))
+
+
+@TRANSFORMS.register_module()
+class LoadResizeCenterCrop(LoadCropped):
+    """:class:`ResizeCenterCrop` of a file.
+
+    Args:
+        size: as there.
+    """
+
+    def __init__(self, size: int):
+        super().__init__(ResizeCenterCrop(size))
 
 
 @TRANSFORMS.register_module()

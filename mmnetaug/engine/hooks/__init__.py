@@ -1,11 +1,13 @@
 """Hooks for MMEngine's runner."""
 
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.detection_mixup_hook import DetectionMixupHook
 from mmnetaug.engine.hooks.export_hook import ExportHook
 from mmnetaug.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook, estimate_norm_statistics
+from mmnetaug.engine.hooks.pictures_hook import PicturesHook
 from mmnetaug.engine.hooks.regularizers import (
     AutoAugmentHook,
     DistillationHook,
@@ -13,6 +15,8 @@ from mmnetaug.engine.hooks.regularizers import (
     DropoutHook,
     MixupHook,
 )
+from mmnetaug.engine.hooks.results_hook import ResultsHook
+from mmnetaug.engine.hooks.score_hook import NothingLearntHook
 from mmnetaug.engine.hooks.seed_hook import IterationSeedHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.engine.hooks.train_accuracy_hook import TrainAccuracyHook
@@ -20,6 +24,7 @@ from mmnetaug.engine.hooks.train_accuracy_hook import TrainAccuracyHook
 __all__ = [
     'AutoAugmentHook',
     'CheckpointHook',
+    'ConsoleHook',
     'DetectionMixupHook',
     'DistillationHook',
     'DropBlockHook',
@@ -30,6 +35,9 @@ __all__ = [
     'KeepFreedMemoryHook',
     'MixupHook',
     'NetAugHook',
+    'NothingLearntHook',
+    'PicturesHook',
+    'ResultsHook',
     'StopHook',
     'TrainAccuracyHook',
     'estimate_norm_statistics',

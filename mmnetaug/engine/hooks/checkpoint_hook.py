@@ -31,6 +31,7 @@ class CheckpointHook(_CheckpointHook):
     def __init__(self, iterations: int = 0, keep_best: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.iterations, self.keep_best = iterations, keep_best
+        self.best: dict | None = None  # measure, value and epoch of the best validation
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)

@@ -1,6 +1,6 @@
 """Regularisers of pretraining, each switched on by a hook: what helps large networks and mostly hurts tiny ones.
 
-A hook has one base config, ``configs/_base_/regularizers/NAME.py``, from which ``tools/pretrain_cls.py`` has its
+A hook has one base config, ``configs/_base_/regularizers/NAME.py``, from which ``mmnetaug pretrain`` has its
 option ``--NAME``; nothing else knows it. The first argument of a hook is the value that the option may be given.
 """
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.datasets.samplers import derived_seed, seed_everything
+from mmnetaug.datasets.samplers import derived_seed, seed_cpu
 from mmnetaug.registry import HOOKS
 
 
@@ -22,4 +23,6 @@ class IterationSeedHook(Hook):
     priority = 'VERY_HIGH'
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None) -> None:
-        seed_everything(derived_seed(runner.seed, runner.iter, get_rank()))
+        seed = derived_seed(runner.seed, runner.iter, get_rank())
+        seed_cpu(seed)
+        torch.manual_seed(seed)  # GPUs too

@@ -27,7 +27,8 @@ class TopK(BaseMetric):
         labels = torch.stack([sample['label'] for sample in data_samples]).to(logits.device)
         # Ties and NaN count against the network, so that constant or broken logits score nothing.
         ranks = (~(logits < logits.gather(1, labels[:, None]))).sum(1)
-        self.results.extend((int(rank), logits.shape[1]) for rank in ranks)
+        # one wait for the device a batch, not one an image
+        self.results.extend((rank, logits.shape[1]) for rank in ranks.tolist())
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         """Top-k accuracies in percent."""

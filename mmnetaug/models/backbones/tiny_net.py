@@ -7,8 +7,8 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmnetaug.archs import Arch, Block, Pool
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import Arch, Block, Pool
 from mmnetaug.models.networks.network import build_network
 from mmnetaug.registry import MODELS
 

@@ -16,9 +16,9 @@ from mmnetaug.registry import MODELS
 class Classifier(BaseModel):
     """A network of ours under cross entropy; with ``netaug`` it trains the supernet.
 
-    With NetAug a step's loss is L(base) + alpha * L(one sampled augmented network) (NetAug paper, equation 2).
-    :class:`~mmnetaug.engine.hooks.NetAugHook` draws the augmented network of each step. Outside training the model
-    is the tiny network.
+    With NetAug a step's loss is base_weight * L(base) + alpha * L(one sampled augmented network) (NetAug paper,
+    equation 2, where both weights are 1). :class:`~mmnetaug.engine.hooks.NetAugHook` draws the augmented network of
+    each step. Outside training the model is the tiny network.
 
     Args:
         arch: see :func:`~mmnetaug.models.networks.build_network`.
@@ -26,6 +26,7 @@ class Classifier(BaseModel):
         netaug: ``width_mults`` and ``expand_ratios`` of :class:`~mmnetaug.models.networks.NetAug`; None trains the
             plain network.
         alpha: weight of the augmented network's loss.
+        base_weight: weight of the tiny network's own loss, with NetAug or without.
         label_smoothing: share of the target spread over all classes, in [0, 1).
         data_preprocessor: see MMEngine's ``ImgDataPreprocessor``.
         padding, in_channels: as in :func:`~mmnetaug.models.networks.build_network`.
@@ -42,6 +43,7 @@ class Classifier(BaseModel):
         num_classes: int,
         netaug: dict[str, Sequence[float]] | None = None,
         alpha: float = 1.0,
+        base_weight: float = 1.0,
         label_smoothing: float = 0.1,
         data_preprocessor: dict | None = None,
         padding: str = 'symmetric',
@@ -53,7 +55,7 @@ class Classifier(BaseModel):
         network = build(arch, num_classes, **inputs)
         # 1.4 to 1.7 times faster than the default layout on a CPU, and what tensor cores want on a GPU.
         self.network = network.to(memory_format=torch.channels_last)
-        self.alpha = alpha
+        self.alpha, self.base_weight = alpha, base_weight
         self.augments: list[Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = []
         self.criterion: Callable[[Tensor, Tensor], Tensor] = partial(F.cross_entropy, label_smoothing=label_smoothing)
         self.augmented: dict[str, int] | None = None
@@ -83,7 +85,7 @@ class Classifier(BaseModel):
         logits = self.network(inputs)
         labels = targets if targets.ndim == 1 else targets.argmax(1)
         result = {
-            'loss_base': self.criterion(logits, targets),
+            'loss_base': self.base_weight * self.criterion(logits, targets),
             'train_top1': 100 * (logits.argmax(1) == labels).float().mean(),
         }
         if self.augmented:

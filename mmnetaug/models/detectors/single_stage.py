@@ -1,6 +1,7 @@
 """A single-stage detector whose neck and head are told their channels."""
 
 import copy
+from typing import Any
 
 import torch
 from mmdet.models.detectors import SingleStageDetector as _SingleStageDetector
@@ -8,6 +9,7 @@ from mmdet.registry import MODELS as MMDET_MODELS
 from mmengine.config import ConfigDict
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
+from torch.overrides import TorchFunctionMode
 
 from mmnetaug.errors import InputError
 from mmnetaug.registry import MODELS
@@ -49,10 +51,11 @@ class SingleStageDetector(_SingleStageDetector):
                 f'{bbox_head["type"]} has no num_classes: give it one (model.bbox_head.num_classes=20 for Pascal VOC); '
                 '--data-root takes as many as the data have'
             )
-        before_head = _pass_on_channels(backbone, neck, bbox_head)
+        _pass_on_channels(backbone, neck, bbox_head)
         parts = [part and ConfigDict(copy.deepcopy(part)) for part in (train_cfg, test_cfg, data_preprocessor)]
         super().__init__(backbone, neck, bbox_head, *parts, init_cfg)
-        _check_strides(before_head, getattr(self.bbox_head, 'prior_generator', None))
+        parts_before = [self.backbone, *([self.neck] if self.with_neck else [])]
+        _check_strides(parts_before, getattr(self.bbox_head, 'prior_generator', None))
 
     def extract_feat(self, batch_inputs: Tensor) -> tuple[Tensor, ...]:
         """(N, 3, H, W) normalised images, H and W multiples of the largest stride -> one feature map a level."""
@@ -60,10 +63,9 @@ class SingleStageDetector(_SingleStageDetector):
         return super().extract_feat(batch_inputs.contiguous(memory_format=torch.channels_last))
 
 
-def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> list[nn.Module]:
-    """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec); the parts before the head."""
-    modules = [_on_meta(backbone)]
-    channels = _out_channels(modules[0], backbone)
+def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> None:
+    """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec)."""
+    channels = _out_channels(_on_meta(backbone), backbone)
     for part in [neck] if isinstance(neck, dict) else neck or ():
         if channels is not None and not _fit(part.setdefault('in_channels', channels), channels):
             raise InputError(
@@ -71,11 +73,9 @@ def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head:
                 f'it has {channels}: leave in_channels out, and choose the feature maps with '
                 'model.backbone.out_features'
             )
-        modules.append(_on_meta(part))
-        channels = _out_channels(modules[-1], part)
+        channels = _out_channels(_on_meta(part), part)
     if channels is not None:
         bbox_head.setdefault('in_channels', channels)
-    return modules
 
 
 def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
@@ -87,8 +87,18 @@ def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
 
 def _on_meta(part: dict) -> nn.Module:
     """A backbone or a neck, built without allocating, initialising or drawing anything."""
-    with torch.device('meta'):
+    with torch.device('meta'), _NoInitialisation():
         return MMDET_MODELS.build({key: value for key, value in part.items() if key != 'init_cfg'}).eval()
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Leaves out what changes values in place: for tensors without data PyTorch would load its compiler to do nothing,
+    which takes two seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        in_place = func.__name__.endswith('_') and not func.__name__.endswith('__')
+        return (*args, *kwargs.values())[0] if in_place else func(*args, **kwargs)
 
 
 def _out_channels(module: nn.Module, part: dict) -> int | list[int] | None:
@@ -96,6 +106,7 @@ def _out_channels(module: nn.Module, part: dict) -> int | list[int] | None:
     return list(channels) if isinstance(channels, tuple) else channels
 
 
+@torch.no_grad()
 def _check_strides(before_head: list[nn.Module], prior_generator: object) -> None:
     """Whether the head's priors are for the feature maps that it gets: as many, at the same strides.
 
@@ -104,13 +115,18 @@ def _check_strides(before_head: list[nn.Module], prior_generator: object) -> Non
     expected = getattr(prior_generator, 'strides', None)
     if expected is None:
         return
-    side = 512  # a multiple of all strides in use
+    side = 128  # a multiple of all strides that are compared
     try:
-        features = torch.empty(1, getattr(before_head[0], 'in_channels', 3), side, side, device='meta')
+        features = torch.zeros(1, getattr(before_head[0], 'in_channels', 3), side, side)
         for module in before_head:
-            features = module(features)
+            training = module.training
+            module.eval()  # which gives nothing back in some of mmdet's backbones
+            try:
+                features = module(features)
+            finally:
+                module.train(training)
         found = [side // feature.shape[2] for feature in features]
-    except Exception:  # a part with an operator that has no meta implementation is not checked
+    except Exception:  # a part that takes no such image is not checked
         return
     wanted = [_pair(stride)[1] for stride in expected]
     if len(wanted) != len(found) or any(theirs != own and own <= 32 for theirs, own in zip(wanted, found)):

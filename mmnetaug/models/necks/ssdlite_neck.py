@@ -5,7 +5,7 @@ from typing import Any
 
 from mmdet.models.necks import SSDNeck
 
-from mmnetaug.models.networks.archs import round_to_8
+from mmnetaug.archs import round_to_8
 from mmnetaug.models.task_modules.prior_generators import Size, ssdlite_feature_sizes
 from mmnetaug.registry import MODELS
 

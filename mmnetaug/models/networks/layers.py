@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmnetaug.models.networks.archs import Block, Conv, Pool, Row
+from mmnetaug.archs import Block, Conv, Pool, Row
 
 ACTIVATIONS = {'relu': nn.ReLU, 'relu6': nn.ReLU6, 'hswish': nn.Hardswish}
 
@@ -73,7 +73,7 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """One :class:`~mmnetaug.models.networks.archs.Block` row: expand - depthwise - squeeze-and-excite - project."""
+    """One :class:`~mmnetaug.archs.Block` row: expand - depthwise - squeeze-and-excite - project."""
 
     depthwise = True
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 from torch import nn
 
+from mmnetaug.archs import Arch, Block, Pool, Row, get_arch
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import Arch, Block, Pool, Row, get_arch
 from mmnetaug.models.networks.layers import ELASTIC, ElasticConv2d, InvertedResidual
 from mmnetaug.models.networks.network import Network
 

@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
+from mmnetaug.archs import Arch, Row, get_arch
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import Arch, Row, get_arch
 from mmnetaug.models.networks.layers import build_row
 
 

@@ -1,22 +1,62 @@
-"""From the command line to a complete config: what the tools on MMEngine's runner have in common."""
+"""Arguments that several commands share, without PyTorch; :mod:`mmnetaug.apis.run_config` makes a config of them."""
 
 import argparse
-from pathlib import Path
+from collections.abc import Callable
 
-from mmengine.config import Config
-
-from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
-from mmnetaug.apis.overrides import (
-    checkpoint_options,
-    common_options,
-    epochs_options,
-    gray_options,
-    padding_options,
-    patience_options,
-    worker_options,
-)
+from mmnetaug.archs import FAMILIES, NETWORKS, PADDINGS
 from mmnetaug.errors import InputError
-from mmnetaug.models.networks.archs import PADDINGS
+
+NETWORK_HELP = (
+    f'another network: {", ".join(sorted(NETWORKS))}, or with a width multiplier such as '
+    f"{', '.join(f'{family}_w0.5' for family in sorted(FAMILIES))} (default: the config's)"
+)
+
+
+class HelpFormatter(argparse.HelpFormatter):
+    """Help that names the default of every option that has one."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or '', action.default
+        if 'default' in text or default is None or isinstance(default, bool) or default in ([], argparse.SUPPRESS):
+            return text
+        shown = ' '.join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+        return f'{text} (default: {shown})'.replace('%', '%%') if '%' not in text else f'{text} (default: %(default)s)'
+
+
+def new_parser(
+    prog: str | None, description: str, example: str, usage: str | None = None, more: str = ''
+) -> argparse.ArgumentParser:
+    """The parser of a command.
+
+    Args:
+        prog: how help calls it; None: by the script.
+        description: what it does.
+        example: of what to type.
+        usage: behind the name; None: from the arguments.
+        more: follows the example.
+    """
+    return argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        usage=usage and f'%(prog)s {usage}',
+        epilog=f'Example: {example}{f". {more}" if more else ""}',
+        formatter_class=HelpFormatter,
+    )
+
+
+def whole(least: int) -> Callable[[str], int]:
+    """Of a whole number on the command line that is not below ``least``."""
+
+    def number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise argparse.ArgumentTypeError(f'{text}: expected a whole number of at least {least}')
+        return value
+
+    return number
 
 
 def given_path(text: str) -> str:
@@ -27,14 +67,15 @@ def given_path(text: str) -> str:
 
 
 def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) -> None:
-    """The options of all tools on MMEngine's runner, for :func:`read_run_config` and :func:`finish_run_config`."""
+    """The options of all tools on MMEngine's runner, for
+    :mod:`mmnetaug.apis.run_config`."""
     parser.add_argument(
         '--work-dir',
         type=given_path,
         help="where checkpoints and logs go (default: the config's work_dir, or work_dirs/NAME by the config's name)",
     )
     if training:
-        parser.add_argument('--arch', help='another network, such as mobilenetv2_w0.5')
+        parser.add_argument('--arch', help=NETWORK_HELP)
         parser.add_argument(
             '--padding',
             choices=PADDINGS,
@@ -44,22 +85,26 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
         parser.add_argument(
             '--gray', action='store_true', help='images of one channel; pretrained stems are summed over colour'
         )
-        parser.add_argument('--epochs', type=int, help='another length of training, warm-up included')
-        parser.add_argument('--batch-size', type=int, help='images per device; the learning rate follows')
-        parser.add_argument('--seed', type=int, help="of all randomness (default: the config's, 0)")
+        parser.add_argument(
+            '--epochs', type=whole(1), help="length of training, warm-up included (default: the config's)"
+        )
+        parser.add_argument(
+            '--batch-size', type=whole(2), help="images per device; the learning rate follows (default: the config's)"
+        )
+        parser.add_argument('--seed', type=whole(0), help="of all randomness (default: the config's, 0)")
         parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')
         parser.add_argument(
-            '--checkpoint-interval', type=int, metavar='N', help='also save every N iterations, within an epoch'
+            '--checkpoint-interval', type=whole(1), metavar='N', help='also save every N iterations, within an epoch'
         )
         parser.add_argument(
             '--patience',
-            type=int,
+            type=whole(1),
             metavar='N',
             help='stop after N validations without a better result (default: never)',
         )
         parser.add_argument('--amp', action='store_true', help='mixed precision, on a GPU')
         parser.add_argument('--safetensors', action='store_true', help='write export.safetensors beside export.pth')
-    parser.add_argument('--workers', type=int, help='processes that load data (default: as in the config)')
+    parser.add_argument('--workers', type=whole(0), help='processes that load data (default: as in the config)')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
@@ -67,11 +112,18 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
         metavar='KEY=VALUE',
         help='change any value of the config, such as optim_wrapper.optimizer.weight_decay=1e-4; comes last',
     )
+    add_custom_imports(parser)
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what starts several processes'
+    )
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+
+
+def add_custom_imports(parser: argparse.ArgumentParser) -> None:
+    """``--custom-imports``, for :func:`~mmnetaug.apis.config.import_custom`."""
     parser.add_argument(
         '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
     )
-    parser.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
-    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 
 
 def add_size_argument(parser: argparse.ArgumentParser, text: str) -> None:
@@ -124,37 +176,3 @@ def data_files(args: argparse.Namespace) -> dict[str, tuple[str, str | None]]:
     if files and args.data_root:
         raise InputError(f'--data-root and --{next(iter(files))}-ann both name data: expected one of them')
     return files
-
-
-def read_run_config(args: argparse.Namespace, kind: str) -> Config:
-    """The config that ``args`` names, with the modules that it needs; ``kind`` as in
-    :func:`~mmnetaug.apis.config.read_config`."""
-    import_custom(args.custom_imports)
-    config = read_config(args.config, kind)
-    if args.custom_imports:  # noted, so that the config of the run is complete
-        given = (config.get('custom_imports') or {}).get('imports') or []
-        given = [given] if isinstance(given, str) else given
-        config.custom_imports = {'imports': [*given, *args.custom_imports]}
-    return config
-
-
-def finish_run_config(config: Config, args: argparse.Namespace) -> None:
-    """Merge the options of :func:`add_run_arguments` into a config, and last of all ``--cfg-options``."""
-    if hasattr(args, 'epochs'):
-        config.merge_from_dict(common_options(args))
-        if args.padding is not None:
-            config.merge_from_dict(padding_options(config, args.padding))
-        if args.gray:
-            config.merge_from_dict(gray_options(config))
-        if args.checkpoint_interval is not None:
-            config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
-        if args.patience is not None:
-            config.merge_from_dict(patience_options(config, args.patience))
-        if args.epochs is not None:
-            config.merge_from_dict(epochs_options(config, args.epochs))
-    if args.workers is not None:
-        config.merge_from_dict(worker_options(config, args.workers))
-    merge_cfg_options(config, args.cfg_options)
-    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    config.launcher = args.launcher
-    config.resume = getattr(args, 'resume', False)

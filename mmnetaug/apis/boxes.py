@@ -1,0 +1,97 @@
+"""Boxes that any other detector found, judged as our own detectors are."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmdet.registry import DATASETS, METRICS
+from mmengine.evaluator import Evaluator
+from mmengine.registry import init_default_scope
+from mmengine.structures import InstanceData
+
+from mmnetaug.apis.overrides import evaluators
+from mmnetaug.apis.train import measures
+from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.errors import InputError
+
+Boxes = Mapping[str, Sequence[Sequence[Any]]]
+# Of the images only the annotations are needed.
+PIPELINE = [
+    {'type': 'LoadAnnotations', 'with_bbox': True},
+    {'type': 'PackDetInputs', 'meta_keys': ('img_id', 'img_path')},
+]
+
+
+def evaluate_boxes(
+    boxes: Boxes,
+    data_root: str | None,
+    classes: Sequence[str] | None = None,
+    files: Mapping[str, tuple[str, str | None]] | None = None,
+) -> dict[str, Any]:
+    """AP of boxes on the images to test on.
+
+    Args:
+        boxes: file name of each image (without folders) -> its boxes (x1, y1, x2, y2 in pixels of the image, score,
+            name of the class). Boxes of other classes are left out.
+        data_root, classes, files: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+
+    Returns:
+        AP as in :func:`~mmnetaug.apis.test.test_detector`, ``images``, and ``boxes``, the number of those of the
+        classes.
+
+    Raises:
+        InputError: data that cannot be used; an image that ``boxes`` does not have; something that is no box.
+    """
+    data = find_detection_data(data_root, list(classes) if classes else None, False, files)
+    init_default_scope('mmdet')
+    options = {'metainfo': {'classes': data['classes']}, 'pipeline': PIPELINE, 'test_mode': True}
+    dataset = DATASETS.build({**data['test'], **options})
+    evaluator = Evaluator([METRICS.build(metric) for metric in evaluators(data)])
+    evaluator.dataset_meta = dataset.metainfo
+    labels = {name: label for label, name in enumerate(dataset.metainfo['classes'])}
+    known = {Path(name).name: found for name, found in boxes.items()}
+    samples = [dataset[index]['data_samples'] for index in range(len(dataset))]
+    absent = [Path(sample.img_path).name for sample in samples if Path(sample.img_path).name not in known]
+    if absent:
+        raise InputError(
+            f'{len(absent)} of {len(samples)} images have no entry, first {absent[0]}: expected the boxes of each, an '
+            'empty list where nothing was found'
+        )
+    for sample in samples:
+        name = Path(sample.img_path).name
+        sample.pred_instances = _instances(name, known[name], labels)
+        evaluator.process([sample], {})
+    counted = sum(len(sample.pred_instances) for sample in samples)
+    return {**measures(evaluator.evaluate(len(samples))), 'images': len(samples), 'boxes': counted}
+
+
+def read_boxes(path: str | Path) -> Boxes:
+    """Boxes of :func:`evaluate_boxes` in a JSON file.
+
+    Raises:
+        InputError: no such file, or something else in it.
+    """
+    try:
+        boxes = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError) as error:
+        raise InputError(f'{path} cannot be read ({error}): expected a JSON file') from error
+    if not isinstance(boxes, dict) or not all(isinstance(found, list) for found in boxes.values()):
+        raise InputError(f'{path}: expected {{"IMAGE.jpg": [[x1, y1, x2, y2, score, "class"], ...], ...}}')
+    return boxes
+
+
+def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, int]) -> InstanceData:
+    rows, own = [], []
+    for box in boxes:
+        if not isinstance(box, list | tuple) or len(box) != 6:
+            raise InputError(f'{image} has {box!r}: expected [x1, y1, x2, y2, score, class]')
+        *numbers, name = box
+        if not all(isinstance(number, int | float) for number in numbers):
+            raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all numbers')
+        if name in labels:
+            rows.append(numbers)
+            own.append(labels[name])
+    table = torch.tensor(rows, dtype=torch.float32).reshape(-1, 5)
+    return InstanceData(bboxes=table[:, :4], scores=table[:, 4], labels=torch.tensor(own, dtype=torch.long))

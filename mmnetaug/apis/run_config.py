@@ -1,0 +1,51 @@
+"""From parsed arguments to a complete config: what the commands on MMEngine's runner have in common."""
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import Config
+
+from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
+from mmnetaug.apis.overrides import (
+    checkpoint_options,
+    common_options,
+    epochs_options,
+    gray_options,
+    padding_options,
+    patience_options,
+    worker_options,
+)
+
+
+def read_run_config(args: argparse.Namespace, kind: str) -> Config:
+    """The config that ``args`` names, with the modules that it needs; ``kind`` as in
+    :func:`~mmnetaug.apis.config.read_config`."""
+    import_custom(args.custom_imports)
+    config = read_config(args.config, kind)
+    if args.custom_imports:  # noted, so that the config of the run is complete
+        given = (config.get('custom_imports') or {}).get('imports') or []
+        given = [given] if isinstance(given, str) else given
+        config.custom_imports = {'imports': [*given, *args.custom_imports]}
+    return config
+
+
+def finish_run_config(config: Config, args: argparse.Namespace) -> None:
+    """Merge the options of :func:`~mmnetaug.cli.arguments.add_run_arguments`, last of all ``--cfg-options``."""
+    if hasattr(args, 'epochs'):
+        config.merge_from_dict(common_options(args))
+        if args.padding is not None:
+            config.merge_from_dict(padding_options(config, args.padding))
+        if args.gray:
+            config.merge_from_dict(gray_options(config))
+        if args.checkpoint_interval is not None:
+            config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
+        if args.patience is not None:
+            config.merge_from_dict(patience_options(config, args.patience))
+        if args.epochs is not None:
+            config.merge_from_dict(epochs_options(config, args.epochs))
+    if args.workers is not None:
+        config.merge_from_dict(worker_options(config, args.workers))
+    merge_cfg_options(config, args.cfg_options)
+    config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
+    config.launcher = args.launcher
+    config.resume = getattr(args, 'resume', False)

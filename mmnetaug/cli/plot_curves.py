@@ -1,0 +1,38 @@
+"""Draw learning curves out of the logs of runs; runs of one series are seeds: mean and range are drawn."""
+
+import argparse
+from pathlib import Path
+
+from mmnetaug.cli.arguments import new_parser
+from mmnetaug.errors import InputError
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    parser = new_parser(
+        prog,
+        __doc__,
+        'mmnetaug plot-curves baseline=work_dirs/a_s0,work_dirs/a_s1 NetAug=work_dirs/b_s0',
+        'NAME=DIR[,DIR] ... [options]',
+    )
+    parser.add_argument('series', nargs='+', metavar='SERIES', help='name of a series and its work directories')
+    parser.add_argument('--key', default='top1', help='what to draw: top1, train_top1, loss_base, AP50_area ...')
+    parser.add_argument('--ylabel', help='with the unit (default: the key)')
+    parser.add_argument('--out', default='work_dirs/curves.png', help='PNG or SVG')
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    from mmnetaug.engine.history import read_history
+    from mmnetaug.visualization import plot_curves
+
+    runs = {}
+    for series in args.series:
+        name, _, folders = series.partition('=')
+        runs[name] = [read_history(folder, args.key) for folder in folders.split(',')]
+        for folder, history in zip(folders.split(','), runs[name]):
+            if not history:
+                raise InputError(
+                    f'no {args.key} in the logs of {folder or series!r}: expected NAME=DIR with a work directory of '
+                    'mmnetaug pretrain or mmnetaug train'
+                )
+    print(plot_curves(runs, Path(args.out), args.ylabel or args.key))

@@ -1,0 +1,128 @@
+"""Images per second of a plain and of a NetAug training step, inference with the share of NMS, and more on request."""
+
+import argparse
+import itertools
+from typing import Any
+
+from mmnetaug.archs import get_arch
+from mmnetaug.cli.arguments import new_parser
+
+LAYOUTS = ('voc', 'coco', 'folders')
+
+
+def parser(prog: str | None = None) -> argparse.ArgumentParser:
+    parser = new_parser(prog, __doc__, 'mmnetaug speed --arch mobilenetv2_tiny mcunet --batch 64 --out speed.json')
+    parser.add_argument('--arch', nargs='+', default=['mobilenetv2_tiny'], help='networks')
+    parser.add_argument('--size', type=int, help="side in pixels (default: the network's own)")
+    parser.add_argument('--batch', type=int, nargs='+', default=[64], help='images in a batch')
+    parser.add_argument(
+        '--precision', nargs='+', choices=['float32', 'tf32', 'bf16'], default=['float32'], help='of the steps'
+    )
+    parser.add_argument('--repeats', type=int, default=15, help='steps of each that are timed')
+    parser.add_argument('--threads', type=int, help='CPU threads (default: all cores)')
+    parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument(
+        '--evaluation',
+        type=int,
+        metavar='SIZE',
+        help='instead: evaluate an SSDLite, with and without what makes it fast',
+    )
+    instead.add_argument(
+        '--batches', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
+    )
+    instead.add_argument(
+        '--freeze', type=int, nargs='+', metavar='N', help='instead: steps of an SSDLite with N frozen stages (--size)'
+    )
+    instead.add_argument(
+        '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
+    )
+    instead.add_argument(
+        '--start', nargs='+', choices=LAYOUTS, help='instead: seconds from a command to its first step'
+    )
+    instead.add_argument(
+        '--jpeg', nargs='*', metavar='DIR', help='instead: images a second from JPEGs, drawn or those of a folder'
+    )
+    parser.add_argument('--against', metavar='DIR', help='with --start: another checkout, started in turn')
+    parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
+    parser.add_argument('--out', help='write the figures there, as JSON')
+    return parser
+
+
+def main(args: argparse.Namespace) -> None:
+    sizes = {arch: args.size or get_arch(arch).input_size for arch in args.arch}
+
+    import torch
+
+    from mmnetaug.engine.cpu import keep_freed_memory
+    from mmnetaug.evaluation.detector_speed import measure_batches, measure_evaluation, measure_freezing
+    from mmnetaug.evaluation.growth import measure_growth
+    from mmnetaug.evaluation.loading_speed import SIDES, measure_jpeg, measure_start
+    from mmnetaug.records import write_json
+
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if not args.default_allocator:
+        keep_freed_memory()
+    results: list | dict
+    if args.evaluation:
+        results = measure_evaluation(_ssdlite(args.arch[0], args.evaluation), args.evaluation)
+    elif args.batches:
+        results = measure_batches(args.batches, args.batch[0])
+    elif args.freeze:
+        size = args.size or 224
+        detectors = {f'frozen_{number}': _ssdlite(args.arch[0], size, number) for number in (-1, *args.freeze)}
+        results = measure_freezing(detectors, size, args.batch[0], args.repeats)
+    elif args.growth:
+        results = measure_growth(repeats=args.repeats)
+    elif args.start:
+        results = [measure_start(layout, args.against, args.repeats) for layout in args.start]
+    elif args.jpeg is not None:
+        places = [(SIDES[0], folder) for folder in args.jpeg] or [(sides, '') for sides in SIDES]
+        sides = [args.size] if args.size else [144, 160, 176]
+        results = [measure_jpeg(side, *place[:1], args.repeats, photos=place[1]) for side in sides for place in places]
+    else:
+        results = [
+            _measure_steps(args, arch, sizes[arch], batch, precision)
+            for arch, batch, precision in itertools.product(args.arch, args.batch, args.precision)
+        ]
+    if args.start or args.jpeg is not None:
+        print(*results, sep='\n')
+    if isinstance(results, dict):
+        print(*results.get('rows', []), sep='\n')
+        print(', '.join(f'{name} {value}' for name, value in results.items() if name != 'rows'))
+    if args.out:
+        write_json(args.out, results)
+
+
+def _ssdlite(arch: str, size: int, frozen: int = -1) -> Any:
+    # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
+    from mmnetaug.apis.config import read_config
+    from mmnetaug.apis.overrides import size_options
+    from mmnetaug.registry import MODELS
+
+    config = read_config('ssdlite_baseline_voc', 'det')
+    options = {'init_cfg': None, 'arch': arch, 'frozen_stages': frozen}
+    config.merge_from_dict({f'model.backbone.{name}': value for name, value in options.items()})
+    config.merge_from_dict(size_options(config, size))
+    return MODELS.build(config.model)
+
+
+def _measure_steps(args: argparse.Namespace, arch: str, size: int, batch: int, precision: str) -> dict:
+    from mmnetaug.evaluation.speed import measure_inference, measure_training
+
+    result = measure_training(arch, size, batch, args.repeats, precision)
+    print(
+        f'{arch} at {size} px, batch {batch}, {precision}, images/s: plain NCHW '
+        f'{result["plain_nchw_images_per_s"]}, plain {result["plain_images_per_s"]} (x{result["plain_ratio"]}), '
+        f'NetAug {result["netaug_images_per_s"]} (x{result["netaug_ratio"]})',
+        flush=True,
+    )
+    if args.inference:
+        inference = measure_inference(_ssdlite(arch, args.inference), args.inference)
+        print(
+            f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
+            f'{inference["nms_share"]:.1%} of it NMS'
+        )
+        result.update({'inference_size': args.inference, **inference})
+    return {**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'}

@@ -1,0 +1,67 @@
+"""A table and curves of a run, as far as it is."""
+
+import csv
+import io
+import time
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmnetaug.records import write_text
+from mmnetaug.registry import HOOKS
+from mmnetaug.visualization.plots import plot_run
+
+TABLE, CURVES = 'results.csv', 'curves.png'
+
+
+@HOOKS.register_module()
+class ResultsHook(Hook):
+    """Write ``results.csv``, a row for each validation, and ``curves.png`` into the work directory.
+
+    A row has the ``epoch``; ``seconds`` of training up to there, without what an interrupted run did in vain; ``lr``,
+    the last learning rate of the first group of weights; the mean of each loss over the epoch; and all that the
+    validation measured. A resumed run goes on in the same table.
+    """
+
+    priority = 'LOWEST'  # after what other hooks add to the measures
+
+    def before_train(self, runner: Runner) -> None:
+        self.rows, self.before, self.start = [], 0.0, time.time()
+        path = Path(runner.work_dir) / TABLE
+        if runner.iter and path.is_file():
+            with open(path, encoding='utf-8', newline='') as file:
+                rows = [row for row in csv.DictReader(file) if (row.get('epoch') or '').isdigit()]
+            self.rows = [row for row in rows if int(row['epoch']) <= runner.epoch]
+            self.before = float(self.rows[-1].get('seconds') or 0) if self.rows else 0.0
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if not is_main_process() or not runner.iter:
+            return
+        scalars, steps = runner.message_hub.log_scalars, len(runner.train_dataloader)
+        losses = {
+            name.removeprefix('train/'): value.mean(steps)
+            for name, value in scalars.items()
+            if name.startswith('train/') and 'loss' in name
+        }
+        row = {'epoch': runner.epoch, 'seconds': round(self.before + time.time() - self.start, 1)}
+        if 'train/lr' in scalars:
+            row['lr'] = scalars['train/lr'].current()
+        row = {**row, **losses, **(metrics or {})}
+        self.rows = [old for old in self.rows if int(old['epoch']) != runner.epoch] + [
+            {name: f'{value:.6g}' if isinstance(value, float) else str(value) for name, value in row.items()}
+        ]
+        text = io.StringIO()
+        names = list(dict.fromkeys(name for old in self.rows for name in old))
+        table = csv.DictWriter(text, names, lineterminator='\n')
+        table.writeheader()
+        table.writerows(self.rows)
+        write_text(Path(runner.work_dir) / TABLE, text.getvalue())
+
+    def after_train(self, runner: Runner) -> None:
+        if is_main_process() and self.rows:
+            try:
+                plot_run(self.rows, Path(runner.work_dir) / CURVES)
+            except Exception as error:  # a picture ends no training
+                runner.logger.warning(f'{CURVES} could not be drawn: {error}')

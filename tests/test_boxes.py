@@ -1,0 +1,60 @@
+"""Boxes of other detectors."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from helpers import ROOT, write_coco
+
+from mmnetaug import InputError
+from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
+
+CAT, DOG = [11, 11, 31, 31], [30, 20, 60, 44]
+
+
+def test_boxes_on_data_in_voc_layout(voc, tmp_path):
+    """Of the cats both are found, after a wrong box: the precision is two thirds at best, up to the full recall. No
+    dog is found, and a bird is nobody's."""
+    boxes = {
+        'e.jpg': [[*CAT, 0.9, 'cat'], [*CAT, 0.8, 'bird']],
+        'f.jpg': [[0, 0, 9, 9, 0.95, 'cat'], [*CAT, 0.8, 'cat']],
+    }
+    result = evaluate_boxes(boxes, str(voc), ['cat', 'dog'])
+    assert result['class_AP50'] == pytest.approx({'cat': 2 / 3, 'dog': 0}) and result['AP50_area'] == pytest.approx(
+        1 / 3
+    )
+    assert (result['images'], result['boxes']) == (2, 3)
+    assert evaluate_boxes(boxes, str(voc), ['cat'])['AP50_area'] == pytest.approx(2 / 3)
+    path, out = tmp_path / 'boxes.json', tmp_path / 'result.json'
+    path.write_text(json.dumps(boxes))
+    command = [sys.executable, 'tools/evaluate_boxes.py', path, '--data-root', voc, '--classes', 'cat', '--out', out]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert 'AP50_area 0.667' in done.stdout and json.loads(out.read_text())['AP50_area'] == pytest.approx(2 / 3)
+
+
+def test_boxes_on_data_in_coco_layout(tmp_path):
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path, split, {'a.jpg': [(1, 10, 10, 20, 20)], 'b.jpg': []})
+    result = evaluate_boxes({'a.jpg': [[10, 10, 30, 30, 0.5, 'cat']], 'b.jpg': []}, str(tmp_path))
+    assert [result['AP50'], result['AP']] == pytest.approx([1, 1], abs=1e-3)  # no dog anywhere
+
+
+@pytest.mark.parametrize(
+    ('boxes', 'message'),
+    [
+        ({'e.jpg': []}, r'1 of 2 images have no entry, first f.jpg'),
+        ({'e.jpg': [[1, 2, 3, 4, 0.5]], 'f.jpg': []}, r'e.jpg has \[1, 2, 3, 4, 0.5\]: expected \[x1'),
+        (
+            {'e.jpg': [[1, 2, 3, 'x', 0.5, 'cat']], 'f.jpg': []},
+            r'e.jpg has .*expected four sides in pixels and a score',
+        ),
+        ([], r'boxes.json: expected \{"IMAGE.jpg"'),
+    ],
+)
+def test_wrong_boxes(boxes, message, voc, tmp_path):
+    path = tmp_path / 'boxes.json'
+    path.write_text(json.dumps(boxes))
+    with pytest.raises(InputError, match=message):
+        evaluate_boxes(read_boxes(path), str(voc), ['cat', 'dog'])

@@ -1,0 +1,149 @@
+"""What a person sees of a run."""
+
+import csv
+import logging
+import sys
+import types
+from unittest import mock
+
+import pytest
+from helpers import Killed, detector_config, pretrain_config
+from mmengine.logging import MMLogger
+
+from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.apis.train import train_detector
+from mmnetaug.engine import console
+from mmnetaug.engine.hooks import NothingLearntHook
+from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_time_left_is_that_of_the_last_epoch_and_of_validations():
+    clock = Clock()
+    left = TimeLeft(steps_per_epoch=4, validation_steps=2, clock=clock)
+    clock.now = 100  # until processes have started
+    left.step()
+    assert left.seconds(10, 1) is None
+    for _ in range(3):
+        clock.now += 5
+        left.step()
+    assert left.seconds(10, 3) == 10 * 5 + 3 * 2 * 5, 'a validation as two steps, none was seen yet'
+    left.begin_validation()
+    clock.now += 60
+    left.end_validation()
+    for _ in range(5):
+        clock.now += 2
+        left.step()
+    assert left.seconds(10, 3) == 10 * 2 + 3 * 60, 'of the slower steps before, none is among the last four'
+
+
+def test_durations():
+    assert [console.duration(s) for s in (4.4, 89, 5400, 6600)] == ['4 s', '1 min', '90 min', '1 h 50 min']
+
+
+def test_what_libraries_say_is_for_the_file(tmp_path, capsys):
+    logger = MMLogger.get_instance(f'few lines {tmp_path}', log_file=str(tmp_path / 'a.log'))
+    console.show_few_lines(logger)
+    library = types.ModuleType('mmdet.somewhere')
+    exec('def say(logger, *record): logger.log(*record)', library.__dict__)
+    library.say(logger, logging.INFO, 'a whole config')
+    library.say(logger, logging.WARNING, 'something is deprecated')
+    library.say(logger, logging.ERROR, 'broken')
+    logger.info('all is well')
+    logger.warning('boxes left out')
+    logger.info('a table', extra={'file_only': True})
+    assert capsys.readouterr().out.splitlines() == ['error: broken', 'all is well', 'warning: boxes left out']
+    for handler in logger.handlers:
+        handler.flush()
+    log = (tmp_path / 'a.log').read_text()
+    assert all(text in log for text in ('whole config', 'deprecated', 'broken', 'well', 'left out', 'a table'))
+
+
+@pytest.mark.parametrize(
+    ('terminal', 'term', 'columns', 'bar'),
+    [
+        (True, 'xterm', '80', True),
+        (True, 'dumb', '80', False),
+        (True, 'xterm', '30', False),
+        (False, 'xterm', '80', False),
+    ],
+)
+def test_where_there_is_a_bar(monkeypatch, terminal, term, columns, bar):
+    monkeypatch.setattr(sys.stdout, 'isatty', lambda: terminal, raising=False)
+    monkeypatch.setenv('TERM', term)
+    monkeypatch.setenv('COLUMNS', columns)
+    assert console.has_progress_bar() == bar
+
+
+def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):
+    """With a table of its validations, of which the best one is an export."""
+    config = detector_config(voc, tmp_path / 'run', epochs=3)
+    config.default_hooks.results = {'type': 'mmnetaug.ResultsHook'}
+    config.train_cfg.val_interval = 1
+    config.default_hooks.console.interval = 0
+    result = train_detector(config)
+    printed = capsys.readouterr()
+    assert '\r' not in printed.out and '\x1b' not in printed.out and printed.err == ''
+    lines = printed.out.splitlines()
+    assert len(lines) < 25 and len([line for line in lines if line.startswith('epoch 3 of 3: AP50_11point')]) == 1
+    assert any(line.startswith('epoch 1 of 3, step 2 of 2: loss') for line in lines)
+    assert any('Trains on 4 images' in line for line in lines)
+    assert lines[-1].startswith(f'In {tmp_path / "run"}: export.pth, best.pth, result.json, results.csv, curves.png')
+    with open(tmp_path / 'run' / 'results.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert rows[-1]['epoch'] == '3' and float(rows[-1]['AP50_area']) == pytest.approx(result['AP50_area'], abs=1e-5)
+    assert {'seconds', 'lr', 'loss', 'loss_cls', 'loss_bbox', 'AP50/cat', 'AP50/dog'} <= rows[-1].keys()
+    assert (tmp_path / 'run' / 'curves.png').stat().st_size
+
+
+def test_a_resumed_table_goes_on(image_tree, tmp_path):
+    hook = {'type': 'mmnetaug.ResultsHook'}
+    options = {'default_hooks.results': hook, 'default_hooks.kill': {'type': 'mmnetaug.KillAfterFirstEpoch'}}
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=3, **options)
+    config.train_cfg.val_interval = 1
+    with pytest.raises(Killed):
+        pretrain(config)
+    (tmp_path / 'run' / 'results.csv').write_text('epoch,seconds,top1\n1,50,12\n2,60,13\n')  # the second was in vain
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=3)
+    config.merge_from_dict({'default_hooks.results': hook, 'train_cfg.val_interval': 1, 'resume': True})
+    result = pretrain(config)
+    with open(tmp_path / 'run' / 'results.csv', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [row['epoch'] for row in rows] == ['1', '2', '3'] and rows[0]['top1'] == '12'
+    assert 50 < float(rows[1]['seconds']) <= float(rows[2]['seconds']) < 60 + 50
+    assert float(rows[2]['top1']) == pytest.approx(result['top1'], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ('metrics', 'classes', 'epoch', 'said'),
+    [
+        ({'AP50_area': 0.004}, 3, 10, True),
+        ({'AP50_area': 0.004}, 3, 9, False),  # before a tenth of the epochs
+        ({'AP50_area': 0.02}, 3, 10, False),
+        ({'coco/AP50': 0.0}, 80, 50, True),
+        ({'top1': 51.0}, 2, 10, False),  # 50 is chance
+        ({'top1': 50.5}, 2, 10, True),
+        ({'top1': 2.5}, 100, 10, True),
+        ({'top1': 3.0}, 100, 10, False),
+        ({'own': 0.0}, 100, 10, False),
+    ],
+)
+def test_nothing_learnt_is_said_once(metrics, classes, epoch, said):
+    runner = mock.MagicMock(max_epochs=100, epoch=epoch, iter=5, cfg={})
+    runner.val_dataloader.dataset.metainfo = {'classes': ['c'] * classes}
+    runner.optim_wrapper.get_lr.return_value = {'lr': [0.1]}
+    hook = NothingLearntHook()
+    hook.after_val_epoch(runner, metrics)
+    hook.after_val_epoch(runner, metrics)
+    assert runner.logger.warning.call_count == said
+
+
+def test_headline():
+    metrics = {'coco/AP': 0.1, 'coco/AP50': 0.2, 'coco/AP50/cat': 0.3, 'coco/AP75': 0.4, 'coco/AP_small': 0.5}
+    assert list(headline(metrics)) == ['AP', 'AP50', 'AP75']

@@ -1,0 +1,160 @@
+"""Pictures of a detector, and the matching behind them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from helpers import detector_config, write_coco, write_voc
+from mmdet.evaluation import eval_map
+
+from mmnetaug.apis.inference import found
+from mmnetaug.apis.overrides import gray_options
+from mmnetaug.apis.train import train_detector
+from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
+from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
+
+PICTURES = ('train_batch.jpg', 'test_batch.jpg', 'precision_recall.png', 'confusion_matrix.png', 'curves.png')
+HOOKS = {
+    'default_hooks.pictures': {'type': 'mmnetaug.PicturesHook'},
+    'default_hooks.results': {'type': 'mmnetaug.ResultsHook'},
+}
+
+
+def result(true=(), found=(), ignored=()):
+    """``true``: (label, x1, y1, x2, y2); ``found``: the same after a score."""
+    true, found, ignored = (np.array(v, np.float32).reshape(-1, n) for v, n in ((true, 5), (found, 6), (ignored, 5)))
+    return ImageResult(
+        'a.jpg', found[:, 2:], found[:, 0], found[:, 1].astype(int), true[:, 1:], true[:, 0].astype(int),
+        ignored[:, 1:], ignored[:, 0].astype(int),
+    )  # fmt: skip
+
+
+A, NEARLY_A, B, FAR = (0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 40, 40), (60, 60, 70, 70)
+
+
+@pytest.mark.parametrize(
+    ('images', 'expected'),
+    [
+        ([result([(0, *A)], [(0.9, 0, *NEARLY_A)])], {(0, 0): 1}),
+        ([result([(0, *A)], [(0.9, 1, *A)])], {(0, 1): 1}),  # taken for another class
+        ([result([(0, *A)])], {(0, 2): 1}),  # missed
+        ([result([(0, *A)], [(0.4, 0, *A)])], {(0, 2): 1}),  # below the threshold
+        ([result([], [(0.9, 1, *B)])], {(2, 1): 1}),  # of nothing
+        ([result([(0, *A)], [(0.9, 0, *A), (0.8, 0, *A)])], {(0, 0): 1, (2, 0): 1}),  # found twice
+        # the right class before a larger overlap
+        ([result([(0, *A)], [(0.9, 1, *A), (0.8, 0, *NEARLY_A)])], {(0, 0): 1, (2, 1): 1}),
+        # two objects of one place: a class each
+        ([result([(0, *A), (1, *NEARLY_A)], [(0.9, 1, *A), (0.8, 0, *NEARLY_A)])], {(0, 0): 1, (1, 1): 1}),
+        ([result([], [(0.9, 0, *A), (0.9, 0, *B)], [(0, *A)])], {(2, 0): 1}),  # what is ignored counts neither way
+        ([result([(0, *A), (1, *B)], [(0.9, 0, *FAR)]), result([(1, *B)], [(0.9, 1, *B)])],
+         {(0, 2): 1, (1, 2): 1, (2, 0): 1, (1, 1): 1}),
+    ],
+)  # fmt: skip
+def test_confusion_by_hand(images, expected):
+    matrix = confusion_matrix(images, 2, 0.5)
+    assert {place: count for place, count in np.ndenumerate(matrix) if count} == expected
+
+
+def test_precision_recall_by_hand():
+    images = [result([(0, *A), (0, *B)], [(0.9, 0, *A), (0.6, 0, *FAR), (0.5, 0, *B)]), result([(1, *A)])]
+    curve = precision_recall(images, 0)
+    assert curve.recall.tolist() == [0.5, 0.5, 1] and curve.precision.tolist() == pytest.approx([1, 1 / 2, 2 / 3])
+    assert curve.ap == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
+    missed = precision_recall(images, 1)
+    assert missed.ap == 0 and missed.objects == 1 and precision_recall(images, 2) is None
+    # 3 objects: F1 is 2/4 from 0.9 on, 2/5 from 0.6 on, 4/6 from 0.5 on
+    assert best_threshold([curve, missed]) == pytest.approx((0.5, 4 / 6))
+    assert best_threshold([missed]) == (0, 0)
+
+
+@pytest.mark.parametrize('legacy', [False, True])
+def test_precision_recall_is_mmdets(legacy):
+    rng = np.random.default_rng(0)
+
+    def boxes(n):
+        corners = rng.uniform(0, 60, (n, 2))
+        return np.hstack([corners, corners + rng.uniform(5, 40, (n, 2))]).astype(np.float32)
+
+    images, theirs, truth = [], [], []
+    for _ in range(20):
+        true, labels, ignored = boxes(5), rng.integers(0, 2, 5), boxes(1)
+        found = np.concatenate([true + rng.normal(0, 2, true.shape).astype(np.float32), boxes(5)])
+        scores, taken = rng.random(10).astype(np.float32), rng.integers(0, 2, 10)
+        images.append(ImageResult('a', found, scores, taken, true, labels, ignored, np.zeros(1, int)))
+        theirs.append([np.hstack([found, scores[:, None]])[taken == label] for label in (0, 1)])
+        truth.append({'bboxes': true, 'labels': labels, 'bboxes_ignore': ignored, 'labels_ignore': np.zeros(1, int)})
+    _, expected = eval_map(theirs, truth, logger='silent', nproc=1, use_legacy_coordinate=legacy)
+    for label in (0, 1):
+        curve = precision_recall(images, label, legacy)
+        assert curve.ap == pytest.approx(expected[label]['ap'], abs=1e-6) and 0.05 < curve.ap < 0.95
+        np.testing.assert_allclose(curve.recall, expected[label]['recall'], rtol=1e-6)
+
+
+def test_a_finished_detector_has_its_pictures(voc, tmp_path):
+    """And drawing them changes nothing in the training."""
+    drawn = train_detector(detector_config(voc, tmp_path / 'drawn', size=96, epochs=1, **HOOKS))
+    for name in PICTURES:
+        picture = cv2.imread(str(tmp_path / 'drawn' / name))
+        assert picture.shape[0] > 200 and picture.std() > 10, name
+    plain = train_detector(detector_config(voc, tmp_path / 'plain', size=96, epochs=1))
+    assert not any((tmp_path / 'plain' / name).exists() for name in PICTURES)
+    weights = [torch.load(tmp_path / name / 'export.pth')['state_dict'] for name in ('drawn', 'plain')]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    best = torch.load(tmp_path / 'drawn' / 'best.pth')
+    assert best['meta']['best'] == drawn['best'] and drawn['best']['epoch'] == 1 and best['meta']['classes']
+    assert drawn['AP50_area'] == plain['AP50_area']
+
+
+@pytest.mark.parametrize('name', ['yolov3_netaug_voc', 'rtmdet_baseline_voc'])
+def test_any_head_gray_and_not_square(tmp_path, name, capsys):
+    """With Chinese names of classes."""
+    objects = [('猫', 11, 11, 31, 31, 0), ('狗', 30, 20, 60, 44, 1)]
+    write_voc(tmp_path / 'voc', dict.fromkeys('abcd', objects), {'trainval': list('abc'), 'test': ['d']})
+    config = detector_config(tmp_path / 'voc', tmp_path / 'run', name, size=(128, 96), epochs=1, **HOOKS)
+    config.merge_from_dict(gray_options(config))
+    train_detector(config)
+    assert 'could not be drawn' not in capsys.readouterr().out
+    assert all((tmp_path / 'run' / name).is_file() for name in PICTURES)
+
+
+def test_coco_layout_and_a_picture_that_cannot_be_drawn(tmp_path, capsys):
+    images = {f'{name}.jpg': [(1, 10, 10, 20, 20)] for name in 'abc'}
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path / 'coco', split, images, categories=['cell'])
+    config = detector_config(tmp_path / 'coco', tmp_path / 'run', 'ssdlite_baseline_coco', size=96, epochs=1, **HOOKS)
+    config.allow_overlap = True
+    (tmp_path / 'run' / 'confusion_matrix.png').mkdir(parents=True)
+    result = train_detector(config)
+    assert result['class_AP50'] == {'cell': pytest.approx(result['AP50'])}
+    printed = capsys.readouterr().out
+    assert printed.count('could not be drawn') == 1 and 'confusion_matrix.png could not be drawn' in printed
+    assert (tmp_path / 'run' / 'precision_recall.png').is_file()
+
+
+def test_eighty_classes(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [f'class number {number}' for number in range(80)]
+    images = [result([(n, *A), (79 - n, *B)], [(rng.random(), n, *A), (0.5, n, *B)]) for n in range(80)]
+    curves = {name: precision_recall(images, label) for label, name in enumerate(names)}
+    picture = cv2.imread(str(plot_precision_recall(curves, tmp_path / 'pr.png')))
+    assert picture.shape[1] < 2000
+    picture = cv2.imread(str(plot_confusion(confusion_matrix(images, 80, 0.3), names, tmp_path / 'c.png')))
+    assert picture.shape[0] < 3000
+
+
+def test_infer_counts_images_that_have_objects(tmp_path):
+    pictures = [tmp_path / 'vis' / f'{name}.jpg' for name in 'abc']
+    (tmp_path / 'predictions.json').write_text(json.dumps([{'image_id': 2}, {'image_id': 2}, {'image_id': 0}]))
+    assert found(pictures, tmp_path, 0.3).startswith('3 objects of score 0.3 or more in 2 of 3 images. Pictures: ')
+    (tmp_path / 'predictions.json').write_text('[]')
+    assert found(pictures, tmp_path, 0.3).startswith('0 objects of score 0.3 or more in 0 of 3 images; a lower')
+
+
+def test_one_point_has_sane_axes(tmp_path):
+    row = {'name': 'a', 'macs': 2e7, 'AP50': 0.4}
+    svg = plot_ap_against_macs([row], tmp_path / 'one.svg').read_text()
+    ticks = [line.split('<!--')[1].split('-->')[0].strip() for line in svg.splitlines() if '<!--' in line]
+    assert {'18.0', '20.0', '22.0'} <= set(ticks), 'round numbers around the point'
+    assert plot_curves({'a': [[(1, 0.5)]]}, tmp_path / 'epoch.png', 'x').is_file()

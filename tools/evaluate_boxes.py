@@ -1,0 +1,6 @@
+"""``mmnetaug evaluate-boxes`` as a script."""
+
+from mmnetaug.cli.run import run_command
+
+if __name__ == '__main__':
+    run_command('evaluate-boxes')
