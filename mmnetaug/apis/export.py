@@ -28,6 +28,7 @@ from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.extras import FORMATS
+from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.registry import DATASETS
 
@@ -129,7 +130,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
             f'{checkpoint} does not say of which network and classes it is: expected the export.pth that '
             'mmnetaug train or mmnetaug pretrain wrote'
         )
-    network = load_network(checkpoint, len(meta['classes'])).eval()
+    network = fused(load_network(checkpoint, len(meta['classes'])))
     channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'
     described = _described('classification', meta, [meta['input_size']] * 2, channels, ['logits'], None)
     return Deployable(RawClassifier(network), described)
@@ -147,6 +148,7 @@ def _detector(checkpoint: str | Path) -> Deployable:
     side = tested_size(config)
     size = list(width_height(side))
     cost = describe_detector(detector, side)
+    detector = fused(detector)  # as every converter does, but that of PyTorch 2.6 cannot
     preprocessor = detector.data_preprocessor
     network = RawDetector(detector).eval()
     head = describe_head(detector, size, resized_size(config))
