@@ -210,7 +210,7 @@ def test_runs_that_are_finished_elsewhere(root, image_tree, tmp_path, capfd):
     changed['recipe']['optim_wrapper']['optimizer']['lr'] = 0.1
     record.write_text(json.dumps(changed))
     with pytest.raises(InputError, match=rf'{names[2]}.json was trained with the learning rate 0.1, not 0.4'):
-        plan_accuracy(again, root, out)
+        plan_accuracy(again, root, tmp_path / 'new')
 
 
 def test_networks_at_a_learning_rate(root, image_tree, tmp_path):
