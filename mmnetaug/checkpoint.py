@@ -384,6 +384,11 @@ def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f'{path} holds no detector: expected the export.pth or epoch_N.pth that mmnetaug train wrote (to use its '
             'weights with a config of your own: mmnetaug test CONFIG CHECKPOINT)'
         )
+    if meta.get('version', EXPORT_VERSION) != EXPORT_VERSION:
+        raise InputError(
+            f'{path} is of another release (version {str(meta["version"])[:20]}, and this one reads {EXPORT_VERSION}): '
+            'use the release that made it, or train it again'
+        )
     check_config(meta['config'], str(path))
     if not isinstance(meta['classes'], (list, tuple)) or not all(isinstance(name, str) for name in meta['classes']):
         raise InputError(f'{path} has no names of classes: expected the export.pth that mmnetaug train wrote')

@@ -205,7 +205,7 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
         stored.append(np.ascontiguousarray((whole if int8 else values).transpose(1, 2, 0)))
         maps.append(values)
         tensors.append({'name': f'{number}', 'scale': float(scale), 'zero_point': zero})
-    meta = {'task': 'detection', 'classes': ['cat', 'dog'], 'size': [96, 96], 'channels': 'RGB', 'head': described}
+    meta = {'task': 'detection', 'classes': ['cat', 'd*/og\n'], 'size': [96, 96], 'channels': 'RGB', 'head': described}
     meta |= {'int8': int8, 'input': {'scale': 0.5, 'zero_point': -3}, 'output_tensors': tensors}
     (tmp_path / 'm.json').write_text(json.dumps(meta))
     (tmp_path / 'm.tflite').write_bytes(b'a model')
@@ -214,6 +214,7 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     assert len(numpy[0]) > 10
     assert len(write_c(tmp_path / 'm.tflite')) == 3
     header = (tmp_path / 'm_detect.h').read_text()
+    assert '/* Detection of cat, d /og.\n' in header
     assert '96x80 of them at the top left, and the rest has the value 124, 116, 104 of red, green and blue' in header
     assert '#define m_INPUT_WIDTH 96' in header and ('#define m_INPUT_ZERO_POINT -3' in header) == int8
     for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
@@ -354,6 +355,26 @@ def test_what_an_artefact_says_of_itself(artefact, tmp_path, changes, message):
         changes = {**changes, 'head': {**head, 'score_thr': 0, 'max_per_img': 10**6}}
     with pytest.raises(InputError, match=message):
         Detector(saying(artefact, tmp_path / 'a.onnx', **changes))
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (lambda meta: meta.update(version=9), r'another release \(version 9, and this one reads 2\)'),
+        (lambda meta: meta['config'].pop('model'), 'describes a detector that cannot be built'),
+        (lambda meta: meta['config']['model'].pop('backbone'), 'describes a detector that cannot be built'),
+        (lambda meta: meta['config'].pop('test_dataloader'), 'does not say how images are prepared'),
+        (lambda meta: meta['config']['test_dataloader'].update(dataset=3), 'does not say how images are prepared'),
+    ],
+)
+def test_what_a_checkpoint_says_of_itself(untrained, change, message):
+    content = torch.load(untrained)
+    change(content['meta'])
+    torch.save(content, untrained)
+    for opens in (Detector, lambda path: export(path, 'onnx', evaluate=False)):
+        with pytest.raises(InputError, match=message):
+            opens(untrained)
+    assert [path.name for path in untrained.parent.iterdir()] == ['export.pth']
 
 
 def test_artefacts_without_what_they_say(artefact, tmp_path):

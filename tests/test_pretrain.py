@@ -585,7 +585,7 @@ def test_a_new_regulariser_is_one_class_and_one_base_file(config_of_tool, image_
         "# change a share VALUE of all labels\ncustom_hooks = [dict(type='mmnetaug.LabelNoiseHook', share=0.1)]\n"
     )
     known = methods()
-    monkeypatch.setattr('mmnetaug.apis.overrides.CONFIGS', tmp_path / 'configs')
+    monkeypatch.setattr('mmnetaug.config_files.CONFIGS', tmp_path / 'configs')
     base = ROOT / f'configs/pretrain/{NANO}.py'
     assert config_of_tool(base, '--label-noise').custom_hooks == [{'type': 'mmnetaug.LabelNoiseHook', 'share': 0.1}]
     options = ['--data-root', image_tree, '--work-dir', tmp_path / 'run', '--epochs', 1, '--batch-size', 8]

@@ -138,6 +138,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
 @torch.no_grad()
 def _detector(checkpoint: str | Path) -> Deployable:
     meta, _ = read_detector(checkpoint)
+    Inputs(meta)  # a file that cannot say how images are prepared is none to write
     detector = build_detector(checkpoint)
     for part in detector.modules():  # in place it would change what a graph still needs
         if hasattr(part, 'inplace'):

@@ -168,8 +168,15 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
         InputError: no detector in the checkpoint, or tensors that do not fit.
     """
     meta, state = read_detector(checkpoint)
-    with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
-        detector = MODELS.build(ConfigDict(meta['config']['model']))
+    try:
+        with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+            detector = MODELS.build(ConfigDict(meta['config']['model']))
+    except InputError:
+        raise
+    except Exception as error:  # of whatever a file has put into its model
+        raise InputError(
+            f'{checkpoint} describes a detector that cannot be built ({type(error).__name__}: {error}): train it again'
+        ) from error
     load_detector(detector, state, checkpoint)
     return detector.eval()
 

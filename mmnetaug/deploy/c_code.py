@@ -35,7 +35,7 @@ def write_c(tflite: str | Path) -> list[Path]:
     tflite = Path(tflite)
     meta = json.loads(tflite.with_suffix('.json').read_text(encoding='utf-8'))
     check_c(meta)
-    name = re.sub(r'\W', '_', tflite.stem)
+    name = re.sub(r'\W', '_', tflite.stem, flags=re.ASCII)
     name = f'model_{name}' if name[0].isdigit() else name
     content = tflite.read_bytes()
     files = {
@@ -65,21 +65,23 @@ def check_c(meta: dict[str, Any]) -> None:
 def _header(name: str, meta: dict[str, Any], size: int) -> str:
     guard = f'{name.upper()}_DETECT_H'
     (width, height), channels = meta['size'], number_of_channels(meta)
-    takes = [f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255']
+    said = [
+        f'{meta["task"].capitalize()} of {", ".join(meta["classes"])}',
+        f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255',
+    ]
     if meta['head'] and meta['head']['size'] != meta['size']:
         colour = ', '.join(f'{round(value)}' for value in (GRAY if channels == 1 else IMAGENET)['mean'])
         order = ' of red, green and blue' if channels == 3 else ''
         image = '{}x{}'.format(*meta['head']['size'])
-        takes.append(f'The image is the {image} of them at the top left, and the rest has the value {colour}{order}')
-    numbers = {'INPUT_WIDTH': width, 'INPUT_HEIGHT': height, 'INPUT_CHANNELS': channels}
+        said.append(f'The image is the {image} of them at the top left, and the rest has the value {colour}{order}')
+    numbers = {'INPUT_WIDTH': int(width), 'INPUT_HEIGHT': int(height), 'INPUT_CHANNELS': channels}
     if meta['int8']:
-        takes.append('A value is given as value / INPUT_SCALE + INPUT_ZERO_POINT, rounded, as int8_t')
+        said.append('A value is given as value / INPUT_SCALE + INPUT_ZERO_POINT, rounded, as int8_t')
         numbers['INPUT_SCALE'] = _float(meta['input']['scale'])
-        numbers['INPUT_ZERO_POINT'] = meta['input']['zero_point']
+        numbers['INPUT_ZERO_POINT'] = int(meta['input']['zero_point'])
+    comment = '.\n   '.join(re.sub(r'[*\s]+', ' ', each).strip() for each in said)  # which no name of a class ends
     lines = [
-        f'/* {meta["task"].capitalize()} of {", ".join(meta["classes"])}.',
-        *(f'   {sentence}.' for sentence in takes),
-        '*/',
+        f'/* {comment}. */',
         f'#ifndef {guard}',
         f'#define {guard}',
         '#include <stdint.h>',
@@ -102,7 +104,7 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
         **{kind.upper(): place for place, kind in enumerate(KINDS)},
         'KIND': KINDS.index(kind),
         'INT8': int(int8),
-        'CLASSES': classes,
+        'CLASSES': int(classes),
         'MAPS': len(tensors),
         'LEVELS': len(head['levels']),
         'PER_PRIOR': len(head['priors'][0]),
@@ -110,7 +112,7 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
         'WIDTH': head['size'][0],
         'HEIGHT': head['size'][1],
         'CANDIDATES': sum(_candidates(head)),
-        'MAX_PER_IMG': head['max_per_img'],
+        'MAX_PER_IMG': int(head['max_per_img']),
         **{key.upper(): _float(head[key]) for key in ('score_thr', 'conf_thr', 'iou_thr')},
         'MIN_SIZE': _float(head['min_size'] if head['min_size'] >= 0 else -math.inf),
         'MAX_RATIO': _float(MAX_RATIO),
@@ -134,7 +136,7 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
 
 def _constants(meta: dict[str, Any]) -> str:
     head, tensors = meta['head'], meta['output_tensors']
-    priors = [level[2] for level in head['levels']]
+    priors = [int(level[2]) for level in head['levels']]
     arrays = {
         'int level_priors': map(str, priors),
         'float priors': (_float(number) for prior in head['priors'] for number in prior),
@@ -144,7 +146,7 @@ def _constants(meta: dict[str, Any]) -> str:
         arrays['int level_candidates'] = map(str, _candidates(head))
     if meta['int8']:
         arrays['float scales'] = (_float(tensor['scale']) for tensor in tensors)
-        arrays['int zero_points'] = (str(tensor['zero_point']) for tensor in tensors)
+        arrays['int zero_points'] = (str(int(tensor['zero_point'])) for tensor in tensors)
     return '\n'.join(
         f'static const {kind} NAME_{key}[] = {_array(values)};'
         for (kind, key), values in ((declared.split(), values) for declared, values in arrays.items())
@@ -153,9 +155,9 @@ def _constants(meta: dict[str, Any]) -> str:
 
 def _candidates(head: dict[str, Any]) -> list[int]:
     """How many pairs of prior and class of each level go into suppression at most; of YOLOv3 of all levels together."""
-    pairs = [level[2] * head['num_classes'] for level in head['levels']]
+    pairs = [int(level[2]) * int(head['num_classes']) for level in head['levels']]
     pairs = [sum(pairs)] if head['kind'] == 'yolov3' else pairs
-    return [min(count, head['nms_pre']) if head['nms_pre'] > 0 else count for count in pairs]
+    return [min(count, int(head['nms_pre'])) if head['nms_pre'] > 0 else count for count in pairs]
 
 
 def _float(number: float) -> str:
