@@ -44,7 +44,8 @@ rows = [(epoch, top1 * epoch / int(args.epochs)) for epoch in (1, int(args.epoch
 seen = top1 + 9 - methods['netaug']
 history = [{'epoch': epoch, 'top1': accuracy, 'train_eval_top1': seen} for epoch, accuracy in rows]
 result = {'epochs': int(args.epochs), 'seed': int(args.seed)}
-result['recipe'] = {'optim_wrapper': {'optimizer': {'lr': float(lr or 0.2)}}}
+own = 0.05 if 'resnet14' in args.config else 0.2  # of the configs
+result['recipe'] = {'optim_wrapper': {'optimizer': {'lr': float(lr or own)}}}
 result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
 (run / 'result.json').write_text(json.dumps(result))
 """
