@@ -60,6 +60,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('xyz', 'no command xyz: expected one of check, split, '),
         ('train ssdlite_netaug_vco', 'no config at ssdlite_netaug_vco; did you mean ssdlite_netaug_voc?'),
         ('train configs/det/netaug.yaml', 'no config at configs/det/netaug.yaml'),
+        ('train netaug_mbv2', 'netaug_mbv2 is a config of `mmnetaug pretrain`: expected one of configs/det'),
+        ('pretrain ssdlite_netaug_voc', 'ssdlite_netaug_voc is a config of `mmnetaug train`'),
         ('pretrain netaug_mcunett', 'no config at netaug_mcunett; did you mean netaug_mcunet?'),
         ('pretrain netaug_mbv2 --epochs 3 --schedule 2x', '--epochs 3 and --schedule 2x: give one of the two'),
         ('test ssdlite_netaug_voc', 'expected a checkpoint, or a config and a checkpoint'),
