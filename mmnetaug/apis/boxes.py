@@ -1,6 +1,7 @@
 """Boxes that any other detector found, judged as our own detectors are."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,8 @@ def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, 
         if not isinstance(box, list | tuple) or len(box) != 6:
             raise InputError(f'{image} has {box!r}: expected [x1, y1, x2, y2, score, class]')
         *numbers, name = box
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all numbers')
+        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+            raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all finite numbers')
         if name in labels:
             rows.append(numbers)
             own.append(labels[name])

@@ -25,7 +25,9 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.records import RESULT_VERSION, write_json
 
     result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files)
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value)
+    scores = ', '.join(
+        f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value is not None
+    )
     print(f'{scores}; {result["boxes"]} boxes in {result["images"]} images')
     if args.out:
         write_json(args.out, {'version': RESULT_VERSION, **result})
