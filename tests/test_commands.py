@@ -1,5 +1,6 @@
 """The commands: help and errors at once, configs by name, and a wheel that works anywhere."""
 
+import errno
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from mmnetaug import InputError, __version__
 from mmnetaug.cli import make_data, run
 from mmnetaug.cli.figures import parser as figures_parser
 from mmnetaug.config_files import config_names, find_config, is_config
+from mmnetaug.errors import run_tool
 
 HEAVY = ('torch', 'scipy', 'sympy', 'matplotlib', 'mmdet', 'mmengine', 'cv2', 'numpy')
 TOOLS = {path.stem: path for path in (ROOT / 'tools').glob('*.py')}
@@ -83,6 +85,18 @@ def test_wrong_arguments_are_told_at_once(typed, message):
     status, out, errors, seconds, imported = command(*typed.split())
     assert status == 2 and message in errors and not out and 'Traceback' not in errors, errors
     assert seconds < 1 and not imported
+
+
+@pytest.mark.parametrize(('number', 'advice'), [(errno.ENOSPC, 'Make room'), (errno.ENOENT, 'check the path')])
+def test_a_disk_or_a_file_at_fault_is_told_in_one_line(number, advice, capsys):
+    def fails():
+        raise OSError(number, os.strerror(number), 'run/export.pth')
+
+    with pytest.raises(SystemExit) as ended:
+        run_tool(fails)
+    message = capsys.readouterr().err.strip()
+    assert ended.value.code == 2 and message.startswith('error: run/export.pth: ') and advice in message
+    assert len(message.splitlines()) == 1
 
 
 def test_version():

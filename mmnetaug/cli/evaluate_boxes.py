@@ -22,8 +22,10 @@ def main(args: argparse.Namespace) -> None:
     files = data_files(args)
 
     from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
+    from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import RESULT_VERSION, write_json
 
+    show_plainly()
     result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files)
     scores = ', '.join(
         f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value is not None
