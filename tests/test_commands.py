@@ -77,6 +77,7 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('train ssdlite_netaug_voc --train-img a', '--train-img without --train-ann'),
         ('export run/export.pth --format caffe', "invalid choice: 'caffe'"),
         ('check', 'no data named: expected a folder'),
+        ('evaluate-boxes boxes.json', 'no data named: expected --data-root'),
         ('figures fig5', 'give --data (or --from-results DIR)'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],

@@ -3,6 +3,7 @@
 import argparse
 
 from mmnetaug.cli.arguments import add_data_arguments, data_files, new_parser
+from mmnetaug.errors import InputError
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -20,6 +21,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     files = data_files(args)
+    if not args.data_root and not files:
+        raise InputError('no data named: expected --data-root, or --test-ann')
 
     from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
     from mmnetaug.engine.console import show_plainly
