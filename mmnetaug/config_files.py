@@ -12,6 +12,7 @@ from mmnetaug.errors import InputError
 PACKAGE = Path(__file__).parent
 ROOT = PACKAGE / '.mim' if (PACKAGE / '.mim').is_dir() else PACKAGE.parent
 CONFIGS = ROOT / 'configs'
+EXAMPLES = {'det': 'ssdlite_netaug_voc', 'pretrain': 'netaug_mbv2'}
 BASELINE = '_baseline_voc'  # ending of the config of each head in configs/det
 NETWORKS = ('mbv2_tiny', 'resnet50')  # of figures 1, 3 and 4: endings of the configs of a tiny and a large network
 PAPER = ('mixup', 'autoaugment', 'dropblock')  # regularisers of the paper's figure 1
@@ -67,10 +68,15 @@ def find_config(config: str | Path, kind: str) -> Path:
     if str(path) in (named.stem, named.name) and named.is_file():
         return named
     known = config_names(kind)
+    other, command = ('pretrain', 'pretrain') if kind == 'det' else ('det', 'train')
+    if named.stem not in known and named.stem in config_names(other):
+        raise InputError(
+            f'{config} is a config of `mmnetaug {command}`: expected one of configs/{kind}, such as {EXAMPLES[kind]}'
+        )
     meant = f'; did you mean {named.stem}?' if named.stem in known else did_you_mean(named.stem, known)
     raise InputError(
         f'no config at {config}{meant or ": expected"} {"Expected " if meant else ""}a file, or the name of one of '
-        f'configs/{kind}, such as {"ssdlite_netaug_voc" if kind == "det" else "netaug_mbv2"}'
+        f'configs/{kind}, such as {EXAMPLES[kind]}'
     )
 
 

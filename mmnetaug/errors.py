@@ -12,7 +12,7 @@ from typing import Any
 # What the system says where a folder, a disk or a right is at fault, not the program.
 DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT),
 )
 
 
@@ -46,8 +46,9 @@ def printable(text: object) -> str:
 def run_tool(main: Callable[[], None]) -> None:
     """Run a command-line tool.
 
-    An :class:`InputError`, a disk that cannot be written and a process of a data loader that died end it with one
-    message and exit status 2; :class:`Stopped` with what to type to go on, and 128 and the signal's number.
+    An :class:`InputError`, a disk that cannot be written, a file that is gone and a process of a data loader that died
+    end it with one message and exit status 2; :class:`Stopped` with what to type to go on, and 128 and the signal's
+    number.
     """
     _use_utf8()
     try:
@@ -64,6 +65,8 @@ def run_tool(main: Callable[[], None]) -> None:
         advice = 'Make room or give another folder (--work-dir, --out); what was saved stays'
         if error.errno == errno.ENAMETOOLONG:
             advice = 'Give a shorter path'
+        if error.errno == errno.ENOENT:
+            advice = 'It has been moved or deleted, or cannot be made there: check the path'
         _end(f'error: {place}{error.strerror}. {advice}', 2)
     except RuntimeError as error:
         if 'DataLoader worker' not in str(error):

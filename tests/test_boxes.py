@@ -50,6 +50,9 @@ def test_boxes_on_data_in_coco_layout(tmp_path):
             {'e.jpg': [[1, 2, 3, 'x', 0.5, 'cat']], 'f.jpg': []},
             r'e.jpg has .*expected four sides in pixels and a score',
         ),
+        ({'e.jpg': [[1, 2, 3, 4, float('nan'), 'cat']], 'f.jpg': []}, r'e.jpg has .*nan.*all finite numbers'),
+        ({'e.jpg': [[1, 2, 3, 4, 10**400, 'cat']], 'f.jpg': []}, r'e.jpg has .*all finite numbers'),
+        ({'e.jpg': [[1, 2, 3, 4, 0.5, ['cat']]], 'f.jpg': []}, r'e.jpg has .*expected the name of a class'),
         ([], r'boxes.json: expected \{"IMAGE.jpg"'),
     ],
 )

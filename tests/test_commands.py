@@ -1,5 +1,6 @@
 """The commands: help and errors at once, configs by name, and a wheel that works anywhere."""
 
+import errno
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ from mmnetaug import InputError, __version__
 from mmnetaug.cli import make_data, run
 from mmnetaug.cli.figures import parser as figures_parser
 from mmnetaug.config_files import config_names, find_config, is_config
+from mmnetaug.errors import run_tool
 
 HEAVY = ('torch', 'scipy', 'sympy', 'matplotlib', 'mmdet', 'mmengine', 'cv2', 'numpy')
 TOOLS = {path.stem: path for path in (ROOT / 'tools').glob('*.py')}
@@ -60,6 +62,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('xyz', 'no command xyz: expected one of check, split, '),
         ('train ssdlite_netaug_vco', 'no config at ssdlite_netaug_vco; did you mean ssdlite_netaug_voc?'),
         ('train configs/det/netaug.yaml', 'no config at configs/det/netaug.yaml'),
+        ('train netaug_mbv2', 'netaug_mbv2 is a config of `mmnetaug pretrain`: expected one of configs/det'),
+        ('pretrain ssdlite_netaug_voc', 'ssdlite_netaug_voc is a config of `mmnetaug train`'),
         ('pretrain netaug_mcunett', 'no config at netaug_mcunett; did you mean netaug_mcunet?'),
         ('pretrain netaug_mbv2 --epochs 3 --schedule 2x', '--epochs 3 and --schedule 2x: give one of the two'),
         ('test ssdlite_netaug_voc', 'expected a checkpoint, or a config and a checkpoint'),
@@ -73,6 +77,7 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('train ssdlite_netaug_voc --train-img a', '--train-img without --train-ann'),
         ('export run/export.pth --format caffe', "invalid choice: 'caffe'"),
         ('check', 'no data named: expected a folder'),
+        ('evaluate-boxes boxes.json', 'no data named: expected --data-root'),
         ('figures fig5', 'give --data (or --from-results DIR)'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],
@@ -81,6 +86,18 @@ def test_wrong_arguments_are_told_at_once(typed, message):
     status, out, errors, seconds, imported = command(*typed.split())
     assert status == 2 and message in errors and not out and 'Traceback' not in errors, errors
     assert seconds < 1 and not imported
+
+
+@pytest.mark.parametrize(('number', 'advice'), [(errno.ENOSPC, 'Make room'), (errno.ENOENT, 'check the path')])
+def test_a_disk_or_a_file_at_fault_is_told_in_one_line(number, advice, capsys):
+    def fails():
+        raise OSError(number, os.strerror(number), 'run/export.pth')
+
+    with pytest.raises(SystemExit) as ended:
+        run_tool(fails)
+    message = capsys.readouterr().err.strip()
+    assert ended.value.code == 2 and message.startswith('error: run/export.pth: ') and advice in message
+    assert len(message.splitlines()) == 1
 
 
 def test_version():

@@ -153,7 +153,7 @@ def test_coco_categories_in_another_order(tmp_path):
 @pytest.mark.parametrize(
     ('make', 'message'),
     [
-        (lambda root: None, 'no data set at .* mmnetaug make-data shapes'),
+        (lambda root: None, 'no data set at .*mmnetaug make-data shapes'),
         (lambda root: root.mkdir(), 'neither VOC, COCO nor YOLO layout.*it holds nothing'),
         (lambda root: write_voc(root, {'a': [CAT]}, {'trainval': ['a']}), r'has no test\.txt or val\.txt'),
         (lambda root: write_voc(root, {'a': []}, {'train': ['a'], 'val': ['a']}), 'name no class'),

@@ -12,6 +12,7 @@ from mmdet.evaluation import eval_map
 from mmnetaug.apis.inference import found
 from mmnetaug.apis.overrides import gray_options
 from mmnetaug.apis.train import train_detector
+from mmnetaug.engine.hooks import pictures_hook
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
 from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
 
@@ -92,12 +93,21 @@ def test_precision_recall_is_mmdets(legacy):
         np.testing.assert_allclose(curve.recall, expected[label]['recall'], rtol=1e-6)
 
 
-def test_a_finished_detector_has_its_pictures(voc, tmp_path):
-    """And drawing them changes nothing in the training."""
+def test_a_finished_detector_has_its_pictures(voc, tmp_path, monkeypatch):
+    """And drawing them changes nothing in the training; boxes are as long as in the measures of the validation."""
+    curves = {}
+
+    def measured(images, label, legacy):
+        assert legacy
+        curves[label] = precision_recall(images, label, legacy)
+        return curves[label]
+
+    monkeypatch.setattr(pictures_hook, 'precision_recall', measured)
     drawn = train_detector(detector_config(voc, tmp_path / 'drawn', size=96, epochs=1, **HOOKS))
     for name in PICTURES:
         picture = cv2.imread(str(tmp_path / 'drawn' / name))
         assert picture.shape[0] > 200 and picture.std() > 10, name
+    assert [curve.ap for curve in curves.values()] == pytest.approx(list(drawn['class_AP50'].values()), abs=1e-6)
     plain = train_detector(detector_config(voc, tmp_path / 'plain', size=96, epochs=1))
     assert not any((tmp_path / 'plain' / name).exists() for name in PICTURES)
     weights = [torch.load(tmp_path / name / 'export.pth')['state_dict'] for name in ('drawn', 'plain')]

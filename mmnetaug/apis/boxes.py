@@ -17,6 +17,7 @@ from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
 
 Boxes = Mapping[str, Sequence[Sequence[Any]]]
+MOST = 1e9  # of pixels; more overflows where boxes are measured, and NaN is not less
 # Of the images only the annotations are needed.
 PIPELINE = [
     {'type': 'LoadAnnotations', 'with_bbox': True},
@@ -88,8 +89,10 @@ def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, 
         if not isinstance(box, list | tuple) or len(box) != 6:
             raise InputError(f'{image} has {box!r}: expected [x1, y1, x2, y2, score, class]')
         *numbers, name = box
-        if not all(isinstance(number, int | float) for number in numbers):
-            raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all numbers')
+        if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
+            raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all finite numbers')
+        if not isinstance(name, str):
+            raise InputError(f'{image} has {box!r}: expected the name of a class at its end')
         if name in labels:
             rows.append(numbers)
             own.append(labels[name])

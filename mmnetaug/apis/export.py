@@ -95,6 +95,7 @@ def export(
     evaluate = evaluate and detector and bool(meta['head']) and not (raw and kind == 'onnx')
     if evaluate:
         _check_data(config)
+    path.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
     images = None
     if int8:
         images = list(_calibration(deployable, config, calibration, data_root, files, calibration_images))

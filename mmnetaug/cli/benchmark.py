@@ -45,7 +45,9 @@ def main(args: argparse.Namespace) -> None:
 
     from mmnetaug.apis.benchmark import benchmark, markdown_table
     from mmnetaug.apis.config import import_custom, read_config
+    from mmnetaug.engine.console import show_plainly
 
+    show_plainly()
     import_custom(args.custom_imports)
     config = read_config(configs[0], 'det') if configs else None
     rows = benchmark(checkpoints, names, args.out, config, args.data_root, files, args.allow_outside)

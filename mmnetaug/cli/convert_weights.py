@@ -22,7 +22,9 @@ def main(args: argparse.Namespace) -> None:
     get_arch(args.arch)
 
     from mmnetaug.apis.weights import convert_weights
+    from mmnetaug.engine.console import show_plainly
 
+    show_plainly()
     made = convert_weights(args.source, args.arch, args.out)
     what = f'{made["num_classes"]} classes' if made['num_classes'] else 'no classifier'
     without = f', without {", ".join(made["left_out"])}' if made['left_out'] else ''

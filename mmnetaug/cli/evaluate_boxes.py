@@ -3,6 +3,7 @@
 import argparse
 
 from mmnetaug.cli.arguments import add_data_arguments, data_files, new_parser
+from mmnetaug.errors import InputError
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -20,12 +21,18 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     files = data_files(args)
+    if not args.data_root and not files:
+        raise InputError('no data named: expected --data-root, or --test-ann')
 
     from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
+    from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import RESULT_VERSION, write_json
 
+    show_plainly()
     result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files)
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value)
+    scores = ', '.join(
+        f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value is not None
+    )
     print(f'{scores}; {result["boxes"]} boxes in {result["images"]} images')
     if args.out:
         write_json(args.out, {'version': RESULT_VERSION, **result})

@@ -43,8 +43,10 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.apis.config import import_custom
     from mmnetaug.apis.export import export
     from mmnetaug.apis.train import summary
+    from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import write_json
 
+    show_plainly()
     import_custom(args.custom_imports)
     result = export(
         args.checkpoint,

@@ -50,6 +50,11 @@ def show_few_lines(logger: MMLogger) -> None:
             logger.handlers[logger.handlers.index(handler)] = quiet
 
 
+def show_plainly() -> None:
+    """Have messages outside of a run, too, look as :class:`ConsoleHandler` writes them."""
+    show_few_lines(MMLogger.get_current_instance())
+
+
 def has_progress_bar() -> bool:
     """Whether the output is a terminal that can show one: not a file, not a dumb terminal, wide enough."""
     dumb = os.environ.get('TERM', '') in ('', 'dumb')

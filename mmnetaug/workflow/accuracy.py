@@ -157,7 +157,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     check_data(out, sources)
     report.check_figure(figure, out, Path(data))
     for point in points:
-        if (out / point['result']).exists():
+        if _result_path(out, point).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     steps.append(Step(report.files(figure), draw, [finished.get(point['result'], point['result']) for point in points]))
@@ -212,9 +212,14 @@ def _by_network(option: str, values: Sequence[Any], networks: Sequence[str]) -> 
     return {network: values[index % len(values)] for index, network in enumerate(networks)}
 
 
+def _result_path(out: Path, point: Mapping[str, Any]) -> Path:
+    return Path(os.path.normpath(out / point['result']))  # out need not be there yet
+
+
 def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
     """A point of a plan with its measurements, accuracies as fractions."""
-    path, again = out / point['result'], report.AGAIN.format(figure=figure)
+    path, again = _result_path(out, point), report.AGAIN.format(figure=figure)
+    stale = path.parent if path.name == 'result.json' else path
     result = read_record(path, again)
     missing = report.not_measured(result, ['top1', 'macs', 'params'])
     history = result.get('history')
@@ -223,18 +228,18 @@ def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, A
     if missing:
         raise InputError(
             f'{path} has no {", ".join(missing)}: expected the result of a pretraining run of this release. Delete '
-            f'{path.parent}; then {again}'
+            f'{stale}; then {again}'
         )
     if (result.get('epochs'), result.get('seed')) != (point['epochs'], point['seed']):
         raise InputError(
             f'{path} is of {result.get("epochs")} epochs with seed {result.get("seed")}, not {point["epochs"]} with '
-            f'{point["seed"]} as its folder says. Delete {path.parent}; then {again}'
+            f'{point["seed"]} as its folder says. Delete {stale}; then {again}'
         )
     trained_at = result.get('recipe', {}).get('optim_wrapper', {}).get('optimizer', {}).get('lr', point['lr'])
     if not math.isclose(trained_at, point['lr']):
         raise InputError(
             f'{path} was trained with the learning rate {trained_at}, not {point["lr"]} as its folder or the config '
-            f'says. Delete {path.parent}; then {again}'
+            f'says. Delete {stale}; then {again}'
         )
     names = {'accuracy': 'top1', 'train_accuracy': 'train_eval_top1'}
     return {

@@ -94,7 +94,13 @@ def _digests(dataset: ReportsFindings, split: str) -> dict[str, str]:
     """Path -> digest of each image; one that cannot be decoded becomes a finding and leaves the data set."""
     paths = [info['img_path'] for info in dataset.data_list]
     digests = thread_map(
-        _digest, paths, max_workers=os.cpu_count(), desc=f'{split}: decoding', unit='image', mininterval=0.5
+        _digest,
+        paths,
+        max_workers=os.cpu_count(),
+        desc=f'{split}: decoding',
+        unit='image',
+        mininterval=0.5,
+        disable=None,
     )
     broken = {path: digest for path, digest in zip(paths, digests) if isinstance(digest, UnusableImage)}
     for path, reason in sorted(broken.items()):

@@ -99,7 +99,7 @@ def _parallel(function: Callable, tasks: Sequence, source, jobs: int | None, tit
     """Results of ``function(task)`` in order, from processes that have ``source`` in ``_source``."""
     with Pool(jobs or min(8, os.cpu_count() or 1), _start_worker, (source,)) as pool:
         calls = pool.imap(function, tasks, chunksize=8)
-        return list(tqdm(calls, total=len(tasks), desc=title, unit='image', mininterval=0.5))
+        return list(tqdm(calls, total=len(tasks), desc=title, unit='image', mininterval=0.5, disable=None))
 
 
 def _write_picture(path: Path, image: np.ndarray) -> None:
@@ -332,7 +332,7 @@ def unpack_cifar100(out: Path, archive: Path | None = None, force: bool = False)
     def fill(folder: Path) -> None:
         try:
             with tarfile.open(archive) as tar:
-                for member in tqdm(_image_members(tar), desc='unpacking', unit='image', mininterval=0.5):
+                for member in tqdm(_image_members(tar), desc='unpacking', unit='image', mininterval=0.5, disable=None):
                     target = folder.joinpath(*PurePosixPath(member.name).parts[1:])
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(tar.extractfile(member).read())

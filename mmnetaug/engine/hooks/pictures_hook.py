@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmdet.evaluation import VOCMetric
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -17,6 +16,7 @@ from mmengine.runner import Runner
 from mmnetaug.datasets.images import is_deep, read_deep
 from mmnetaug.datasets.samplers import derived_seed, seed_cpu
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
+from mmnetaug.evaluation.metrics.voc import VOCAveragePrecision
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_confusion, plot_precision_recall
@@ -96,7 +96,7 @@ class PicturesHook(Hook):
         if not is_main_process():
             return
         names = drawable_names(runner.val_dataloader.dataset.metainfo['classes'])
-        legacy = any(isinstance(metric, VOCMetric) for metric in runner.val_evaluator.metrics)
+        legacy = any(isinstance(metric, VOCAveragePrecision) for metric in runner.val_evaluator.metrics)
         curves = {name: precision_recall(results, label, legacy) for label, name in enumerate(names)}
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         if not curves:
