@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from tqdm import tqdm
 
 from mmnetaug.apis.config import read_config
@@ -107,7 +108,8 @@ def fit(
         config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
         network = head, arch, str(config.model.get('neck'))  # of a head the size moves anchors alone
         if network not in built:
-            with warnings.catch_warnings():
+            # The scope is that of this process otherwise, whatever ran before in it
+            with warnings.catch_warnings(), DefaultScope.overwrite_default_scope('mmdet'):
                 warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
                 built = {network: MODELS.build(config.model)}
         cost = describe_detector(built[network], image_size(config))

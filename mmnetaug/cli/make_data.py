@@ -31,6 +31,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         )
         tool.add_argument('--size', type=int, default=224, help='longer side of the detection images, pixels')
         tool.add_argument('--seed', type=int, default=0, help='of all randomness')
+        text = 'sides of objects, as shares of the image; large ones are easier'
+        tool.add_argument(
+            '--object-scale', type=float, nargs=2, default=OBJECT_SCALE, metavar=('MIN', 'MAX'), help=text
+        )
+        tool.add_argument('--clutter', type=int, default=CLUTTER, help='things of no class')
         tool.add_argument('--jobs', type=int, help='processes (default: one per core, at most 8)')
         tool.add_argument('--preview', action='store_true', help='write preview.png with the boxes drawn')
     tool, text = tools['shapes'], 'classification images per class'
@@ -39,9 +44,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     tool = tools['scenes']
     tool.add_argument('--source', default='data/cifar100', help='image tree {train,val}/CLASS/*')
     tool.add_argument('--groups', choices=['cifar100'], help='merge the classes into 20 superclasses')
-    text = 'sides of objects, as shares of the image; large ones are easier'
-    tool.add_argument('--object-scale', type=float, nargs=2, default=OBJECT_SCALE, metavar=('MIN', 'MAX'), help=text)
-    tool.add_argument('--clutter', type=int, default=CLUTTER, help='things of no class')
     tools['cifar100'].add_argument('--archive', help='(default: $MMNETAUG_SHARED/data/cifar100.tar.gz)')
     return parser
 
@@ -54,11 +56,10 @@ def main(args: argparse.Namespace) -> None:
         unpack_cifar100(args.out, args.archive, args.force)
     else:
         common = {'det_images': tuple(args.images), 'det_size': args.size, 'seed': args.seed}
-        common.update(jobs=args.jobs, force=args.force)
+        common.update(jobs=args.jobs, force=args.force, scale=tuple(args.object_scale), clutter=args.clutter)
         if args.command == 'shapes':
             generate_shapes(args.out, tuple(args.cls_images), args.cls_size, **common)
         else:
-            common.update(scale=tuple(args.object_scale), clutter=args.clutter)
             generate_scenes(args.out, args.source, SUPERCLASS if args.groups else None, **common)
         if args.preview:
             print(f'see {draw_preview(args.out)}')

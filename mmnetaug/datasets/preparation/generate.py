@@ -18,6 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import Pool
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import cv2
 import numpy as np
@@ -206,12 +207,22 @@ def _make_detection_set(
         print(f'warning: skipped {len(unreadable)} files that are no images: {some}')
 
 
-def _check_detection(det_images: Sequence, det_size: int, seed: int, jobs: int | None) -> None:
+def _check_detection(
+    det_images: Sequence, det_size: int, seed: int, jobs: int | None, scale: tuple, clutter: int
+) -> None:
     check_count('the number of trainval images', det_images[0], 5, 99999)
     check_count('the number of test images', det_images[1], 1, 99999)
     check_count('the size of the detection images', det_size, 96, 4096)
     check_count('the seed', seed, 0, 2**32 - 1)
     check_count('the number of jobs', 1 if jobs is None else jobs, 1, 256)
+    check_count('the number of things in the clutter', clutter, 0, 1000)
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise InputError(f'the scale of objects is {scale[0]} to {scale[1]}; expected two rising fractions up to 1')
+
+
+def _other_scenes(scale: tuple, clutter: int) -> dict[str, Any]:
+    """What a data set's record says of its scenes, where they are not as usual."""
+    return {} if (tuple(scale), clutter) == (OBJECT_SCALE, CLUTTER) else {'scale': list(scale), 'clutter': clutter}
 
 
 def generate_shapes(
@@ -220,6 +231,8 @@ def generate_shapes(
     cls_size: int = 64,
     det_images: Sequence = (300, 100),
     det_size: int = 224,
+    scale: tuple = OBJECT_SCALE,
+    clutter: int = CLUTTER,
     seed: int = 0,
     jobs: int | None = None,
     force: bool = False,
@@ -232,6 +245,7 @@ def generate_shapes(
         cls_size: side of the classification images in pixels.
         det_images: trainval and test images.
         det_size: longer side of the detection images in pixels; the shorter one is 75 to 100% of it.
+        scale, clutter: as in :func:`~mmnetaug.datasets.preparation.scenes.compose`.
         seed: image i of a split and class depends on it and i alone, not on how many are made.
         jobs: processes; as many as there are cores (at most 8) if None.
         force: replace an existing data set that this function made.
@@ -245,7 +259,7 @@ def generate_shapes(
     check_count('the number of training images per class', cls_images[0], 1, 99999)
     check_count('the number of validation images per class', cls_images[1], 1, 99999)
     check_count('the size of the classification images', cls_size, 32, 4096)
-    _check_detection(det_images, det_size, seed, jobs)
+    _check_detection(det_images, det_size, seed, jobs, scale, clutter)
     source = ShapeSource()
 
     def fill(folder: Path) -> None:
@@ -256,10 +270,11 @@ def generate_shapes(
                 target.mkdir(parents=True)
                 tasks += [(target, cls_size, seed, split, label, i) for i in range(count)]
         _parallel(_make_classification, tasks, source, jobs, 'classification')
-        _make_detection_set(folder, (source, source), det_images, det_size, seed, jobs)
+        _make_detection_set(folder, (source, source), det_images, det_size, seed, jobs, scale=scale, clutter=clutter)
 
     counts = {'cls_images': list(cls_images), 'det_images': list(det_images)}
     parameters = {'kind': 'shapes', **counts, 'cls_size': cls_size, 'det_size': det_size, 'seed': seed}
+    parameters.update(_other_scenes(scale, clutter))
     return build_folder(out, parameters, fill, force)
 
 
@@ -293,10 +308,7 @@ def generate_scenes(
     Raises:
         InputError: nonsense numbers, a tree without images, or ``out`` holds something else.
     """
-    _check_detection(det_images, det_size, seed, jobs)
-    check_count('the number of things in the clutter', clutter, 0, 1000)
-    if not 0 < scale[0] <= scale[1] <= 1:
-        raise InputError(f'the scale of objects is {scale[0]} to {scale[1]}; expected two rising fractions up to 1')
+    _check_detection(det_images, det_size, seed, jobs, scale, clutter)
     sources = [PhotoSource(Path(source) / split, groups) for split in ('train', 'val')]
     if unpaired := sorted(set(sources[0].classes) ^ set(sources[1].classes)):
         raise InputError(f'{source}: {unpaired[0]} is in only one of train and val; add it to the other')
@@ -305,9 +317,7 @@ def generate_scenes(
         _make_detection_set(folder, sources, det_images, det_size, seed, jobs, scale=scale, clutter=clutter)
 
     parameters = {'kind': 'scenes', 'source': str(source), 'groups': groups, 'det_images': list(det_images)}
-    parameters.update(det_size=det_size, seed=seed)
-    if (tuple(scale), clutter) != (OBJECT_SCALE, CLUTTER):
-        parameters.update(scale=list(scale), clutter=clutter)
+    parameters.update(det_size=det_size, seed=seed, **_other_scenes(scale, clutter))
     return build_folder(out, parameters, fill, force)
 
 
