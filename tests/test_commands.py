@@ -79,6 +79,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('check', 'no data named: expected a folder'),
         ('evaluate-boxes boxes.json', 'no data named: expected --data-root'),
         ('figures fig5', 'give --data (or --from-results DIR)'),
+        ('speed --growth --repeats 0', '--repeats: 0: expected a whole number of at least 1'),
+        ('speed --start voc --against nowhere', '--against nowhere: expected the folder of another checkout'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],
 )

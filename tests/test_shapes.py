@@ -357,7 +357,7 @@ def test_bad_archives_are_refused(tmp_path):
     (tmp_path / 'cut.tar.gz').write_bytes(data[: len(data) // 2])
     with pytest.raises(InputError, match='cannot be unpacked'):
         unpack_cifar100(tmp_path / 'out', tmp_path / 'cut.tar.gz')
-    assert not (tmp_path / 'out').exists()
+    assert not (tmp_path / 'out').exists() and not (tmp_path / 'out.partial').exists()
 
 
 def test_preview_and_tool(shapes, tmp_path):

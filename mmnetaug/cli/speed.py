@@ -2,10 +2,12 @@
 
 import argparse
 import itertools
+from pathlib import Path
 from typing import Any
 
 from mmnetaug.archs import get_arch
-from mmnetaug.cli.arguments import new_parser
+from mmnetaug.cli.arguments import new_parser, whole
+from mmnetaug.errors import InputError
 
 LAYOUTS = ('voc', 'coco', 'folders')
 
@@ -13,26 +15,30 @@ LAYOUTS = ('voc', 'coco', 'folders')
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(prog, __doc__, 'mmnetaug speed --arch mobilenetv2_tiny mcunet --batch 64 --out speed.json')
     parser.add_argument('--arch', nargs='+', default=['mobilenetv2_tiny'], help='networks')
-    parser.add_argument('--size', type=int, help="side in pixels (default: the network's own)")
-    parser.add_argument('--batch', type=int, nargs='+', default=[64], help='images in a batch')
+    parser.add_argument('--size', type=whole(1), help="side in pixels (default: the network's own)")
+    parser.add_argument('--batch', type=whole(1), nargs='+', default=[64], help='images in a batch')
     parser.add_argument(
         '--precision', nargs='+', choices=['float32', 'tf32', 'bf16'], default=['float32'], help='of the steps'
     )
-    parser.add_argument('--repeats', type=int, default=15, help='steps of each that are timed')
-    parser.add_argument('--threads', type=int, help='CPU threads (default: all cores)')
-    parser.add_argument('--inference', type=int, metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
+    parser.add_argument('--repeats', type=whole(1), default=15, help='steps of each that are timed')
+    parser.add_argument('--threads', type=whole(1), help='CPU threads (default: all cores)')
+    parser.add_argument('--inference', type=whole(96), metavar='SIZE', help='also an untrained SSDLite at SIZE pixels')
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument(
         '--evaluation',
-        type=int,
+        type=whole(96),
         metavar='SIZE',
         help='instead: evaluate an SSDLite, with and without what makes it fast',
     )
     instead.add_argument(
-        '--batches', type=int, metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
+        '--batches', type=whole(32), metavar='SIZE', help='instead: crops, and batches of images of SIZE pixels'
     )
     instead.add_argument(
-        '--freeze', type=int, nargs='+', metavar='N', help='instead: steps of an SSDLite with N frozen stages (--size)'
+        '--freeze',
+        type=whole(0),
+        nargs='+',
+        metavar='N',
+        help='instead: steps of an SSDLite with N frozen stages (--size)',
     )
     instead.add_argument(
         '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
@@ -50,6 +56,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.against and not Path(args.against, 'mmnetaug').is_dir():
+        raise InputError(f'--against {args.against}: expected the folder of another checkout')
     sizes = {arch: args.size or get_arch(arch).input_size for arch in args.arch}
 
     import torch

@@ -74,7 +74,11 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
     except OSError as error:
         raise InputError(f'{partial} cannot be made: {error}; name another place with --out') from error
     (partial / MARKER).write_text('{}', encoding='utf-8')  # says whose folder it is
-    fill(partial)
+    try:
+        fill(partial)
+    except InputError:
+        shutil.rmtree(partial)
+        raise
     marker = {'parameters': parameters, 'files': _count_files(partial)}
     (partial / MARKER).write_text(json.dumps(marker, indent=2), encoding='utf-8')
     if out.exists():
@@ -347,7 +351,8 @@ def unpack_cifar100(out: Path, archive: Path | None = None, force: bool = False)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(tar.extractfile(member).read())
         except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-            raise InputError(f'{archive} cannot be unpacked: {error}; if damaged, fetch it again') from error
+            reason = str(error).partition('\n')[0].rstrip(' -:')
+            raise InputError(f'{archive} cannot be unpacked: {reason}; if damaged, fetch it again') from error
         if not (folder / 'train').is_dir() or not (folder / 'val').is_dir():
             raise InputError(f'{archive} has no cifar100/{{train,val}}/CLASS/*; name another --archive')
 
