@@ -70,14 +70,16 @@ demo: $(DEMO)/benchmark/benchmark.png $(DEMO)/vis/200003.jpg
 	@echo 'drawn images, which of the two comes out ahead is chance. docs/results.md says what longer runs show.'
 
 data/shapes/generator.json: | install
-	$(BIN)/python tools/make_data.py shapes --out data/shapes --images 900 100 --size 192
+	$(BIN)/python tools/make_data.py shapes --out data/shapes --images 900 100 --size 192 \
+	    --object-scale 0.2 0.6 --clutter 2 --cls-images 200 25
 
 $(DEMO)/pretrain_%/export.pth: data/shapes/generator.json
 	$(BIN)/python tools/pretrain_cls.py configs/pretrain/$*_mbv2_tiny_shapes.py --resume --work-dir $(@D)
 
 $(DEMO)/ssdlite_%/result.json: $(DEMO)/pretrain_%/export.pth
 	$(BIN)/python tools/train.py configs/det/ssdlite_baseline_light_voc.py --data-root data/shapes \
-	    --arch mobilenetv2_tiny --size 192 --epochs 14 --batch-size 16 --pretrained $< --resume --work-dir $(@D)
+	    --arch mobilenetv2_tiny --size 192 --epochs 14 --batch-size 8 --lr 4e-3 --pretrained $< --resume \
+	    --work-dir $(@D)
 
 $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ssdlite_netaug/result.json
 	$(BIN)/python tools/benchmark.py configs/det/ssdlite_netaug_voc.py --data-root data/shapes --out $(@D) \
