@@ -87,6 +87,6 @@ $(DEMO)/benchmark/benchmark.png: $(DEMO)/ssdlite_baseline/result.json $(DEMO)/ss
 
 $(DEMO)/vis/200003.jpg: $(DEMO)/ssdlite_baseline/result.json
 	$(BIN)/python tools/infer.py data/shapes/VOCdevkit/VOC2007/JPEGImages/200003.jpg \
-	    --checkpoint $(DEMO)/ssdlite_baseline/export.pth --out-dir $(DEMO) --score-thr 0.3
+	    --checkpoint $(DEMO)/ssdlite_baseline/export.pth --out-dir $(DEMO) --score-thr 0.2
 
 .PRECIOUS: $(DEMO)/pretrain_%/export.pth $(DEMO)/ssdlite_%/result.json
