@@ -26,7 +26,7 @@ TITLES = {
     'fig4': 'Accuracy over training',
     'lr': 'Accuracy against learning rate',
 }
-# What that over learning rates compares: with the baseline, and the two methods with the large gradient with each other.
+# What that over learning rates compares: with the baseline, and the two with the large gradient with each other.
 PAIRS = (
     ('netaug', 'baseline'),
     ('netaug', 'baseline_twice'),
