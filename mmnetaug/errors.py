@@ -3,6 +3,7 @@
 import errno
 import locale
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT),
 )
+CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # all but tabs and ends of lines
 
 
 class InputError(ValueError):
@@ -39,8 +41,9 @@ def check_whole(name: str, value: Any, least: int) -> None:
 
 
 def printable(text: object) -> str:
-    """Text of which bytes of a file's name that are no UTF-8 are escaped."""
-    return str(text).encode('utf-8', 'backslashreplace').decode()
+    """Text of which bytes of a file's name that are no UTF-8 are escaped, and characters that control a terminal."""
+    text = str(text).encode('utf-8', 'backslashreplace').decode()
+    return CONTROLS.sub(lambda sign: f'\\x{ord(sign[0]):02x}', text)
 
 
 def run_tool(main: Callable[[], None]) -> None:

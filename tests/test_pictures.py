@@ -13,7 +13,9 @@ from mmnetaug.apis.inference import found
 from mmnetaug.apis.overrides import gray_options
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import pictures_hook
+from mmnetaug.errors import printable
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
+from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
 
 PICTURES = ('train_batch.jpg', 'test_batch.jpg', 'precision_recall.png', 'confusion_matrix.png', 'curves.png')
@@ -152,6 +154,16 @@ def test_eighty_classes(tmp_path):
     assert picture.shape[1] < 2000
     picture = cv2.imread(str(plot_confusion(confusion_matrix(images, 80, 0.3), names, tmp_path / 'c.png')))
     assert picture.shape[0] < 3000
+
+
+def test_names_that_mean_something_to_matplotlib_or_a_terminal(tmp_path):
+    names = ['$\\frac$', '_hidden', 'two\nlines', '\x1b[31mred']
+    drawn = drawable_names(names)
+    assert drawn == [r'\$\frac\$', '\u00a0_hidden', 'class 2', 'class 3']
+    curves = {name: precision_recall([result([(0, *A)], [(0.9, 0, *A)])], 0) for name in drawn}
+    assert plot_precision_recall(curves, tmp_path / 'pr.png').is_file()
+    assert plot_confusion(np.eye(5, dtype=int), drawn, tmp_path / 'c.png').is_file()
+    assert printable('\x1b[31mred\ttwo\nlines') == '\\x1b[31mred\ttwo\nlines'
 
 
 def test_infer_counts_images_that_have_objects(tmp_path):

@@ -26,7 +26,7 @@ from mmnetaug.trust import check_config
 BY_CLASS = 'AP50/'  # beginning of a measure of one class
 FILES = (  # of a finished run, in the order in which they are named
     *('export.pth', BEST, 'result.json', TABLE, CURVES, 'precision_recall.png', 'confusion_matrix.png'),
-    *('train_batch.jpg', 'test_batch.jpg'),
+    *('train_batch.jpg', 'test_batch.jpg', 'export.safetensors'),
 )
 SHOWN_CLASSES = 20  # in a line of the console
 COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')

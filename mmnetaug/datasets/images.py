@@ -13,8 +13,6 @@ import numpy as np
 import PIL
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
 
-from mmnetaug.errors import printable
-
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm'}
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 # Orientations that bring the end of a stored row or column to the left, and to the top.
@@ -68,7 +66,11 @@ def images_below(folder: Path) -> list[Path]:
 
 def is_utf8(path: str | Path) -> bool:
     """Whether a file's name can be written as text."""
-    return printable(path) == str(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def image_size(path: Path, decode: bool) -> tuple[int, int]:
