@@ -5,6 +5,7 @@ import locale
 import os
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,8 @@ def run_tool(main: Callable[[], None]) -> None:
         main()
     except Stopped as stopped:
         _end(f'{stopped}. It goes on with\n    {typed_command(resume=True)}', 128 + stopped.signal)
+    except KeyboardInterrupt:
+        _end('stopped', 128 + signal.SIGINT)
     except InputError as error:
         # One raised in a data loader's process arrives with the whole trace as its text.
         _end(f'error: {str(error).rsplit("InputError: ", 1)[-1].strip()}', 2)

@@ -208,6 +208,7 @@ def test_options_of_a_detector_trained_at_several_sizes(monkeypatch):
         ('randomness.seed.deep=3', r'randomness.seed is 0, which has nothing below it'),
         ('no_value', 'expected KEY=VALUE'),
         ('model=1', r'model has parts, expected some below it \(model\.NAME=VALUE\)'),
+        ('visualizer.vis_backends.1=None', r'vis_backends\.1 has parts, expected some below it'),
         ('model=None', 'model has parts'),
         ('train_dataloader=3', 'train_dataloader has parts'),
         ('test_evaluator=1', 'test_evaluator has parts'),

@@ -110,8 +110,9 @@ def tool(voc, work_dir, *more):
     command += ['--data-root', str(voc), '--pretrained', 'none', '--arch', 'mobilenetv2_w0.1', '--size', '96']
     command += ['--batch-size', '2', '--workers', '0', '--work-dir', str(work_dir), *more]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)}
-    )
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)},
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def wait_for(path, seconds=300):
@@ -123,9 +124,13 @@ def wait_for(path, seconds=300):
 
 @pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_saves_and_says_how_to_go_on(voc, tmp_path, number, status):
-    process = tool(voc, tmp_path / 'run', '--epochs', '2000')
+    """Also where all processes get it, as by Ctrl-C in a terminal."""
+    process = tool(voc, tmp_path / 'run', '--epochs', '2000', '--workers', '1')
     wait_for(tmp_path / 'run' / 'last_checkpoint')
-    process.send_signal(number)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == status and 'Traceback' not in errors
     assert 'It goes on with\n    python' in errors and errors.strip().endswith('--resume')

@@ -97,9 +97,10 @@ def merge_cfg_options(config: Config, options: Sequence[str]) -> None:
 
 
 def _check_key(config: Config, key: str, value: Any) -> None:
-    place, path = config._cfg_dict, []
+    place, path, in_list = config._cfg_dict, [], False
     for part in key.split('.'):
-        if isinstance(place, (list, tuple)):
+        in_list = isinstance(place, (list, tuple))
+        if in_list:
             if not part.isdigit() or int(part) >= len(place):
                 last = len(place) - 1
                 raise InputError(f'--cfg-options {key}: {".".join(path)} is a list, expected a number from 0 to {last}')
@@ -113,7 +114,8 @@ def _check_key(config: Config, key: str, value: Any) -> None:
             raise InputError(f'--cfg-options {key}: {".".join(path)} is {place!r}, which has nothing below it')
         path.append(part)
     parts = isinstance(place, Mapping) or (isinstance(place, (list, tuple)) and isinstance((*place, 0)[0], Mapping))
-    if parts and not isinstance(value, (Mapping, list, tuple)) and (value is not None or len(path) == 1):
+    removes = value is None and len(path) > 1 and not in_list
+    if parts and not isinstance(value, (Mapping, list, tuple)) and not removes:
         raise InputError(f'--cfg-options {key}={value}: {key} has parts, expected some below it ({key}.NAME=VALUE)')
     if isinstance(place, (bool, int, float)) and isinstance(value, str):
         raise InputError(f'--cfg-options {key}={value}: expected a value such as {place!r}, not text')

@@ -33,6 +33,6 @@ def main(args: argparse.Namespace) -> None:
             if not history:
                 raise InputError(
                     f'no {args.key} in the logs of {folder or series!r}: expected NAME=DIR with a work directory of '
-                    'mmnetaug pretrain or mmnetaug train'
+                    'mmnetaug pretrain, or of mmnetaug train and --key AP50_area (COCO layout: --key coco/AP)'
                 )
     print(plot_curves(runs, Path(args.out), args.ylabel or args.key))

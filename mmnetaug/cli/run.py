@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -28,6 +29,14 @@ COMMANDS = {
     'make-data': 'drawn or composed data sets, to try things out',
     'speed': 'images per second of training and of inference here',
 }
+# Beginnings of what MMEngine, MMDetection and PyTorch warn of, and a user can do nothing about.
+EXPECTED_WARNINGS = (
+    'Setting (OMP|MKL)_NUM_THREADS',
+    '`broadcast_buffers` is deprecated',
+    'Grad strides do not match bucket view strides',  # of depthwise convolutions, where they are not unique
+    'DeprecationWarning: `num_anchors` is deprecated',
+    'torch.meshgrid: in an upcoming release',
+)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -55,6 +64,8 @@ def run_command(name: str, arguments: Sequence[str] | None = None, prog: str | N
             compat.check_installed()
         except ImportError as error:
             raise InputError(str(error)) from error
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings('ignore', message)
         module.main(args)
 
     run_tool(run)

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import sys
-import warnings
 
 import torch
 import torch.distributed as dist
@@ -19,13 +18,6 @@ LAUNCHERS = {
     'slurm': ('SLURM_PROCID', 'srun -n N python'),
     'mpi': ('OMPI_COMM_WORLD_LOCAL_RANK', 'mpirun -n N python'),
 }
-# Of MMEngine and PyTorch in every process: beginnings of what a user can do nothing about. Of a depthwise convolution's
-# gradient the strides are not unique.
-EXPECTED_WARNINGS = (
-    'Setting (OMP|MKL)_NUM_THREADS',
-    '`broadcast_buffers` is deprecated',
-    'Grad strides do not match bucket view strides',
-)
 
 
 def keep_freed_memory() -> None:
@@ -61,11 +53,7 @@ def prepare_distributed(config: Config) -> None:
             f'--launcher {config.launcher}: no {variable} in the environment. Start it with '
             f'`{command} -m mmnetaug ... --launcher {config.launcher}`, or leave --launcher out for one process'
         )
-    if config.get('launcher', 'none') == 'none':
-        return
-    for message in EXPECTED_WARNINGS:
-        warnings.filterwarnings('ignore', message)
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() or config.get('launcher', 'none') == 'none':
         return
     if config.launcher == 'pytorch' and not dist.is_initialized():
         dist.init_process_group('gloo')

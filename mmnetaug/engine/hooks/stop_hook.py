@@ -34,6 +34,8 @@ class StopHook(Hook):
 
     def _ask(self, number: int, _: Any) -> None:
         if os.getpid() != self.process:  # a process that was forked while this one trained
+            if number == signal.SIGINT:  # Ctrl-C reaches all processes of a terminal, and this one ends them
+                return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         if self.asked == number == signal.SIGINT:
