@@ -16,6 +16,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import bbox_overlaps
 from mmengine.config import Config
 from mmengine.hooks import Hook
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 from pytest import importorskip
 
@@ -222,7 +223,8 @@ def build_detector(head='ssdlite', arch='mobilenetv2_tiny', num_classes=3, size=
     config.merge_from_dict(size_options(config, size))
     config.model.bbox_head.num_classes = num_classes
     config.merge_from_dict({f'model.{name.replace("__", ".")}': value for name, value in options.items()})
-    model = MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+        model = MODELS.build(config.model)
     model.init_weights()
     return model
 

@@ -220,7 +220,8 @@ def test_complete_data_are_reused_and_other_parameters_refused(shapes, capsys):
 def test_interrupted_or_damaged_data_are_made_again(tmp_path, monkeypatch, capsys):
     out = tmp_path / 'shapes'
     with monkeypatch.context() as patch:
-        patch.setattr('mmnetaug.datasets.preparation.generate._make_detection_set', lambda *_: 1 / 0)  # dies half-way
+        # dies half-way
+        patch.setattr('mmnetaug.datasets.preparation.generate._make_detection_set', lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             generate_shapes(out, **SMALL)
     assert not out.exists() and (tmp_path / 'shapes.partial/cls').is_dir()
