@@ -294,17 +294,17 @@ def test_text_of_a_config_is_read_back_and_has_short_lines():
 
 
 @pytest.mark.parametrize(
-    ('given', 'policy'),
-    [({}, 'PASSIVE'), ({'OMP_WAIT_POLICY': 'ACTIVE'}, 'ACTIVE'), ({'GOMP_SPINCOUNT': '9'}, None)],
+    ('given', 'spins'),
+    [({}, str(openmp.SPINS)), ({'OMP_WAIT_POLICY': 'ACTIVE'}, None), ({'GOMP_SPINCOUNT': '9'}, '9')],
 )
-def test_threads_wait_passively_unless_told_otherwise(monkeypatch, given, policy):
+def test_threads_wait_busily_for_a_short_while_unless_told_otherwise(monkeypatch, given, spins):
     for name in openmp.SETTINGS:
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    openmp.wait_passively()
-    assert os.environ.get('OMP_WAIT_POLICY') == policy
-    monkeypatch.setenv('OMP_WAIT_POLICY', 'PASSIVE')  # what is restored afterwards
+    openmp.wait_shortly()
+    assert os.environ.get('GOMP_SPINCOUNT') == spins
+    monkeypatch.setenv('GOMP_SPINCOUNT', '')  # what is restored afterwards
 
 
 def test_waiting_is_set_before_pytorch_is_there():
@@ -313,10 +313,10 @@ def test_waiting_is_set_before_pytorch_is_there():
         'class Watch(importlib.abc.MetaPathFinder):\n'
         '    def find_spec(self, name, path=None, target=None):\n'
         "        if name == 'torch':\n"
-        "            print(os.environ.get('OMP_WAIT_POLICY')), sys.exit()\n"
+        "            print(os.environ.get('GOMP_SPINCOUNT')), sys.exit()\n"
         'sys.meta_path.insert(0, Watch())\n'
         'import mmnetaug\n'
         'mmnetaug.TinyNet\n'
     )
     environment = {key: value for key, value in os.environ.items() if key not in openmp.SETTINGS}
-    assert subprocess.check_output([sys.executable, '-c', code], text=True, env=environment).strip() == 'PASSIVE'
+    assert subprocess.check_output([sys.executable, '-c', code], text=True, env=environment).strip() == str(openmp.SPINS)

@@ -32,7 +32,7 @@ def install() -> None:
     """Mend what is imported already, and the rest when it is imported. Calling it again changes nothing."""
     if any(isinstance(finder, _Mender) for finder in sys.meta_path):
         return
-    openmp.wait_passively()
+    openmp.wait_shortly()
     for name, mend in MENDS.items():
         if name in sys.modules:
             mend(sys.modules[name])
