@@ -319,4 +319,5 @@ def test_waiting_is_set_before_pytorch_is_there():
         'mmnetaug.TinyNet\n'
     )
     environment = {key: value for key, value in os.environ.items() if key not in openmp.SETTINGS}
-    assert subprocess.check_output([sys.executable, '-c', code], text=True, env=environment).strip() == str(openmp.SPINS)
+    seen = subprocess.check_output([sys.executable, '-c', code], text=True, env=environment)
+    assert seen.strip() == str(openmp.SPINS)
