@@ -22,6 +22,7 @@ KINDS = {
 }
 # Longest side of a decoded box over its anchor's, and back: mmdet's ``wh_ratio_clip``.
 MAX_RATIO = abs(math.log(16 / 1000))
+BLOCK = 256  # boxes that are compared with all others at a time
 
 
 def describe_head(
@@ -197,10 +198,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, head: dict[str, Any]) -> tup
     for label in range(scores.shape[1]):
         order = np.flatnonzero(scores[:, label])
         order = order[np.argsort(-scores[order, label], kind='stable')]
-        while len(order):
-            best, order = order[0], order[1:]
-            found.append((scores[best, label], best, label))
-            order = order[_overlaps(boxes[best], boxes[order]) <= head['iou_thr']]
+        found += [(scores[best, label], best, label) for best in order[_kept(boxes[order], head['iou_thr'])]]
     found = sorted(found, key=lambda one: -one[0])[: head['max_per_img']]
     places = np.array([place for _, place, _ in found], dtype=int)
     return (
@@ -210,12 +208,21 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, head: dict[str, Any]) -> tup
     )
 
 
-def _overlaps(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """IoU of (4,) with (n, 4)."""
-    inner = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2])
-    inner = inner.clip(min=0).prod(1)
-    areas = (others[:, 2:] - others[:, :2]).prod(1)
-    return inner / (areas + (box[2:] - box[:2]).prod() - inner)
+def _kept(boxes: np.ndarray, iou_thr: float) -> np.ndarray:
+    """(n,) whether no better box that is kept overlaps one by more than ``iou_thr``; (n, 4) boxes, best first."""
+    kept = np.ones(len(boxes), bool)
+    left, top, right, bottom = np.ascontiguousarray(boxes.T)
+    areas = (right - left) * (bottom - top)
+    for start in range(0, len(boxes), BLOCK):
+        own = slice(start, start + BLOCK), None
+        width = np.minimum(right[own], right) - np.maximum(left[own], left)
+        height = np.minimum(bottom[own], bottom) - np.maximum(top[own], top)
+        inner = width.clip(min=0) * height.clip(min=0)
+        apart = inner / (areas + areas[own] - inner) <= iou_thr
+        for place, row in enumerate(apart, start):
+            if kept[place]:
+                kept[place + 1 :] &= row[place + 1 :]
+    return kept
 
 
 def postprocess(maps: Sequence[np.ndarray], head: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
