@@ -68,7 +68,7 @@ def test_the_tool_needs_checkpoints_alone(detector, tmp_path, monkeypatch, capsy
     assert report['data_root'] == str(voc)
     assert (tmp_path / 'out/benchmark.md').read_text() in capsys.readouterr().out
     named = ['--test-ann', voc / 'Annotations', '--test-img', voc / 'JPEGImages']
-    run_tool(monkeypatch, result['checkpoint'], *named, '--out', tmp_path / 'named')
+    run_tool(monkeypatch, CONFIG, *named, result['checkpoint'], '--out', tmp_path / 'named')
     report = json.loads((tmp_path / 'named/benchmark.json').read_text())
     assert report['data_root'] == str(voc / 'Annotations') and report['detectors'][0]['AP50_area'] is not None
 

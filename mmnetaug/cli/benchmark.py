@@ -29,6 +29,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_data_arguments(parser, train=False)
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and pictures')
     add_custom_imports(parser)
+    parser.parse_args = parser.parse_intermixed_args  # options may stand between the files
     return parser
 
 

@@ -18,6 +18,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('--key', default='top1', help='what to draw: top1, train_top1, loss_base, AP50_area ...')
     parser.add_argument('--ylabel', help='with the unit (default: the key)')
     parser.add_argument('--out', default='work_dirs/curves.png', help='PNG or SVG')
+    parser.parse_args = parser.parse_intermixed_args  # options may stand between the series
     return parser
 
 
