@@ -86,9 +86,11 @@ def main(args: argparse.Namespace) -> None:
     elif args.start:
         results = [measure_start(layout, args.against, args.repeats) for layout in args.start]
     elif args.jpeg is not None:
-        places = [(SIDES[0], folder) for folder in args.jpeg] or [(sides, '') for sides in SIDES]
-        sides = [args.size] if args.size else [144, 160, 176]
-        results = [measure_jpeg(side, *place[:1], args.repeats, photos=place[1]) for side in sides for place in places]
+        photographs = [(SIDES[0], folder) for folder in args.jpeg] or [(sides, '') for sides in SIDES]
+        results = [
+            measure_jpeg(size, sides, args.repeats, photos=folder)
+            for size, (sides, folder) in itertools.product([args.size] if args.size else [144, 160, 176], photographs)
+        ]
     else:
         results = [
             _measure_steps(args, arch, sizes[arch], batch, precision)
