@@ -197,6 +197,8 @@ def test_runs_that_are_finished_elsewhere(root, image_tree, tmp_path, capfd):
         (old / 'runs' / name / 'result.json').rename(kept / f'{name}.json')
     again = rates(image_tree, **wanted, finished=[str(kept)])
     assert missing(plan_accuracy(again, root, out), out, capfd) == {'pretrain': 1, 'draw': 1}
+    here = plan_accuracy(rates(image_tree, **wanted, train=False), root, old)
+    assert len(here.points) == 1 and missing(here, old, capfd) == {'draw': 1}
     # whoever has the results needs no data
     few = plan_accuracy(rates('void', **wanted, finished=[str(kept)], train=False), root, out)
     assert len(few.points) == 3 and len(few.steps) == 1

@@ -71,13 +71,42 @@ def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
 
 
 def test_coco_has_two_panels(tmp_path):
-    rows = [{**row, 'AP50': row['AP50_area'], 'AP': row['AP50_area'] / 2} for row in ap_curves(0.6, 0.7, 0.25)]
-    report = redraw_fig5(write_report(tmp_path / 'coco', rows, 'coco'), tmp_path / 'coco')
+    """So have results in VOC layout that hold COCO's AP, as they do now."""
+    rows = ap_curves(0.6, 0.7, 0.25)
+    both = [{**row, 'AP50': row['AP50_area'], 'AP': row['AP50_area'] / 2} for row in rows]
+    report = redraw_fig5(write_report(tmp_path / 'coco', both, 'coco'), tmp_path / 'coco')
     redraw_fig5(write_report(tmp_path / 'voc', rows), tmp_path / 'voc')
+    assert redraw_fig5(write_report(tmp_path / 'now', both), tmp_path / 'now')['comparisons'][-1]['measure'] == 'AP'
     wide, narrow = (cv2.imread(str(tmp_path / layout / 'fig5.png')).shape[1] for layout in ('coco', 'voc'))
-    assert wide > 1.6 * narrow
+    assert wide > 1.5 * narrow
     assert [row['measure'] for row in report['comparisons']] == ['AP50', 'AP50', 'AP', 'AP']
     assert '| method | size (px) | MACs (M) | AP50 (%) | AP (%) | seeds |' in (tmp_path / 'coco/fig5.md').read_text()
+
+
+def test_further_lines_and_memory(tmp_path):
+    """A line with a name of its own, and int8 of some points: four times the memory at twice the side."""
+    rows = ap_curves(0.6, 0.7, 0.25)
+    rows += [{**row, 'method': 'random start', 'AP50_area': 0.3} for row in rows if row['method'] == 'baseline']
+    for row in rows:
+        if row['seed'] == 0:
+            row |= {'int8_AP50_area': row['AP50_area'] - 0.1, 'peak_memory': 10 * row['size'] ** 2}
+    folder = write_report(tmp_path / 'fig', rows)
+    content = json.loads((folder / 'fig5.json').read_text())
+    content['settings']['names'] = {**METHODS, 'random start': 'random start'}
+    (folder / 'fig5.json').write_text(json.dumps(content))
+    report = redraw_fig5(folder, folder)
+    assert cv2.imread(str(folder / 'fig5_memory.png')).std() > 5 and (folder / 'fig5_memory.svg').is_file()
+
+    said = {(row['method'], row['measure']): row for row in report['comparisons']}
+    assert said['random start', 'AP50_area']['text'].startswith('No overlap')
+    saved = said['netaug', 'int8_AP50_area']
+    assert saved['cost'] == 'peak_memory' and 'fewer bytes of peak memory than the baseline' in saved['text']
+    assert [row['seeds'] for row in saved['differences']] == [1, 1]
+    text = (folder / 'fig5.md').read_text()
+    assert 'fig5_memory.png' in text
+    means = read_table(text, '| method | size (px) | MACs (M) | peak memory (kB) | AP50 (%) | int8 AP50 (%) | seeds |')
+    assert ['baseline', '96', '10.00', '92', '61.00 ± 1.41', '50.00', '2'] in means
+    assert [row[5] for row in means if row[0] == 'random start'] == ['20.00', '20.00']
 
 
 def test_awkward_figures(tmp_path):
@@ -192,6 +221,33 @@ def test_graph_of_ssdlite(voc, backbones, root, tmp_path, capfd):
     commands = [' '.join(step.command) for step in plan.steps]
     (mixup,) = [c for c in commands if '--seed 1' in c and '--size 96' in c and 'baseline_mixup_voc.py' in c]
     assert 'ssdlite_baseline_mixup_voc.py --resume' in mixup and 'backbone_1.pth' in mixup and '--epochs 3' in mixup
+
+
+def test_graph_of_further_lines_and_int8(voc, backbones, root, tmp_path, capfd):
+    pytest.importorskip('onnxscript')
+    also = ['random start=none', f'KD={backbones}']
+    wanted = settings(voc, backbones, sizes=(96,), also=also, int8=True)
+    plan = plan_fig5(wanted, root, tmp_path / 'out')
+    # KD's runs are those of the baseline: the same recipe from the same weights
+    assert missing(plan, tmp_path / 'out', capfd) == {'finetune': 8, 'export': 8, 'draw': 1}
+    random = next(step for step in plan.steps if 'from-none_seed1/export.pth' in step.makes[0])
+    assert 'ssdlite_baseline_voc.py' in random.command[2] and random.needs == []
+    assert random.command[random.command.index('--pretrained') + 1] == 'none'
+    int8 = next(step for step in plan.steps if step.makes[0].endswith('from-none_seed1/int8.json'))
+    assert int8.needs == [random.makes[0]] and '--int8' in int8.command
+    assert plan.settings['names']['random start'] == 'random start'
+    assert [point['method'] for point in plan.points[-4:]] == ['random start'] * 2 + ['KD'] * 2
+
+
+def test_without_training(voc, backbones, root, tmp_path, capfd):
+    pytest.importorskip('snakemake')
+    out, known = tmp_path / 'out', {'sizes': (96,), 'seeds': (0,)}
+    with pytest.raises(InputError, match=r'no run is finished in .*runs: leave out --no-training'):
+        plan_fig5(settings(voc, backbones, train=False), root, out)
+    run_plan(plan_fig5(settings(voc, backbones, **known), root, out), out, jobs=2)
+    plan = plan_fig5(settings(voc, backbones, train=False), root, out)
+    assert missing(plan, out, capfd) == {'draw': 1}
+    assert [(point['size'], point['seed']) for point in plan.points] == [(96, 0)] * 3
 
 
 def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd):
@@ -344,6 +400,10 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'seeds': (0, 7)}, r'no baseline checkpoint at .*backbone_7.pth'),
         ({'arch': 'mobilenetv2_w0.2'}, r'backbone_0.pth has weights of mobilenetv2_w0.1, not of mobilenetv2_w0.2'),
         ({'pretrained': None}, r'no file of configs/pretrain is for mobilenetv2_w0.1: give --pretrain-config'),
+        ({'also': ['none']}, r"--also none: expected NAME=PRETRAINED, such as 'random start=none'"),
+        ({'also': ['NetAug=none']}, r'--also NetAug=none: the figure has a line NetAug; give another name'),
+        ({'also': ['KD=nowhere.pth']}, r'no KD checkpoint at .*nowhere.pth: .* or give one of none, imagenet'),
+        ({'head': 'yolov3', 'int8': True}, r'--int8 exports detectors at the one size that they are trained with'),
         ({'pretrained': None, 'pretrain_config': 'mine'}, r'no config at .*baseline_mine.py'),
         ({'pretrained': None, 'pretrain_config': 'mbv2', 'pretrain_data': 'void'}, r'no images at .*--pretrain-data'),
     ],
@@ -398,20 +458,27 @@ def test_without_snakemake(voc, backbones, tmp_path, monkeypatch):
 
 
 def test_one_command(voc, backbones, tmp_path):
-    """The real tools: three detectors of one epoch, then a figure, then nothing left to do."""
+    """The real tools: four detectors of one epoch, each in int8, then a figure, then nothing left to do."""
     pytest.importorskip('snakemake')
+    pytest.importorskip('onnxscript')
     command = [sys.executable, 'tools/figures.py', 'fig5', '--data', str(voc), '--head', 'ssdlite', '--sizes', '96']
     command += ['--arch', 'mobilenetv2_w0.1', '--epochs', '1', '--batch-size', '2', '--seeds', '0']
     command += ['--pretrained', backbones, backbones, '--out', str(tmp_path / 'out')]
+    command += ['--also', 'random start=none', '--int8']
     command += ['--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0']
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / 'out' / 'fig5.json').read_text())
-    assert [(row['method'], row['size'], row['seed']) for row in report['points']] == [(m, 96, 0) for m in METHODS]
+    assert [(row['method'], row['size'], row['seed']) for row in report['points']] == [
+        (method, 96, 0) for method in [*METHODS, 'random start']
+    ]
     for row in report['points']:
         result = json.loads((tmp_path / 'out' / row['result']).read_text())
         assert all(row[name] == result[name] for name in ('macs', 'params', 'AP50_area', 'AP50_11point'))
         assert result['mixup'] == (row['method'] == 'baseline_mixup')
+        exported = json.loads((tmp_path / 'out' / row['result']).with_name('int8.json').read_text())['after']
+        assert row['int8_AP50_area'] == exported['AP50_area'] and row['peak_memory'] == exported['peak_memory']
+        assert exported['peak_memory'] == result['peak_memory'], 'as before the export'
     assert report['headline'] in done.stdout
 
 

@@ -406,7 +406,8 @@ def data(tmp_path_factory):
     (folder / 'class').mkdir()
     for i in range(2):
         cv2.imwrite(str(folder / f'class/{i}.png'), np.full((32, 32, 3), 100 * i, np.uint8))
-    for name, number in [('cifar100', 100), ('shapes/cls', 20), ('imagenet', 1000), ('imagenet21k_p', 100)]:
+    numbers = {'cifar100': 100, 'tiny_imagenet100': 100, 'shapes/cls': 20, 'imagenet': 1000, 'imagenet21k_p': 100}
+    for name, number in numbers.items():
         train = folder / 'data' / name / 'train'
         train.mkdir(parents=True)
         for i in range(number):
@@ -448,8 +449,8 @@ def test_every_config_is_complete(path, data, tmp_path, monkeypatch):
         loop.dataloader.dataset[0]['inputs'].shape for loop in (runner.train_loop, runner.val_loop, runner.test_loop)
     }
     arch = get_arch(config.model.arch)
-    size = 48 if 'shapes' in path.stem else 32 if 'tiny_cifar100' in path.stem else arch.input_size
-    size = 16 if 'resnet14_cifar100' in path.stem else size
+    sizes_of_data = {'shapes': 48, 'tinyimagenet': 48, 'tiny_cifar100': 32, 'resnet14_cifar100': 16}
+    size = next((size for name, size in sizes_of_data.items() if path.stem.endswith(name)), arch.input_size)
     assert sizes == {(3, size, size)}
     assert isinstance(runner.val_loop.evaluator.metrics[0], TopK)
     runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)

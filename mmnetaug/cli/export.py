@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.apis.export import export
     from mmnetaug.apis.train import summary
     from mmnetaug.engine.console import show_plainly
-    from mmnetaug.records import write_json
+    from mmnetaug.records import RESULT_VERSION, write_json
 
     show_plainly()
     import_custom(args.custom_imports)
@@ -68,4 +68,4 @@ def main(args: argparse.Namespace) -> None:
     for path in result.get('c', []):
         print(path)
     if args.json:
-        write_json(args.json, result)
+        write_json(args.json, {'version': RESULT_VERSION, **result})

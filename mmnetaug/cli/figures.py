@@ -69,6 +69,19 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--pretrain-config', metavar='ENDING', help='such as mbv2_tiny (default: by --arch)')
     parser.add_argument('--pretrain-data', help="class folders to pretrain on (default: the config's)")
     parser.add_argument('--pretrain-epochs', type=int, help="(default: the config's)")
+    parser.add_argument(
+        '--also',
+        nargs='+',
+        default=[],
+        metavar='NAME=PRETRAINED',
+        help="further lines: the baseline's recipe from other weights, none, imagenet or a path in which {seed} stands "
+        "for the seed, such as 'random start=none' KD=runs/distill_{seed}.pth",
+    )
+    parser.add_argument(
+        '--int8',
+        action='store_true',
+        help='also export the detectors as ONNX in int8, and draw their AP against peak memory',
+    )
     add_graph_arguments(parser, 'work_dirs/fig5')
     parser.set_defaults(run=fig5)
 
@@ -132,9 +145,6 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             metavar='DIR',
             help='folders with results of runs from elsewhere, RUN.json or RUN/result.json: not trained again',
         )
-        parser.add_argument(
-            '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'
-        )
         add_graph_arguments(parser, 'work_dirs/figures')
         parser.set_defaults(run=accuracy)
 
@@ -143,6 +153,9 @@ def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """The options that all figures share."""
     parser.add_argument('--from-results', metavar='DIR', help='only draw again, from the JSON of the figure in DIR')
     parser.add_argument('--out', help=f'folder of figure and runs (default: {out}; with --from-results its DIR)')
+    parser.add_argument(
+        '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'
+    )
     parser.add_argument('--jobs', type=int, default=1, help='runs at once, which share the cores')
     parser.add_argument('--dry-run', action='store_true', help='only show which runs are missing')
     parser.add_argument(
@@ -162,7 +175,7 @@ def fig5(args: argparse.Namespace) -> None:
         draw_again(args, redraw_fig5)
         return
     names = ['data', 'head', 'arch', 'sizes', 'epochs', 'seeds', 'batch_size', 'lr', 'train_size', 'pretrained']
-    names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs']
+    names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs', 'also', 'int8', 'train']
     settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
     carry_out(args, lambda *where: plan_fig5(settings, *where))
 

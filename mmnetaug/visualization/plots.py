@@ -120,6 +120,8 @@ def plot_tradeoff(
         note: in small print below all.
         xlabel: what the cost is.
     """
+    *others, last = panels
+    panels = [*others, {**last, 'legend': True}]
     _draw_panels(panels, partial(_draw_tradeoff, xlabel=xlabel), paths, title, note)
 
 
@@ -165,7 +167,8 @@ def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], xlabel: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(f'{panel["measure"]} (%)')
     axes.grid(alpha=0.3)
-    axes.legend(fontsize='small', handlelength=3.5)
+    if panel.get('legend'):  # beside the panel: lines that are moved sideways cannot be kept clear of
+        axes.legend(fontsize='small', handlelength=3.5, loc='upper left', bbox_to_anchor=(1.01, 1.02))
 
 
 def _short(number: float) -> str:

@@ -119,6 +119,8 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             if not done and (elsewhere := _elsewhere(result, out, settings.finished)):
                 result, done = os.path.relpath(elsewhere, out), True
                 finished[result] = str(elsewhere)
+            elif done and not settings.train:  # absolute, so that Snakemake looks for no rule that makes it
+                finished[result] = str(out / result)
             elif settings.train and step not in steps:  # NETWORK and NETWORK@LR may be the same
                 to_do.append(step)
             if done or settings.train:
@@ -264,7 +266,7 @@ def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[st
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
     numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy', *(['lr'] if figure == 'lr' else [])]
-    found = report.read_report(figure, folder, ('data', 'networks'), lambda settings: numbers, method=methods())
+    found = report.read_report(figure, folder, ('data', 'networks'), lambda _: numbers, lambda _: methods())
     settings, points = found['settings'], found['points']
     for point in points:
         if point.get('network') not in settings['networks'] or not (point.get('history') and point.get('arch')):

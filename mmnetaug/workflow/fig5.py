@@ -1,10 +1,13 @@
-"""Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug."""
+"""Figure 5 of the NetAug paper: AP against MACs of detectors, baseline, baseline with detection mixup, and NetAug.
+
+Beside them lines from other starting weights, and on request AP in int8 against peak memory.
+"""
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 
@@ -16,6 +19,7 @@ from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline
+from mmnetaug.extras import need
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.models.task_modules.prior_generators import check_size
 from mmnetaug.records import read_record
@@ -28,8 +32,42 @@ from mmnetaug.workflow.pretraining import Pretraining
 METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug': 'NetAug'}
 # (method, reference) pairs that the figure makes a statement on.
 COMPARISONS = (('netaug', 'baseline'), ('baseline_mixup', 'baseline'))
-# Layout of the data -> what the panels show: key of a result, and how the figure calls it.
-MEASURES = {'voc': {'AP50_area': 'AP50'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
+# Layout of the data -> what the panels show: key of a result, and how the figure calls it. The first must be there.
+MEASURES = {'voc': {'AP50_area': 'AP50', 'AP': 'AP'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
+# What lines may start from beside checkpoints, as in ``mmnetaug train --pretrained``.
+WEIGHTS = ('none', 'imagenet')
+RESULTS = ('result', 'int8')  # paths in a point: of the trained detector, and of the exported one
+INT8 = 'int8_'  # before the measures of the exported detectors
+
+
+class Picture(NamedTuple):
+    """APs against a cost.
+
+    Attributes:
+        cost: its key in the points.
+        cost_name: how sentences call it.
+        unit: of the axis.
+        axis: its label.
+        before: what is before the names of the measures.
+    """
+
+    cost: str
+    cost_name: str
+    unit: float
+    axis: str
+    before: str = ''
+
+
+PICTURES = {
+    'fig5': Picture('macs', 'MACs', 1e6, 'MACs of the detector (million, logarithmic) at each image size'),
+    'fig5_memory': Picture(
+        'peak_memory',
+        'bytes of peak memory',
+        1e3,
+        'Peak memory in int8 (kB, logarithmic) at each image size',
+        INT8,
+    ),
+}
 # Values of the configs that have options of their own or tell the methods apart, beside data and sizes.
 OWN_OPTIONS = ('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness')
 AGAIN = report.AGAIN.format(figure='fig5')
@@ -55,6 +93,10 @@ class Settings:
         pretrain_config: ending of the pretraining configs, such as 'mbv2_tiny'. None: the one for ``arch``.
         pretrain_data: class folders to pretrain on, with any number of classes.
         pretrain_epochs: length of pretraining.
+        also: further lines, NAME=PRETRAINED: the baseline's recipe from other weights, 'none' (random ones), 'imagenet'
+            or a checkpoint in whose path ``{seed}`` stands for the seed.
+        int8: also export each detector as ONNX in int8, and show its AP against peak memory.
+        train: whether to train what is missing; otherwise the figure shows what there is.
     """
 
     data: str
@@ -71,6 +113,24 @@ class Settings:
     pretrain_config: str | None = None
     pretrain_data: str | None = None
     pretrain_epochs: int | None = None
+    also: Sequence[str] = ()
+    int8: bool = False
+    train: bool = True
+
+
+class Line(NamedTuple):
+    """A curve of the figure.
+
+    Attributes:
+        name: in the figure.
+        config: that its detectors are trained with.
+        backbones: seed -> what training starts from, as ``--pretrained`` of ``mmnetaug train``, and how names of runs
+            call it.
+    """
+
+    name: str
+    config: Path
+    backbones: Mapping[int, tuple[str, str]]
 
 
 def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: str = '') -> Plan:
@@ -114,10 +174,20 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     merge_cfg_options(config, settings.train_options)
     epochs = settings.epochs or config.train_cfg.max_epochs
 
+    if settings.int8:
+        if several:
+            raise InputError('--int8 exports detectors at the one size that they are trained with: leave it out here')
+        need('onnx', 'onnxscript', 'onnxruntime')
+
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
     else:
         backbones, pretraining, pretrain_data = _pretraining(settings, root, out, seeds, arch)
+    lines = {
+        method: Line(METHODS[method], path, backbones['netaug' if method == 'netaug' else 'baseline'])
+        for method, path in configs.items()
+    }
+    lines |= _further_lines(settings.also, configs['baseline'], seeds, arch)
     sources = {'--data': str(data), **pretrain_data}
     check_data(out, sources)
     report.check_figure('fig5', out, data)
@@ -129,35 +199,61 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
 
     changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
-    for method, path in configs.items():
+    for method, line in lines.items():
         for seed in seeds:
-            backbone, origin = backbones['netaug' if method == 'netaug' else 'baseline', seed]
+            backbone, origin = line.backbones[seed]
+            needs = [] if backbone in WEIGHTS else [backbone]
+            recipe = method if method in METHODS else 'baseline'
             for size in sizes:
                 train_size = train_sizes[size]
-                run = f'{settings.head}_{arch}_{method}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
+                run = f'{settings.head}_{arch}_{recipe}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
                 export, result = (f'runs/{run}/{name}' for name in ('export.pth', 'result.json'))
-                train = [sys.executable, root / 'tools/train.py', path, '--resume', '--work-dir', out / 'runs' / run]
-                train += ['--data-root', data, '--pretrained', out / backbone, '--arch', arch]
+                train = [
+                    sys.executable,
+                    root / 'tools/train.py',
+                    line.config,
+                    '--resume',
+                    '--work-dir',
+                    out / 'runs' / run,
+                ]
+                train += ['--data-root', data, '--pretrained', out / backbone if needs else backbone, '--arch', arch]
                 train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
                 train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
                 train += [] if settings.lr is None else ['--lr', settings.lr]
                 train += changes
-                steps[export] = _step([export, result], train, [backbone])
+                steps[export] = _step([export, result], train, needs)
                 if several:
                     result = f'runs/{run}/test_{size}.json'
-                    test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
+                    test = [sys.executable, root / 'tools/test.py', line.config, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
                     test += changes
                     steps[result] = _step([result], test, [export])
-                points.append({'method': method, 'size': size, 'seed': seed, 'result': result})
+                point = {'method': method, 'size': size, 'seed': seed, 'result': result}
+                if settings.int8:
+                    int8 = point['int8'] = f'runs/{run}/int8.json'
+                    write = [sys.executable, root / 'tools/export.py', out / export, '--format', 'onnx', '--int8']
+                    steps[int8] = _step([int8], [*write, '--data-root', data, '--json', out / int8], [export])
+                points.append(point)
 
     draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
-    steps['draw'] = _step(report.files('fig5'), draw, [point['result'] for point in points])
-    for point in points:
-        if (out / point['result']).exists():
-            _read_point(out, point, layout)
+    there = [
+        {key: value for key, value in point.items() if key not in RESULTS or (out / value).exists()} for point in points
+    ]
+    there = [point for point in there if 'result' in point]
+    for point in there:
+        _read_point(out, point, layout)
+    if not settings.train:
+        steps, points = {}, there
+        if not points:
+            raise InputError(f'no run is finished in {out / "runs"}: leave out --no-training')
+    pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
+    measured = [point[key] for point in points for key in RESULTS if key in point]
+    if not settings.train:  # absolute, so that Snakemake looks for no rule that makes them
+        measured = [str(out / path) for path in measured]
+    steps['draw'] = _step([*report.files('fig5'), *pictures], draw, measured)
     noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': epochs}
     noted['head_name'] = head_name(config.model)
+    noted['names'] = {method: line.name for method, line in lines.items()}
     if several:
         noted['train_size'] = train_sizes[sizes[-1]]
     return Plan('fig5', {**noted, 'layout': layout, 'command': command}, sources, points, list(steps.values()))
@@ -195,25 +291,51 @@ def _step(makes: list[str], command: list, needs: list[str]) -> Step:
     return Step(makes, [str(part) for part in command], needs)
 
 
-# Which backbone, 'baseline' or 'netaug', of which seed -> its path, and how names of runs call it.
-Backbones = dict[tuple[str, int], tuple[str, str]]
+# 'baseline' or 'netaug' -> seed -> path of its backbone, and how names of runs call it.
+Backbones = dict[str, dict[int, tuple[str, str]]]
 
 
 def _given_backbones(patterns: Sequence[str], seeds: Sequence[int], arch: str) -> Backbones:
     if len(patterns) != 2:
         raise InputError(f'--pretrained {" ".join(patterns)}: expected two checkpoints, of baseline and NetAug')
+    how_else = 'or leave out --pretrained to have backbones trained'
+    return {
+        kind: _checkpoints(kind, pattern, seeds, arch, how_else)
+        for kind, pattern in zip(('baseline', 'netaug'), patterns)
+    }
+
+
+def _checkpoints(kind: str, pattern: str, seeds: Sequence[int], arch: str, how_else: str) -> dict[int, tuple[str, str]]:
     backbones = {}
-    for kind, pattern in zip(('baseline', 'netaug'), patterns):
-        for seed in seeds:
-            path = Path(pattern.replace('{seed}', str(seed))).resolve()
-            if not path.is_file():
-                raise InputError(
-                    f'no {kind} checkpoint at {path}: expected the export.pth of pretraining with seed {seed}; check '
-                    'the path, where {seed} stands for the seed, or leave out --pretrained to have backbones trained'
-                )
-            StrictPretrained(str(path))(TinyNet(arch))
-            backbones[kind, seed] = str(path), f'from-{digest(path.read_bytes())}'
+    for seed in seeds:
+        if '{seed}' not in pattern and backbones:
+            backbones[seed] = backbones[seeds[0]]
+            continue
+        path = Path(pattern.replace('{seed}', str(seed))).resolve()
+        if not path.is_file():
+            raise InputError(
+                f'no {kind} checkpoint at {path}: expected the export.pth of pretraining with seed {seed}; check '
+                f'the path, where {{seed}} stands for the seed, {how_else}'
+            )
+        StrictPretrained(str(path))(TinyNet(arch))
+        backbones[seed] = str(path), f'from-{digest(path.read_bytes())}'
     return backbones
+
+
+def _further_lines(also: Sequence[str], config: Path, seeds: Sequence[int], arch: str) -> dict[str, Line]:
+    lines = {}
+    for text in also:
+        name, _, weights = text.partition('=')
+        if not (name and weights):
+            raise InputError(f"--also {text}: expected NAME=PRETRAINED, such as 'random start=none'")
+        if name in {*METHODS, *METHODS.values(), *lines}:
+            raise InputError(f'--also {text}: the figure has a line {name}; give another name')
+        if weights in WEIGHTS:
+            backbones = dict.fromkeys(seeds, (weights, f'from-{weights}'))
+        else:
+            backbones = _checkpoints(name, weights, seeds, arch, f'or give one of {", ".join(WEIGHTS)}')
+        lines[name] = Line(name, config, backbones)
+    return lines
 
 
 def _pretraining(
@@ -236,25 +358,28 @@ def _pretraining(
         except InputError as error:
             raise InputError(f'{error}, {how_else}') from error
         for (_, seed), step in its_steps.items():
-            backbones[kind, seed] = step.makes[0], f'from-{ending}-e{epochs}'
+            backbones.setdefault(kind, {})[seed] = step.makes[0], f'from-{ending}-e{epochs}'
         steps += its_steps.values()
     return backbones, steps, {'--pretrain-data': runs.data}
 
 
 def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """A point of a plan with its measurements."""
-    path = out / point['result']
+    measured = _measured(out / point['result'], layout, ['macs', 'params'])
+    if 'int8' in point:
+        measured |= _measured(out / point['int8'], layout, ['peak_memory'], 'after', INT8)
+    return {**{key: point[key] for key in ('method', 'size', 'seed')}, **measured, 'result': point['result']}
+
+
+def _measured(path: Path, layout: str, numbers: list[str], part: str | None = None, before: str = '') -> dict[str, Any]:
+    """Some numbers of a result, or of a part of it, and its APs, with ``before`` before their names."""
     result = read_record(path, AGAIN)
-    missing = report.not_measured(result, ['macs', 'params', *MEASURES[layout]])
+    result = result.get(part, {}) if part else result
+    missing = report.not_measured(result, [*numbers, next(iter(MEASURES[layout]))])
     if missing:
         raise InputError(f'{path} has no {", ".join(missing)}: expected a result on data in {layout} layout; {AGAIN}')
-    aps = {name: value for name, value in result.items() if name.startswith('AP')}
-    return {
-        **{key: point[key] for key in ('method', 'size', 'seed')},
-        **{key: result[key] for key in ('macs', 'params')},
-        **aps,
-        'result': point['result'],
-    }
+    aps = {f'{before}{name}': value for name, value in result.items() if name.startswith('AP')}
+    return {**{key: result[key] for key in numbers}, **aps}
 
 
 def draw_fig5(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
@@ -291,8 +416,8 @@ def redraw_fig5(folder: str | Path, out: str | Path) -> dict[str, Any]:
         'fig5',
         folder,
         ('head_name', 'arch', 'data', 'epochs', 'layout'),
-        lambda settings: ['size', 'seed', 'macs', *MEASURES[settings['layout']]],
-        method=METHODS,
+        lambda settings: ['size', 'seed', 'macs', next(iter(MEASURES[settings['layout']]))],
+        lambda settings: settings.get('names', METHODS),
     )
     report.check_figure('fig5', Path(out), Path(found['settings']['data']).resolve())
     return write_fig5(found['settings'], found['points'], out)
@@ -311,33 +436,49 @@ def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: 
         :func:`~mmnetaug.evaluation.tradeoff.compare`, each with its ``text``) and ``points``.
     """
     out = Path(out)
-    order = list(METHODS)
+    names = settings.get('names', METHODS)
+    order = list(names)
     points = sorted(points, key=lambda point: (order.index(point['method']), point['size'], point['seed']))
-    methods = [method for method in METHODS if any(point['method'] == method for point in points)]
     comparisons = []
-    for measure, name in MEASURES[settings['layout']].items():
-        for method, reference in COMPARISONS:
-            if method in methods and reference in methods:
-                comparison = compare(points, method, reference, measure)
-                comparisons.append({**comparison, 'text': headline(comparison, METHODS, name)})
-    panels = [
-        {
-            'measure': name,
-            'series': {
-                METHODS[method]: [
-                    (macs / 1e6, f'{size} px', aps) for macs, size, aps in _series(points, method, measure)
-                ]
-                for method in methods
-            },
-            'lines': [comparison['text'] for comparison in comparisons if comparison['measure'] == measure],
-        }
-        for measure, name in MEASURES[settings['layout']].items()
-    ]
-    pictures = [out / 'fig5.png', out / 'fig5.svg']
-    xlabel = 'MACs of the detector (million, logarithmic) at each image size'
-    plot_tradeoff(panels, pictures, _title(settings), _note(points, settings), xlabel)
-    markdown = _markdown(settings, points, comparisons, methods)
-    return report.write_report('fig5', out, settings, comparisons, points, markdown)
+    for name, picture in PICTURES.items():
+        comparisons += _draw(picture, settings, names, points, [out / f'{name}.png', out / f'{name}.svg'])
+    return report.write_report(
+        'fig5', out, settings, comparisons, points, _markdown(settings, names, points, comparisons)
+    )
+
+
+def _draw(
+    picture: Picture, settings: Mapping[str, Any], names: Mapping[str, str], points: Sequence[dict], paths: list[Path]
+) -> list[dict[str, Any]]:
+    """Draw one picture, if there is something to be seen in it; returns what it says, each with its ``text``."""
+    measures = _measures(settings, points, picture.before)
+    points = [point for point in points if all(key in point for key in (picture.cost, *measures))]
+    methods = [method for method in names if any(point['method'] == method for point in points)]
+    pairs = [*COMPARISONS, *((method, 'baseline') for method in methods if method not in METHODS)]
+    pairs = [pair for pair in pairs if set(pair) <= set(methods)]
+    panels, comparisons = [], []
+    for measure, label in measures.items():
+        said = []
+        for method, reference in pairs:
+            comparison = compare(points, method, reference, measure, picture.cost)
+            said.append({**comparison, 'text': headline(comparison, names, label, picture.cost_name)})
+        series = {}
+        for method in methods:
+            rows = _series(points, method, measure, picture.cost)
+            series[names[method]] = [(cost / picture.unit, f'{size} px', aps) for cost, size, aps in rows]
+        lines = [comparison['text'] for comparison in said if comparison['method'] in METHODS]
+        panels.append({'measure': label, 'series': series, 'lines': lines})
+        comparisons += said
+    if panels:
+        plot_tradeoff(panels, paths, _title(settings), _note(points, settings), picture.axis)
+    return comparisons
+
+
+def _measures(settings: Mapping[str, Any], points: Sequence[Mapping[str, Any]], before: str = '') -> dict[str, str]:
+    """Key of each measure that is to be shown -> how it is called: those that the points have."""
+    called = before.replace('_', ' ')
+    measures = {f'{before}{key}': f'{called}{name}' for key, name in MEASURES[settings['layout']].items()}
+    return {key: name for key, name in measures.items() if any(key in point for point in points)}
 
 
 def _title(settings: Mapping[str, Any]) -> str:
@@ -353,36 +494,47 @@ def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> s
     )
 
 
-def _series(points: Sequence[Mapping[str, Any]], method: str, measure: str) -> list[tuple[float, int, list[float]]]:
+def _series(
+    points: Sequence[Mapping[str, Any]], method: str, measure: str, cost: str
+) -> list[tuple[float, int, list[float]]]:
     sizes: dict[int, list] = {}
     for point in points:
-        if point['method'] == method:
+        if point['method'] == method and measure in point:
             sizes.setdefault(point['size'], []).append(point)
-    return [(its[0]['macs'], size, [point[measure] for point in its]) for size, its in sorted(sizes.items())]
+    return [(its[0][cost], size, [point[measure] for point in its]) for size, its in sorted(sizes.items())]
 
 
 def _markdown(
-    settings: Mapping[str, Any], points: Sequence[dict], comparisons: Sequence[dict], methods: Sequence[str]
+    settings: Mapping[str, Any], names: Mapping[str, str], points: Sequence[dict], comparisons: Sequence[dict]
 ) -> str:
-    measures = MEASURES[settings['layout']]
-    names = [f'{name} (%)' for name in measures.values()]
     lines = [f'# Figure 5: {_title(settings)}', '']
     for comparison in comparisons:
         lines += [comparison['text'], '']
-    lines += ['![AP against MACs](fig5.png)', '', _note(points, settings), '']
+    lines += ['![AP against MACs](fig5.png)', '']
+    exported = any('peak_memory' in point for point in points)
+    if exported:
+        lines += ['![AP in int8 against peak memory](fig5_memory.png)', '']
+    lines += [_note(points, settings), '']
     if settings.get('command'):
         lines += [f'`{settings["command"]}`', '']
     lines += ['Mean over seeds, with the sample standard deviation.', '']
+    measures = _measures(settings, points) | _measures(settings, points, INT8)
+    columns = [f'{name} (%)' for name in measures.values()]
+    costs = {'macs': ('MACs (M)', lambda macs: f'{macs / 1e6:.2f}')}
+    if exported:
+        costs['peak_memory'] = ('peak memory (kB)', lambda size: f'{size / 1e3:.0f}')
     rows = []
-    for method in methods:
-        by_measure = [_series(points, method, measure) for measure in measures]
-        for entries in zip(*by_measure):
-            macs, size, aps = entries[0]
-            means = [report.mean_and_spread(values) for _, _, values in entries]
-            rows.append([METHODS[method], size, f'{macs / 1e6:.2f}', *means, len(aps)])
-    lines += report.table(['method', 'size (px)', 'MACs (M)', *names, 'seeds'], rows)
+    for method in names:
+        for size in sorted({point['size'] for point in points if point['method'] == method}):
+            its = [point for point in points if (point['method'], point['size']) == (method, size)]
+            cells = [write(its[0][cost]) if cost in its[0] else '' for cost, (_, write) in costs.items()]
+            for measure in measures:
+                values = [point[measure] for point in its if measure in point]
+                cells.append(report.mean_and_spread(values) if values else '')
+            rows.append([names[method], size, *cells, len(its)])
+    lines += report.table(['method', 'size (px)', *(name for name, _ in costs.values()), *columns, 'seeds'], rows)
     rows = [
-        [f'{METHODS[comparison["method"]]} - {METHODS[comparison["reference"]]}', row['size']]
+        [f'{names[comparison["method"]]} - {names[comparison["reference"]]}', row['size']]
         + [measures[comparison['measure']], f'{100 * row["mean"]:+.2f}']
         + [report.interval_text(row['interval']), row['seeds']]
         for comparison in comparisons
@@ -393,9 +545,9 @@ def _markdown(
         lines += report.table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
     lines += ['', 'Every point.', '']
     rows = [
-        [METHODS[point['method']], point['size'], point['seed'], f'{point["macs"] / 1e6:.2f}']
-        + [f'{100 * point[measure]:.2f}' for measure in measures]
+        [names[point['method']], point['size'], point['seed'], f'{point["macs"] / 1e6:.2f}']
+        + [f'{100 * point[measure]:.2f}' if measure in point else '' for measure in measures]
         for point in points
     ]
-    lines += report.table(['method', 'size (px)', 'seed', 'MACs (M)', *names], rows)
+    lines += report.table(['method', 'size (px)', 'seed', 'MACs (M)', *columns], rows)
     return '\n'.join(lines) + '\n'

@@ -62,7 +62,7 @@ def read_report(
     folder: str | Path,
     settings: Sequence[str],
     numbers: Callable[[dict], Sequence[str]],
-    **allowed: Collection[str],
+    methods: Callable[[dict], Collection[str]],
 ) -> dict[str, Any]:
     """The JSON that an earlier command left, to draw it again.
 
@@ -71,7 +71,7 @@ def read_report(
         folder: where it lies.
         settings: keys that its settings must have.
         numbers: settings -> keys of each point that must be numbers.
-        allowed: key of each point -> its possible values.
+        methods: settings -> what may be the method of a point.
 
     Raises:
         InputError: no such file, or one that is damaged, of another version or without such points.
@@ -79,12 +79,9 @@ def read_report(
     path, again = Path(folder) / f'{figure}.json', AGAIN.format(figure=figure)
     report = read_record(path, f'{again}; finished runs are used again')
     try:
-        wanted, points = numbers({key: report['settings'][key] for key in settings}), report['points']
-        broken = [
-            point
-            for point in points
-            if not_measured(point, wanted) or any(point.get(key) not in values for key, values in allowed.items())
-        ]
+        its_settings, points = report['settings'], report['points']
+        wanted, known = numbers({key: its_settings[key] for key in settings}), methods(its_settings)
+        broken = [point for point in points if not_measured(point, wanted) or point.get('method') not in known]
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f'{path} is no figure {figure.removeprefix("fig")} ({error!r}): {again}') from error
     if broken or not points:
