@@ -22,7 +22,7 @@ from mmnetaug.datasets import ImageFolder
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, read_deep, turned_formats
 from mmnetaug.datasets.preparation.check import check_detection_data
-from mmnetaug.datasets.preparation.split import split_voc
+from mmnetaug.datasets.preparation.split import split_folders, split_voc
 from mmnetaug.datasets.transforms import AllBits, LoadImageOrSkip
 from mmnetaug.evaluation.metrics import COCOAveragePrecision
 from mmnetaug.registry import DATASETS
@@ -408,6 +408,34 @@ def test_split(tmp_path):
     assert split_voc(tmp_path, 0.25, seed=1) != sets
     with pytest.raises(InputError, match='share 1'):
         split_voc(tmp_path, 1)
+
+
+def test_split_of_class_folders(tmp_path):
+    for name in ('cat', 'dog'):
+        (tmp_path / 'all' / name).mkdir(parents=True)
+        for number in range(20):
+            noise(tmp_path / f'all/{name}/{number}.png', 20 * (name == 'cat') + number)
+    copy = tmp_path / 'all/cat/copy.png'
+    copy.write_bytes((tmp_path / 'all/cat/3.png').read_bytes())
+    with pytest.raises(InputError, match=r'mmnetaug split .*all --out DIR'):
+        ImageFolder(str(tmp_path / 'all'), 'train')
+    made = split_folders(tmp_path / 'all', tmp_path / 'made', 0.25)
+    sets = {part: set((tmp_path / 'made' / part).glob('*/*.png')) for part in ('train', 'val')}
+    assert {part: len(paths) for part, paths in sets.items()} == made and sum(made.values()) == 41
+    assert {part: len(ImageFolder(str(tmp_path / 'made'), part)) for part in ('train', 'val')} == made
+    names = {part: {f'{path.parent.name}/{path.name}' for path in paths} for part, paths in sets.items()}
+    assert not names['train'] & names['val'] and len([name for name in names['val'] if name.startswith('dog')]) == 5
+    assert {'cat/3.png', 'cat/copy.png'} <= names['train'] or {'cat/3.png', 'cat/copy.png'} <= names['val']
+    split_folders(tmp_path / 'all', tmp_path / 'again', 0.25)
+    assert sorted(path.name for path in (tmp_path / 'again/val/dog').iterdir()) == sorted(
+        path.name for path in (tmp_path / 'made/val/dog').iterdir()
+    )
+    with pytest.raises(InputError, match='made is there already: nothing is replaced'):
+        split_folders(tmp_path / 'all', tmp_path / 'made')
+    with pytest.raises(InputError, match=r'1 different images in .*one: expected two or more in each class'):
+        (tmp_path / 'all/one').mkdir()
+        noise(tmp_path / 'all/one/0.png', 0)
+        split_folders(tmp_path / 'all', tmp_path / 'third')
 
 
 def test_training_on_what_is_tested_on(tmp_path):

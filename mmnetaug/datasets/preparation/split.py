@@ -1,10 +1,14 @@
-"""A reproducible split of a folder in VOC layout that has none."""
+"""A reproducible split of images that have none, in VOC layout or one folder a class."""
 
 import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmnetaug.datasets.findings import Findings, missing_data
-from mmnetaug.datasets.images import is_utf8
+from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.datasets.images import images_below, is_utf8
 from mmnetaug.datasets.voc import annotations_by_name, images_by_name
 from mmnetaug.errors import InputError
 
@@ -28,12 +32,14 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
     """
     root = Path(root)
     missing_data(root)
-    if not 0 < share < 1:
-        raise InputError(f'share {share} of images to test on: expected a number between 0 and 1, such as 0.2')
+    _check_share(share)
     folders = {name: root / name for name in ('Annotations', 'JPEGImages')}
     for folder in folders.values():
         if not folder.is_dir():
-            raise InputError(f'no folder {folder}: expected Annotations (XML files) and JPEGImages (images) in {root}')
+            raise InputError(
+                f'no folder {folder}: expected Annotations (XML files) and JPEGImages (images) in {root}; images in '
+                'one folder a class are divided with --out DIR'
+            )
     lists = root / 'ImageSets' / 'Main'
     there = sorted(path.name for path in lists.glob('*.txt'))
     if there:
@@ -56,8 +62,7 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
             f'{len(first_of)} different images with annotations in {root}: expected two or more, Annotations/NAME.xml '
             'for JPEGImages/NAME.jpg'
         )
-    order = sorted(first_of.values(), key=lambda name: hashlib.sha256(f'{seed}/{name}'.encode()).digest())
-    tested = set(order[: min(max(round(share * len(order)), 1), len(order) - 1)])
+    tested = _drawn(first_of.values(), share, seed)
     sets = {
         'trainval.txt': [name for name in decides if decides[name] not in tested],
         'test.txt': [name for name in decides if decides[name] in tested],
@@ -66,3 +71,74 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
     for file, content in sets.items():
         (lists / file).write_text('\n'.join(content) + '\n', encoding='utf-8')
     return sets
+
+
+def split_folders(root: str | Path, out: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, int]:
+    """Make a folder with ``train/CLASS`` and ``val/CLASS`` of links to images that lie in one folder a class.
+
+    The share is taken of each class, by SHA-256 of seed and name as in :func:`split_voc`. Copies of an image within a
+    class all go to the same part.
+
+    Args:
+        root: folder with one folder a class.
+        out: folder to make.
+        share: of the images of each class to validate on, above 0 and below 1.
+        seed: for another split.
+
+    Returns:
+        ``train`` and ``val`` -> number of images.
+
+    Raises:
+        InputError: fewer than two classes, a class with fewer than two different images, ``out`` is there already, or
+            its file system has no symbolic links.
+    """
+    root, out = Path(root).resolve(), Path(out)
+    _check_share(share)
+    classes = class_folders(root)
+    if out.exists():
+        raise InputError(f'{out} is there already: nothing is replaced; give another --out')
+    parts: dict[str, list[Path]] = {'train': [], 'val': []}
+    for name in classes:
+        originals = _originals(images_below(root / name))
+        different = {os.fspath(path.relative_to(root)) for path in originals.values()}
+        if len(different) < 2:
+            raise InputError(f'{len(different)} different images in {root / name}: expected two or more in each class')
+        drawn = _drawn(different, share, seed)
+        for path, original in originals.items():
+            parts['val' if os.fspath(original.relative_to(root)) in drawn else 'train'].append(path)
+    partial = out.with_name(f'{out.name}.partial')
+    try:
+        for part, paths in parts.items():
+            for path in paths:
+                link = partial / part / path.relative_to(root)
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path)
+        partial.rename(out)
+    except OSError as error:
+        raise InputError(
+            f'{out} cannot be made ({error}): expected --out where folders and symbolic links can be made, and no '
+            f'{partial} of a command that was interrupted'
+        ) from error
+    return {part: len(paths) for part, paths in parts.items()}
+
+
+def _originals(paths: Iterable[Path]) -> dict[Path, Path]:
+    """Each image -> the first one with the same content; only files of one size are read."""
+    sizes = {path: path.stat().st_size for path in paths}
+    count, first_of = Counter(sizes.values()), {}
+    originals = {}
+    for path, size in sizes.items():
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if count[size] > 1 else size
+        originals[path] = first_of.setdefault(content, path)
+    return originals
+
+
+def _check_share(share: float) -> None:
+    if not 0 < share < 1:
+        raise InputError(f'share {share} of images to test on: expected a number between 0 and 1, such as 0.2')
+
+
+def _drawn(names: Iterable[str], share: float, seed: int) -> set[str]:
+    """A share of the names, at least one and not all: the first by SHA-256 of seed and name."""
+    order = sorted(names, key=lambda name: hashlib.sha256(os.fsencode(f'{seed}/{name}')).digest())
+    return set(order[: min(max(round(share * len(order)), 1), len(order) - 1)])
