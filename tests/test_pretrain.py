@@ -195,9 +195,10 @@ def test_schedule_flag_multiplies_the_epochs_after_warm_up(config_of_tool, image
     ]
 
 
-def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path):
+def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tree, tmp_path, capfd):
     config_of = partial(pretrain_config, image_tree, tmp_path / 'run', NANO)
-    pretrain(config_of(epochs=1))
+    pretrain(config_of(epochs=1, resume=True))
+    assert 'run to resume: starts from the beginning' in ''.join(capfd.readouterr())
     with pytest.raises(InputError, match='--resume'):
         pretrain(config_of(epochs=1))
     message = (

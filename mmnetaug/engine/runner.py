@@ -17,7 +17,7 @@ from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -253,6 +253,9 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
                 '--work-dir'
             )
+    elif config.get('resume') and not config.get('load_from'):
+        config.resume = False
+        print_log(f'no checkpoint in {work_dir} to resume: starts from the beginning', 'current')
     return schedule
 
 
