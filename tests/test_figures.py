@@ -104,9 +104,39 @@ def test_further_lines_and_memory(tmp_path):
     assert [row['seeds'] for row in saved['differences']] == [1, 1]
     text = (folder / 'fig5.md').read_text()
     assert 'fig5_memory.png' in text
-    means = read_table(text, '| method | size (px) | MACs (M) | peak memory (kB) | AP50 (%) | int8 AP50 (%) | seeds |')
-    assert ['baseline', '96', '10.00', '92', '61.00 ± 1.41', '50.00', '2'] in means
-    assert [row[5] for row in means if row[0] == 'random start'] == ['20.00', '20.00']
+    means = read_table(text, '| method | size (px) | MACs (M) | peak memory (KB) | AP50 (%) | int8 AP50 (%) | seeds |')
+    assert ['baseline', '96', '10.00', '90.00', '61.00 ± 1.41', '50.00 (1 seed)', '2'] in means
+    assert [row[5] for row in means if row[0] == 'random start'] == ['20.00 (1 seed)'] * 2
+
+
+def test_runs_that_are_missing(tmp_path):
+    """Only runs that both methods have are compared, and what is said to be a mean of seeds is one."""
+    rows = [row for row in ap_curves(0.6, 0.7, 0.25) if row['method'] != 'baseline_mixup']
+    few = [row for row in rows if not (row['method'] == 'netaug' and row['size'] == 128 and row['seed'] == 1)]
+    folder = write_report(tmp_path / 'few', few)
+    (found,) = redraw_fig5(folder, folder)['comparisons']
+    assert [(row['size'], row['seeds']) for row in found['differences']] == [(96, 2), (128, 1)]
+    assert 'mean over 1 to 2 seeds' in (folder / 'fig5.md').read_text()
+    # COCO's AP of one seed takes nothing from AP50
+    folder = write_report(tmp_path / 'mixed', [{**row, 'AP': 0.1} if row['seed'] == 0 else row for row in rows])
+    found = redraw_fig5(folder, folder)['comparisons']
+    assert [[row['seeds'] for row in each['differences']] for each in found] == [[2, 2], [1, 1]]
+    apart = [row for row in rows if (row['method'] == 'netaug') == row['seed']]
+    assert redraw_fig5(write_report(tmp_path / 'apart', apart), tmp_path / 'apart')['comparisons'] == []
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'AP': None}, 'has a point .*: expected a method and numbers for size, seed, macs, AP50_area, AP in each'),
+        ({'peak_memory': 'x'}, 'AP50_area, peak_memory in each'),
+        ({'method': 'other'}, 'has a point .*other'),
+    ],
+)
+def test_points_that_are_damaged(tmp_path, changes, message):
+    folder = write_report(tmp_path / 'fig', [{**row, **changes} for row in ap_points({'netaug': [0.5]})])
+    with pytest.raises(InputError, match=message):
+        redraw_fig5(folder, folder)
 
 
 def test_awkward_figures(tmp_path):
@@ -402,6 +432,9 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
         ({'pretrained': None}, r'no file of configs/pretrain is for mobilenetv2_w0.1: give --pretrain-config'),
         ({'also': ['none']}, r"--also none: expected NAME=PRETRAINED, such as 'random start=none'"),
         ({'also': ['NetAug=none']}, r'--also NetAug=none: the figure has a line NetAug; give another name'),
+        ({'also': ['random=none', 'Random=none']}, r'the figure has a line Random; give another name'),
+        ({'also': ['a$_$b=none']}, r'expected a name of letters, digits and spaces'),
+        ({'also': ['x=imagenet']}, r'no public ImageNet weights are known for mobilenetv2_w0.1'),
         ({'also': ['KD=nowhere.pth']}, r'no KD checkpoint at .*nowhere.pth: .* or give one of none, imagenet'),
         ({'head': 'yolov3', 'int8': True}, r'--int8 exports detectors at the one size that they are trained with'),
         ({'pretrained': None, 'pretrain_config': 'mine'}, r'no config at .*baseline_mine.py'),

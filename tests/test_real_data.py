@@ -417,7 +417,7 @@ def test_split_of_class_folders(tmp_path):
             noise(tmp_path / f'all/{name}/{number}.png', 20 * (name == 'cat') + number)
     copy = tmp_path / 'all/cat/copy.png'
     copy.write_bytes((tmp_path / 'all/cat/3.png').read_bytes())
-    with pytest.raises(InputError, match=r'mmnetaug split .*all --out DIR'):
+    with pytest.raises(InputError, match=r'not yet divided \(mmnetaug split DIR --out DIR\)'):
         ImageFolder(str(tmp_path / 'all'), 'train')
     made = split_folders(tmp_path / 'all', tmp_path / 'made', 0.25)
     sets = {part: set((tmp_path / 'made' / part).glob('*/*.png')) for part in ('train', 'val')}
@@ -430,8 +430,15 @@ def test_split_of_class_folders(tmp_path):
     assert sorted(path.name for path in (tmp_path / 'again/val/dog').iterdir()) == sorted(
         path.name for path in (tmp_path / 'made/val/dog').iterdir()
     )
-    with pytest.raises(InputError, match='made is there already: nothing is replaced'):
-        split_folders(tmp_path / 'all', tmp_path / 'made')
+    for folder, out, message in [
+        ('all', 'made', 'made: expected a new folder outside of .*all; nothing is replaced'),
+        ('all', 'all/made', 'expected a new folder outside of'),
+        ('made', 'third', 'made is divided already, into train, val: give one of these'),
+        ('nowhere', 'third', 'no folder .*nowhere: expected one with images in one folder a class'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            split_folders(tmp_path / folder, tmp_path / out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['again', 'all', 'made'], 'nothing is left behind'
     with pytest.raises(InputError, match=r'1 different images in .*one: expected two or more in each class'):
         (tmp_path / 'all/one').mkdir()
         noise(tmp_path / 'all/one/0.png', 0)

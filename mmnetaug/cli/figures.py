@@ -72,6 +72,7 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--also',
         nargs='+',
+        action='extend',
         default=[],
         metavar='NAME=PRETRAINED',
         help="further lines: the baseline's recipe from other weights, none, imagenet or a path in which {seed} stands "
@@ -172,6 +173,8 @@ def fig5(args: argparse.Namespace) -> None:
     from mmnetaug.workflow.fig5 import Settings, plan_fig5, redraw_fig5
 
     if args.from_results:
+        if args.also or args.int8:
+            raise InputError('--from-results draws what is in its JSON: leave out --also and --int8')
         draw_again(args, redraw_fig5)
         return
     names = ['data', 'head', 'arch', 'sizes', 'epochs', 'seeds', 'batch_size', 'lr', 'train_size', 'pretrained']
@@ -202,11 +205,12 @@ def accuracy(args: argparse.Namespace) -> None:
 
 
 def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, Any]]) -> None:
-    if args.dry_run:
-        raise InputError('--from-results trains nothing, it only draws: leave out --dry-run')
+    if args.dry_run or not args.train:
+        raise InputError('--from-results trains nothing, it only draws: leave out --dry-run and --no-training')
     out = args.out or args.from_results
     texts = '\n'.join(comparison['text'] for comparison in redraw(args.from_results, out)['comparisons'])
-    print(f'{texts}\n{out}/{args.figure}.png, .svg, .md and .json')
+    print(texts)
+    say_where(out, args.figure)
 
 
 def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], 'Plan']) -> None:
@@ -221,7 +225,13 @@ def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], '
     run_plan(plan, out, args.jobs, args.dry_run, args.snakemake)
     table = out / f'{args.figure}.md'
     if not args.dry_run and table.is_file():  # Snakemake may have been told to stop before
-        print(f'{table.read_text(encoding="utf-8")}\n{out}/{args.figure}.png, .svg, .md and .json')
+        print(table.read_text(encoding='utf-8'))
+        say_where(out, args.figure)
+
+
+def say_where(out: str | Path, figure: str) -> None:
+    memory = ' and {0}_memory.png, .svg' if Path(out, f'{figure}_memory.png').is_file() else ''
+    print(f'{out}/{figure}.png, .svg, .md and .json{memory.format(figure)}')
 
 
 def draw(args: argparse.Namespace) -> None:
@@ -231,7 +241,7 @@ def draw(args: argparse.Namespace) -> None:
 
     plan = read_record(args.plan, 'run the command of the figure again')
     report = (draw_fig5 if plan['figure'] == 'fig5' else draw_accuracy)(plan, Path(args.plan).parent)
-    print(report['headline'])
+    print(report['headline'] or 'nothing to compare')
 
 
 def main(args: argparse.Namespace) -> None:

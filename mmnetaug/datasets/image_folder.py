@@ -22,9 +22,9 @@ def class_folders(folder: Path) -> tuple[str, ...]:
     expected = f'Expected one folder a class: {folder}/CLASS/*.jpg'
     if not folder.is_dir():
         raise InputError(
-            f'no images at {folder}. {expected}. Give the right place with --data-root DIR, divide classes that lie '
-            f'in {folder.parent} itself (mmnetaug split {folder.parent} --out DIR), or make a small data set: mmnetaug '
-            'make-data shapes, or mmnetaug make-data cifar100'
+            f'no images at {folder}. {expected}. Give the right place with --data-root DIR, divide classes that are '
+            'not yet divided (mmnetaug split DIR --out DIR), or make a small data set: mmnetaug make-data shapes, or '
+            'mmnetaug make-data cifar100'
         )
     folders = [path for path in folder.iterdir() if path.is_dir() and not path.name.startswith('.')]
     unnamed = [path.name for path in folders if not is_utf8(path)]

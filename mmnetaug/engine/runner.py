@@ -17,7 +17,7 @@ from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.logging import MMLogger, print_log
+from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -66,10 +66,17 @@ def training_runner(config: Config) -> Runner:
     if config.get('load_from') and '://' not in config.load_from:
         read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
+    anew = (
+        config.get('resume') and not config.get('load_from') and not Path(config.work_dir, 'last_checkpoint').exists()
+    )
+    if anew:  # MMEngine would only say that it did not find last_checkpoint
+        config.resume = False
     prepare_distributed(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
     config.setdefault('experiment_name', str(config.work_dir))
     runner = build_runner(config, training=True)
+    if anew:
+        runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
     loader = runner.train_loop.dataloader
     if not len(loader):
         raise InputError(
@@ -253,9 +260,6 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
                 f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
                 '--work-dir'
             )
-    elif config.get('resume') and not config.get('load_from'):
-        config.resume = False
-        print_log(f'no checkpoint in {work_dir} to resume: starts from the beginning', 'current')
     return schedule
 
 

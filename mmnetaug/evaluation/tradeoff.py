@@ -115,7 +115,7 @@ def compare(
     cost: str = 'macs',
     by: str = 'size',
 ) -> dict[str, Any]:
-    """What a method saves: of the curves of means, and of each seed's own pair of curves.
+    """What a method saves: of the curves of means, and of each seed's own pair of curves, of the runs that both have.
 
     Args:
         points, measure, cost, by: as in :func:`mean_curve`.
@@ -131,10 +131,11 @@ def compare(
     def saved(rows: Sequence[Mapping[str, Any]]) -> Saving | None:
         return cost_saved(*(mean_curve(rows, name, measure, cost, by) for name in (reference, method)))
 
-    found = saved(points)
-    seeds = [{point['seed'] for point in points if point['method'] == name} for name in (reference, method)]
+    have = [{(point[by], point['seed']) for point in points if point['method'] == name} for name in (reference, method)]
+    points = [point for point in points if (point[by], point['seed']) in have[0] & have[1]]
+    found = saved(points) if points else None
     per_seed = []
-    for seed in sorted(set.intersection(*seeds)):
+    for seed in sorted({point['seed'] for point in points}):
         saving = saved([point for point in points if point['seed'] == seed])
         per_seed.append({'seed': seed, 'saving': saving and saving.mean})
     return {

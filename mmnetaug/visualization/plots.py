@@ -24,10 +24,11 @@ LINES = ['-', '--', '-.', ':', (0, (3, 1, 1, 1)), (0, (5, 1))]
 
 def style(index: int) -> dict[str, Any]:
     """Colour, marker and line of the series with this number."""
+    again = index + index // len(COLORS)  # the same colour comes with another marker and line
     return {
         'color': COLORS[index % len(COLORS)],
-        'marker': MARKERS[index % len(MARKERS)],
-        'linestyle': LINES[index % len(LINES)],
+        'marker': MARKERS[again % len(MARKERS)],
+        'linestyle': LINES[again % len(LINES)],
     }
 
 
@@ -85,14 +86,22 @@ def _draw_panels(
     paths: Sequence[str | Path],
     title: str,
     note: str,
+    legend: bool = False,
 ) -> None:
-    """Panels side by side, the ``lines`` of each above it, a title above all and a note in small print below."""
+    """Panels side by side, the ``lines`` of each above it, a title above all and a note in small print below.
+
+    With ``legend`` one for all panels is beside the last: lines that are moved sideways cannot be kept clear of.
+    """
     width, height = 6.4, 4.2
     figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
     for axes, panel in zip(row[0], panels):
         draw(axes, panel)
         lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
         axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
+    if legend:
+        shown = {label: handle for axes in row[0] for handle, label in zip(*axes.get_legend_handles_labels())}
+        place = {'loc': 'upper left', 'bbox_to_anchor': (1.01, 1.02)}
+        row[0][-1].legend(shown.values(), shown.keys(), fontsize='small', handlelength=3.5, **place)
     tallest = max(axes.get_title(loc='left').count('\n') + 1 for axes in row[0])
     box = row[0][0].get_position()
     figure.text(box.x0, box.y1 + (0.12 + 0.14 * tallest) / height, title, fontsize='large', va='bottom')
@@ -120,21 +129,21 @@ def plot_tradeoff(
         note: in small print below all.
         xlabel: what the cost is.
     """
-    *others, last = panels
-    panels = [*others, {**last, 'legend': True}]
-    _draw_panels(panels, partial(_draw_tradeoff, xlabel=xlabel), paths, title, note)
+    names = list(dict.fromkeys(name for panel in panels for name in panel['series']))
+    choose_font(names)
+    _draw_panels(panels, partial(_draw_tradeoff, names=names, xlabel=xlabel), paths, title, note, legend=True)
 
 
-def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], xlabel: str) -> None:
+def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], names: Sequence[str], xlabel: str) -> None:
     axes.set_xscale('log')
     low, high = [], []
-    for index, (name, points) in enumerate(panel['series'].items()):
-        points = sorted(points)
+    for name, points in panel['series'].items():
+        index, points = names.index(name), sorted(points)
         means = np.array([100 * np.mean(aps) for _, _, aps in points])
         bars = np.array([100 * np.std(aps, ddof=1) if len(aps) > 1 else 0 for _, _, aps in points])
         low.append((means - bars).min())
         high.append((means + bars).max())
-        sideways = (index - (len(panel['series']) - 1) / 2) * 4 / 72  # inches
+        sideways = (index - (len(names) - 1) / 2) * 4 / 72  # inches
         axes.errorbar(
             [cost for cost, _, _ in points],
             means,
@@ -167,8 +176,6 @@ def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], xlabel: str) -> None:
     axes.set_xlabel(xlabel)
     axes.set_ylabel(f'{panel["measure"]} (%)')
     axes.grid(alpha=0.3)
-    if panel.get('legend'):  # beside the panel: lines that are moved sideways cannot be kept clear of
-        axes.legend(fontsize='small', handlelength=3.5, loc='upper left', bbox_to_anchor=(1.01, 1.02))
 
 
 def _short(number: float) -> str:

@@ -266,7 +266,7 @@ def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[st
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
     numbers = ['epochs', 'seed', 'macs', 'params', 'accuracy', 'train_accuracy', *(['lr'] if figure == 'lr' else [])]
-    found = report.read_report(figure, folder, ('data', 'networks'), lambda _: numbers, lambda _: methods())
+    found = report.read_report(figure, folder, ('data', 'networks'), lambda *_: numbers, lambda _: methods())
     settings, points = found['settings'], found['points']
     for point in points:
         if point.get('network') not in settings['networks'] or not (point.get('history') and point.get('arch')):

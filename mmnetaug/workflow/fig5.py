@@ -3,6 +3,7 @@
 Beside them lines from other starting weights, and on request AP in int8 against peak memory.
 """
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,60 +15,25 @@ from mmengine.config import Config
 from mmnetaug.apis.config import merge_cfg_options, read_config
 from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, dataset_key, image_size, multi_scale_range, size_options
 from mmnetaug.apis.train import head_name
+from mmnetaug.apis.weights import imagenet_address
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.tradeoff import compare, headline
 from mmnetaug.extras import need
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.models.task_modules.prior_generators import check_size
 from mmnetaug.records import read_record
-from mmnetaug.visualization import plot_tradeoff
 from mmnetaug.workflow import report
+from mmnetaug.workflow.fig5_report import MEASURES, METHODS, PICTURES, write_fig5
 from mmnetaug.workflow.graph import Plan, Step, check_data, digest
 from mmnetaug.workflow.pretraining import Pretraining
 
-# Method, as in configs/det/HEAD_METHOD_LAYOUT.py -> its name in the figure, in the order of drawing.
-METHODS = {'baseline': 'baseline', 'baseline_mixup': 'baseline + mixup', 'netaug': 'NetAug'}
-# (method, reference) pairs that the figure makes a statement on.
-COMPARISONS = (('netaug', 'baseline'), ('baseline_mixup', 'baseline'))
-# Layout of the data -> what the panels show: key of a result, and how the figure calls it. The first must be there.
-MEASURES = {'voc': {'AP50_area': 'AP50', 'AP': 'AP'}, 'coco': {'AP50': 'AP50', 'AP': 'AP'}}
 # What lines may start from beside checkpoints, as in ``mmnetaug train --pretrained``.
 WEIGHTS = ('none', 'imagenet')
 RESULTS = ('result', 'int8')  # paths in a point: of the trained detector, and of the exported one
-INT8 = 'int8_'  # before the measures of the exported detectors
 
 
-class Picture(NamedTuple):
-    """APs against a cost.
-
-    Attributes:
-        cost: its key in the points.
-        cost_name: how sentences call it.
-        unit: of the axis.
-        axis: its label.
-        before: what is before the names of the measures.
-    """
-
-    cost: str
-    cost_name: str
-    unit: float
-    axis: str
-    before: str = ''
-
-
-PICTURES = {
-    'fig5': Picture('macs', 'MACs', 1e6, 'MACs of the detector (million, logarithmic) at each image size'),
-    'fig5_memory': Picture(
-        'peak_memory',
-        'bytes of peak memory',
-        1e3,
-        'Peak memory in int8 (kB, logarithmic) at each image size',
-        INT8,
-    ),
-}
 # Values of the configs that have options of their own or tell the methods apart, beside data and sizes.
 OWN_OPTIONS = ('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness')
 AGAIN = report.AGAIN.format(figure='fig5')
@@ -123,13 +89,13 @@ class Line(NamedTuple):
 
     Attributes:
         name: in the figure.
-        config: that its detectors are trained with.
+        recipe: METHOD of the config that its detectors are trained with.
         backbones: seed -> what training starts from, as ``--pretrained`` of ``mmnetaug train``, and how names of runs
             call it.
     """
 
     name: str
-    config: Path
+    recipe: str
     backbones: Mapping[int, tuple[str, str]]
 
 
@@ -177,17 +143,22 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     if settings.int8:
         if several:
             raise InputError('--int8 exports detectors at the one size that they are trained with: leave it out here')
-        need('onnx', 'onnxscript', 'onnxruntime')
+        if settings.train:
+            need('onnx', 'onnxscript', 'onnxruntime')
 
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
     else:
         backbones, pretraining, pretrain_data = _pretraining(settings, root, out, seeds, arch)
     lines = {
-        method: Line(METHODS[method], path, backbones['netaug' if method == 'netaug' else 'baseline'])
-        for method, path in configs.items()
+        method: Line(METHODS[method], method, backbones['netaug' if method == 'netaug' else 'baseline'])
+        for method in configs
     }
-    lines |= _further_lines(settings.also, configs['baseline'], seeds, arch)
+    for text in settings.also:
+        line = _further_line(text, seeds, arch, sizes)
+        if line.name.casefold() in {name.casefold() for each in lines for name in (each, lines[each].name)}:
+            raise InputError(f'--also {text}: the figure has a line {line.name}; give another name')
+        lines[line.name] = line
     sources = {'--data': str(data), **pretrain_data}
     check_data(out, sources)
     report.check_figure('fig5', out, data)
@@ -200,23 +171,16 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, line in lines.items():
+        path = configs[line.recipe]
         for seed in seeds:
             backbone, origin = line.backbones[seed]
-            needs = [] if backbone in WEIGHTS else [backbone]
-            recipe = method if method in METHODS else 'baseline'
+            needs, start = ([], backbone) if backbone in WEIGHTS else ([backbone], out / backbone)
             for size in sizes:
                 train_size = train_sizes[size]
-                run = f'{settings.head}_{arch}_{recipe}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
+                run = f'{settings.head}_{arch}_{line.recipe}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
                 export, result = (f'runs/{run}/{name}' for name in ('export.pth', 'result.json'))
-                train = [
-                    sys.executable,
-                    root / 'tools/train.py',
-                    line.config,
-                    '--resume',
-                    '--work-dir',
-                    out / 'runs' / run,
-                ]
-                train += ['--data-root', data, '--pretrained', out / backbone if needs else backbone, '--arch', arch]
+                train = [sys.executable, root / 'tools/train.py', path, '--resume', '--work-dir', out / 'runs' / run]
+                train += ['--data-root', data, '--pretrained', start, '--arch', arch]
                 train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
                 train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
                 train += [] if settings.lr is None else ['--lr', settings.lr]
@@ -224,7 +188,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                 steps[export] = _step([export, result], train, needs)
                 if several:
                     result = f'runs/{run}/test_{size}.json'
-                    test = [sys.executable, root / 'tools/test.py', line.config, out / export, '--data-root', data]
+                    test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
                     test += changes
                     steps[result] = _step([result], test, [export])
@@ -235,22 +199,20 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                     steps[int8] = _step([int8], [*write, '--data-root', data, '--json', out / int8], [export])
                 points.append(point)
 
-    draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
-    there = [
-        {key: value for key, value in point.items() if key not in RESULTS or (out / value).exists()} for point in points
-    ]
+    there = [_there(out, point) for point in points]
     there = [point for point in there if 'result' in point]
     for point in there:
         _read_point(out, point, layout)
+    needs = [point[key] for point in points for key in RESULTS if key in point]
     if not settings.train:
-        steps, points = {}, there
-        if not points:
+        if not there:
             raise InputError(f'no run is finished in {out / "runs"}: leave out --no-training')
+        # absolute, so that Snakemake looks for no rule that makes them
+        needs = [str(out / point[key]) for point in there for key in RESULTS if key in point]
+        steps, points = {}, there
+    draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
     pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
-    measured = [point[key] for point in points for key in RESULTS if key in point]
-    if not settings.train:  # absolute, so that Snakemake looks for no rule that makes them
-        measured = [str(out / path) for path in measured]
-    steps['draw'] = _step([*report.files('fig5'), *pictures], draw, measured)
+    steps['draw'] = _step([*report.files('fig5'), *pictures], draw, needs)
     noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': epochs}
     noted['head_name'] = head_name(config.model)
     noted['names'] = {method: line.name for method, line in lines.items()}
@@ -322,20 +284,21 @@ def _checkpoints(kind: str, pattern: str, seeds: Sequence[int], arch: str, how_e
     return backbones
 
 
-def _further_lines(also: Sequence[str], config: Path, seeds: Sequence[int], arch: str) -> dict[str, Line]:
-    lines = {}
-    for text in also:
-        name, _, weights = text.partition('=')
-        if not (name and weights):
-            raise InputError(f"--also {text}: expected NAME=PRETRAINED, such as 'random start=none'")
-        if name in {*METHODS, *METHODS.values(), *lines}:
-            raise InputError(f'--also {text}: the figure has a line {name}; give another name')
-        if weights in WEIGHTS:
-            backbones = dict.fromkeys(seeds, (weights, f'from-{weights}'))
-        else:
-            backbones = _checkpoints(name, weights, seeds, arch, f'or give one of {", ".join(WEIGHTS)}')
-        lines[name] = Line(name, config, backbones)
-    return lines
+def _further_line(text: str, seeds: Sequence[int], arch: str, sizes: Sequence[int]) -> Line:
+    name, _, weights = (part.strip() for part in text.partition('='))
+    if not (name and weights):
+        raise InputError(f"--also {text}: expected NAME=PRETRAINED, such as 'random start=none'")
+    if not re.fullmatch(r'\w[\w .,:;()+&%/-]*', name) or name.startswith('_'):
+        raise InputError(f'--also {text}: expected a name of letters, digits and spaces')
+    if weights.casefold() == 'none':
+        weights = 'none'
+    if weights == 'imagenet':
+        for size in sizes:
+            imagenet_address(arch, size)
+    if weights in WEIGHTS:
+        return Line(name, 'baseline', dict.fromkeys(seeds, (weights, f'from-{weights}')))
+    how_else = f'or give one of {", ".join(WEIGHTS)}'
+    return Line(name, 'baseline', _checkpoints(name, weights, seeds, arch, how_else))
 
 
 def _pretraining(
@@ -354,7 +317,8 @@ def _pretraining(
         epochs = settings.pretrain_epochs or runs.config.train_cfg.max_epochs
         its_steps = runs.steps([epochs], seeds)
         try:
-            runs.check(its_steps.values())
+            if settings.train:
+                runs.check(its_steps.values())
         except InputError as error:
             raise InputError(f'{error}, {how_else}') from error
         for (_, seed), step in its_steps.items():
@@ -363,23 +327,34 @@ def _pretraining(
     return backbones, steps, {'--pretrain-data': runs.data}
 
 
+def _there(out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
+    """A point with those of its results that there are."""
+    return {key: value for key, value in point.items() if key not in RESULTS or (out / value).exists()}
+
+
 def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """A point of a plan with its measurements."""
-    measured = _measured(out / point['result'], layout, ['macs', 'params'])
+    result = _read_result(out / point['result'], layout, None, ['macs', 'params'])
+    read = {key: point[key] for key in ('method', 'size', 'seed')}
+    read |= {key: result[key] for key in ('macs', 'params', 'peak_memory') if key in result} | _aps(result)
     if 'int8' in point:
-        measured |= _measured(out / point['int8'], layout, ['peak_memory'], 'after', INT8)
-    return {**{key: point[key] for key in ('method', 'size', 'seed')}, **measured, 'result': point['result']}
+        exported = _aps(_read_result(out / point['int8'], layout, 'after', []))
+        read |= {f'int8_{name}': value for name, value in exported.items()}
+    return {**read, 'result': point['result']}
 
 
-def _measured(path: Path, layout: str, numbers: list[str], part: str | None = None, before: str = '') -> dict[str, Any]:
-    """Some numbers of a result, or of a part of it, and its APs, with ``before`` before their names."""
+def _aps(result: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in result.items() if name.startswith('AP')}
+
+
+def _read_result(path: Path, layout: str, part: str | None, numbers: Sequence[str]) -> dict[str, Any]:
+    """A result, or a part of it, with an AP and these numbers."""
     result = read_record(path, AGAIN)
-    result = result.get(part, {}) if part else result
+    result = result if part is None else result.get(part, {})
     missing = report.not_measured(result, [*numbers, next(iter(MEASURES[layout]))])
     if missing:
         raise InputError(f'{path} has no {", ".join(missing)}: expected a result on data in {layout} layout; {AGAIN}')
-    aps = {f'{before}{name}': value for name, value in result.items() if name.startswith('AP')}
-    return {**{key: result[key] for key in numbers}, **aps}
+    return result
 
 
 def draw_fig5(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
@@ -412,142 +387,13 @@ def redraw_fig5(folder: str | Path, out: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or one that is damaged or of another version; a figure of other data in ``out``.
     """
-    found = report.read_report(
-        'fig5',
-        folder,
-        ('head_name', 'arch', 'data', 'epochs', 'layout'),
-        lambda settings: ['size', 'seed', 'macs', next(iter(MEASURES[settings['layout']]))],
-        lambda settings: settings.get('names', METHODS),
-    )
+    keys = ('head_name', 'arch', 'data', 'epochs', 'layout')
+    found = report.read_report('fig5', folder, keys, _numbers, lambda settings: dict(settings.get('names', METHODS)))
     report.check_figure('fig5', Path(out), Path(found['settings']['data']).resolve())
     return write_fig5(found['settings'], found['points'], out)
 
 
-def write_fig5(settings: dict[str, Any], points: Sequence[dict[str, Any]], out: str | Path) -> dict[str, Any]:
-    """Draw ``fig5.png`` and ``fig5.svg``, and write ``fig5.md`` and ``fig5.json``.
-
-    Args:
-        settings: with ``head_name``, ``arch``, ``data``, ``epochs`` and ``layout``; goes to the JSON as it is.
-        points: each with ``method``, ``size``, ``seed``, ``macs`` and AP as fractions.
-        out: the folder.
-
-    Returns:
-        What ``fig5.json`` holds: ``version``, ``figure``, ``settings``, ``headline``, ``comparisons`` (of
-        :func:`~mmnetaug.evaluation.tradeoff.compare`, each with its ``text``) and ``points``.
-    """
-    out = Path(out)
-    names = settings.get('names', METHODS)
-    order = list(names)
-    points = sorted(points, key=lambda point: (order.index(point['method']), point['size'], point['seed']))
-    comparisons = []
-    for name, picture in PICTURES.items():
-        comparisons += _draw(picture, settings, names, points, [out / f'{name}.png', out / f'{name}.svg'])
-    return report.write_report(
-        'fig5', out, settings, comparisons, points, _markdown(settings, names, points, comparisons)
-    )
-
-
-def _draw(
-    picture: Picture, settings: Mapping[str, Any], names: Mapping[str, str], points: Sequence[dict], paths: list[Path]
-) -> list[dict[str, Any]]:
-    """Draw one picture, if there is something to be seen in it; returns what it says, each with its ``text``."""
-    measures = _measures(settings, points, picture.before)
-    points = [point for point in points if all(key in point for key in (picture.cost, *measures))]
-    methods = [method for method in names if any(point['method'] == method for point in points)]
-    pairs = [*COMPARISONS, *((method, 'baseline') for method in methods if method not in METHODS)]
-    pairs = [pair for pair in pairs if set(pair) <= set(methods)]
-    panels, comparisons = [], []
-    for measure, label in measures.items():
-        said = []
-        for method, reference in pairs:
-            comparison = compare(points, method, reference, measure, picture.cost)
-            said.append({**comparison, 'text': headline(comparison, names, label, picture.cost_name)})
-        series = {}
-        for method in methods:
-            rows = _series(points, method, measure, picture.cost)
-            series[names[method]] = [(cost / picture.unit, f'{size} px', aps) for cost, size, aps in rows]
-        lines = [comparison['text'] for comparison in said if comparison['method'] in METHODS]
-        panels.append({'measure': label, 'series': series, 'lines': lines})
-        comparisons += said
-    if panels:
-        plot_tradeoff(panels, paths, _title(settings), _note(points, settings), picture.axis)
-    return comparisons
-
-
-def _measures(settings: Mapping[str, Any], points: Sequence[Mapping[str, Any]], before: str = '') -> dict[str, str]:
-    """Key of each measure that is to be shown -> how it is called: those that the points have."""
-    called = before.replace('_', ' ')
-    measures = {f'{before}{key}': f'{called}{name}' for key, name in MEASURES[settings['layout']].items()}
-    return {key: name for key, name in measures.items() if any(key in point for point in points)}
-
-
-def _title(settings: Mapping[str, Any]) -> str:
-    return f'{settings["head_name"]} on {settings["arch"]}, {Path(settings["data"]).name}'
-
-
-def _note(points: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> str:
-    seeds = len({point['seed'] for point in points})
-    area = ' AP50 is the area under the curve (VOC since 2010).' if settings['layout'] == 'voc' else ''
-    return (
-        f'{report.spread_note([seeds])}{area} At one image size all methods cost the same MACs; their markers are set '
-        f'apart sideways to be seen. Epochs of fine-tuning: {settings["epochs"]}.'
-    )
-
-
-def _series(
-    points: Sequence[Mapping[str, Any]], method: str, measure: str, cost: str
-) -> list[tuple[float, int, list[float]]]:
-    sizes: dict[int, list] = {}
-    for point in points:
-        if point['method'] == method and measure in point:
-            sizes.setdefault(point['size'], []).append(point)
-    return [(its[0][cost], size, [point[measure] for point in its]) for size, its in sorted(sizes.items())]
-
-
-def _markdown(
-    settings: Mapping[str, Any], names: Mapping[str, str], points: Sequence[dict], comparisons: Sequence[dict]
-) -> str:
-    lines = [f'# Figure 5: {_title(settings)}', '']
-    for comparison in comparisons:
-        lines += [comparison['text'], '']
-    lines += ['![AP against MACs](fig5.png)', '']
-    exported = any('peak_memory' in point for point in points)
-    if exported:
-        lines += ['![AP in int8 against peak memory](fig5_memory.png)', '']
-    lines += [_note(points, settings), '']
-    if settings.get('command'):
-        lines += [f'`{settings["command"]}`', '']
-    lines += ['Mean over seeds, with the sample standard deviation.', '']
-    measures = _measures(settings, points) | _measures(settings, points, INT8)
-    columns = [f'{name} (%)' for name in measures.values()]
-    costs = {'macs': ('MACs (M)', lambda macs: f'{macs / 1e6:.2f}')}
-    if exported:
-        costs['peak_memory'] = ('peak memory (kB)', lambda size: f'{size / 1e3:.0f}')
-    rows = []
-    for method in names:
-        for size in sorted({point['size'] for point in points if point['method'] == method}):
-            its = [point for point in points if (point['method'], point['size']) == (method, size)]
-            cells = [write(its[0][cost]) if cost in its[0] else '' for cost, (_, write) in costs.items()]
-            for measure in measures:
-                values = [point[measure] for point in its if measure in point]
-                cells.append(report.mean_and_spread(values) if values else '')
-            rows.append([names[method], size, *cells, len(its)])
-    lines += report.table(['method', 'size (px)', *(name for name, _ in costs.values()), *columns, 'seeds'], rows)
-    rows = [
-        [f'{names[comparison["method"]]} - {names[comparison["reference"]]}', row['size']]
-        + [measures[comparison['measure']], f'{100 * row["mean"]:+.2f}']
-        + [report.interval_text(row['interval']), row['seeds']]
-        for comparison in comparisons
-        for row in comparison['differences']
-    ]
-    if rows:
-        lines += ['', 'Differences between runs with the same seed, in points, with 95% intervals (Student).', '']
-        lines += report.table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
-    lines += ['', 'Every point.', '']
-    rows = [
-        [names[point['method']], point['size'], point['seed'], f'{point["macs"] / 1e6:.2f}']
-        + [f'{100 * point[measure]:.2f}' if measure in point else '' for measure in measures]
-        for point in points
-    ]
-    lines += report.table(['method', 'size (px)', 'seed', 'MACs (M)', *columns], rows)
-    return '\n'.join(lines) + '\n'
+def _numbers(settings: Mapping[str, Any], point: Mapping[str, Any]) -> list[str]:
+    """What must be numbers in a point, of a figure of any release."""
+    aps = [f'{picture.before}{measure}' for picture in PICTURES.values() for measure in MEASURES[settings['layout']]]
+    return ['size', 'seed', 'macs', aps[0], *(key for key in ('peak_memory', *aps[1:]) if key in point)]

@@ -61,7 +61,7 @@ def read_report(
     figure: str,
     folder: str | Path,
     settings: Sequence[str],
-    numbers: Callable[[dict], Sequence[str]],
+    numbers: Callable[[dict, dict], Sequence[str]],
     methods: Callable[[dict], Collection[str]],
 ) -> dict[str, Any]:
     """The JSON that an earlier command left, to draw it again.
@@ -70,7 +70,7 @@ def read_report(
         figure: its name, such as 'fig5'.
         folder: where it lies.
         settings: keys that its settings must have.
-        numbers: settings -> keys of each point that must be numbers.
+        numbers: settings, point -> keys of the point that must be numbers.
         methods: settings -> what may be the method of a point.
 
     Raises:
@@ -79,14 +79,20 @@ def read_report(
     path, again = Path(folder) / f'{figure}.json', AGAIN.format(figure=figure)
     report = read_record(path, f'{again}; finished runs are used again')
     try:
-        its_settings, points = report['settings'], report['points']
-        wanted, known = numbers({key: its_settings[key] for key in settings}), methods(its_settings)
-        broken = [point for point in points if not_measured(point, wanted) or point.get('method') not in known]
-    except (KeyError, TypeError, AttributeError) as error:
+        its, points = report['settings'], report['points']
+        known = methods({**its, **{key: its[key] for key in settings}})
+        broken = [
+            point for point in points if point.get('method') not in known or not_measured(point, numbers(its, point))
+        ]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f'{path} is no figure {figure.removeprefix("fig")} ({error!r}): {again}') from error
     if broken or not points:
-        what = f'a point {json.dumps(broken[0])}' if broken else 'no points'
-        raise InputError(f'{path} has {what}: expected a method and numbers for {", ".join(wanted)} in each')
+        if not broken:
+            raise InputError(f'{path} has no points: {again}')
+        wanted = ', '.join(numbers(its, broken[0]))
+        raise InputError(
+            f'{path} has a point {json.dumps(broken[0])}: expected a method and numbers for {wanted} in each'
+        )
     return report
 
 
@@ -111,7 +117,7 @@ def write_report(
 def count_seeds(counts: Collection[int]) -> str:
     """Such as '3 seeds', or '1 to 5 seeds' where the parts of a figure have different numbers of them."""
     low, high = min(counts), max(counts)
-    return f'{high} seeds' if low == high else f'{low} to {high} seeds'
+    return f'{high} seed{"s" if high > 1 else ""}' if low == high else f'{low} to {high} seeds'
 
 
 def spread_note(counts: Collection[int]) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,47 +90,55 @@ def split_folders(root: str | Path, out: str | Path, share: float = 0.2, seed: i
         ``train`` and ``val`` -> number of images.
 
     Raises:
-        InputError: fewer than two classes, a class with fewer than two different images, ``out`` is there already, or
-            its file system has no symbolic links.
+        InputError: fewer than two classes, a class with fewer than two different images, folders that are divided
+            already, ``out`` is there already or within ``root``, or its file system has no symbolic links.
     """
-    root, out = Path(root).resolve(), Path(out)
+    root, out = Path(root).resolve(), Path(out).resolve()
     _check_share(share)
-    classes = class_folders(root)
-    if out.exists():
-        raise InputError(f'{out} is there already: nothing is replaced; give another --out')
-    parts: dict[str, list[Path]] = {'train': [], 'val': []}
-    for name in classes:
-        originals = _originals(images_below(root / name))
-        different = {os.fspath(path.relative_to(root)) for path in originals.values()}
+    if not root.is_dir():
+        raise InputError(f'no folder {root}: expected one with images in one folder a class')
+    classes = set(class_folders(root))
+    if {'Annotations', 'JPEGImages'} <= classes:
+        raise InputError(f'{root} is in VOC layout: leave out --out')
+    if classes <= {'train', 'val', 'test'}:
+        raise InputError(
+            f'{root} is divided already, into {", ".join(sorted(classes))}: give one of these to divide it'
+        )
+    if out.exists() or out.is_relative_to(root):
+        raise InputError(f'--out {out}: expected a new folder outside of {root}; nothing is replaced')
+    parts: dict[str, list[str]] = {'train': [], 'val': []}
+    for name in sorted(classes):
+        originals = _originals(root, images_below(root / name))
+        different = set(originals.values())
         if len(different) < 2:
             raise InputError(f'{len(different)} different images in {root / name}: expected two or more in each class')
         drawn = _drawn(different, share, seed)
         for path, original in originals.items():
-            parts['val' if os.fspath(original.relative_to(root)) in drawn else 'train'].append(path)
-    partial = out.with_name(f'{out.name}.partial')
+            parts['val' if original in drawn else 'train'].append(path)
     try:
-        for part, paths in parts.items():
-            for path in paths:
-                link = partial / part / path.relative_to(root)
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(path)
-        partial.rename(out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f'.{out.name}.') as partial:
+            made = Path(partial, out.name)
+            for part, paths in parts.items():
+                for path in paths:
+                    link = made / part / path
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    link.symlink_to(root / path)
+            made.rename(out)
     except OSError as error:
-        raise InputError(
-            f'{out} cannot be made ({error}): expected --out where folders and symbolic links can be made, and no '
-            f'{partial} of a command that was interrupted'
-        ) from error
+        raise InputError(f'{out} cannot be made ({error}): expected --out where there can be symbolic links') from error
     return {part: len(paths) for part, paths in parts.items()}
 
 
-def _originals(paths: Iterable[Path]) -> dict[Path, Path]:
-    """Each image -> the first one with the same content; only files of one size are read."""
-    sizes = {path: path.stat().st_size for path in paths}
-    count, first_of = Counter(sizes.values()), {}
-    originals = {}
+def _originals(root: Path, paths: Iterable[Path]) -> dict[str, str]:
+    """Each image -> the first one with the same content, below ``root``; only files of one size are read."""
+    sizes = {path: path.stat().st_size for path in paths if path.exists()}
+    count, originals = Counter(sizes.values()), {}
+    first_of: dict[str | int, str] = {}
     for path, size in sizes.items():
         content = hashlib.sha256(path.read_bytes()).hexdigest() if count[size] > 1 else size
-        originals[path] = first_of.setdefault(content, path)
+        name = os.fspath(path.relative_to(root))
+        originals[name] = first_of.setdefault(content, name)
     return originals
 
 
