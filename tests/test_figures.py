@@ -256,7 +256,7 @@ def test_graph_of_ssdlite(voc, backbones, root, tmp_path, capfd):
 def test_graph_of_further_lines_and_int8(voc, backbones, root, tmp_path, capfd):
     pytest.importorskip('onnxscript')
     also = ['random start=none', f'KD={backbones}']
-    wanted = settings(voc, backbones, sizes=(96,), also=also, int8=True)
+    wanted = settings(voc, backbones, sizes=(96,), also=also, int8=True, classes=['cat'])
     plan = plan_fig5(wanted, root, tmp_path / 'out')
     # KD's runs are those of the baseline: the same recipe from the same weights
     assert missing(plan, tmp_path / 'out', capfd) == {'finetune': 8, 'export': 8, 'draw': 1}
@@ -265,6 +265,7 @@ def test_graph_of_further_lines_and_int8(voc, backbones, root, tmp_path, capfd):
     assert random.command[random.command.index('--pretrained') + 1] == 'none'
     int8 = next(step for step in plan.steps if step.makes[0].endswith('from-none_seed1/int8.json'))
     assert int8.needs == [random.makes[0]] and '--int8' in int8.command
+    assert random.command[random.command.index('--classes') + 1] == 'cat' and '_c' in random.makes[0]
     assert plan.settings['names']['random start'] == 'random start'
     assert [point['method'] for point in plan.points[-4:]] == ['random start'] * 2 + ['KD'] * 2
 
@@ -410,6 +411,7 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
     ('changes', 'message'),
     [
         ({'data': 'nowhere'}, r'no data set at .*nowhere.*then --data data/shapes'),
+        ({'classes': ['cat', 'unicorn']}, r'unicorn'),
         ({'sizes': (100,)}, r'image size 100: expected a multiple of 32'),
         ({'epochs': 0}, r'--epochs 0: expected a number above 0'),
         ({'seeds': (-1,)}, r'seeds -1: expected whole numbers'),

@@ -47,6 +47,7 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
         help='beginning of files in configs/det: ssdlite (one for each size), yolov3 (one, tested at each size) ...',
     )
     parser.add_argument('--arch', default='mobilenetv2_w0.35', help='of the backbone')
+    parser.add_argument('--classes', nargs='+', help='only these classes (default: all)')
     parser.add_argument('--sizes', type=int, nargs='+', help='sides of the images in pixels (default: by head)')
     parser.add_argument('--epochs', type=int, help="of fine-tuning (default: the recipe's)")
     parser.add_argument(
@@ -177,7 +178,19 @@ def fig5(args: argparse.Namespace) -> None:
             raise InputError('--from-results draws what is in its JSON: leave out --also and --int8')
         draw_again(args, redraw_fig5)
         return
-    names = ['data', 'head', 'arch', 'sizes', 'epochs', 'seeds', 'batch_size', 'lr', 'train_size', 'pretrained']
+    names = [
+        'data',
+        'head',
+        'arch',
+        'classes',
+        'sizes',
+        'epochs',
+        'seeds',
+        'batch_size',
+        'lr',
+        'train_size',
+        'pretrained',
+    ]
     names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs', 'also', 'int8', 'train']
     settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
     carry_out(args, lambda *where: plan_fig5(settings, *where))

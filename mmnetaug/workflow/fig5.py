@@ -48,6 +48,7 @@ class Settings:
         head: HEAD of the files ``configs/det/HEAD_METHOD_LAYOUT.py``. Where these train on batches of several sizes,
             one model is tested at each of ``sizes``; else one is trained for each.
         arch: of the backbone.
+        classes: only these. None: all.
         sizes: sides of the test images in pixels. None: the config's range in steps of 96, or its size and those 64 and
             128 pixels below.
         epochs, batch_size, lr: of fine-tuning, as in ``mmnetaug train``.
@@ -68,6 +69,7 @@ class Settings:
     data: str
     head: str
     arch: str = 'mobilenetv2_w0.35'
+    classes: Sequence[str] | None = None
     sizes: Sequence[int] | None = None
     epochs: int | None = None
     seeds: Sequence[int] = (0, 1, 2)
@@ -125,7 +127,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
 
     data = Path(settings.data).resolve()
     try:
-        found = find_detection_data(data)['layout']
+        found = find_detection_data(data, settings.classes)['layout']
     except InputError as error:
         raise InputError(str(error).replace('--data-root', '--data')) from error
     layout = 'voc' if found == 'yolo' else found  # which has VOC's measures
@@ -165,9 +167,12 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     tag = ''.join(
         f'_{name}{value}' for name, value in [('b', settings.batch_size), ('lr', settings.lr)] if value is not None
     )
+    if settings.classes:
+        tag += f'_c{digest(list(settings.classes))}'
     if settings.train_options:
         tag += f'_x{digest(sorted(settings.train_options))}'
 
+    classes = ['--classes', *settings.classes] if settings.classes else []
     changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, line in lines.items():
@@ -184,7 +189,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                 train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
                 train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
                 train += [] if settings.lr is None else ['--lr', settings.lr]
-                train += changes
+                train += [*classes, *changes]
                 steps[export] = _step([export, result], train, needs)
                 if several:
                     result = f'runs/{run}/test_{size}.json'

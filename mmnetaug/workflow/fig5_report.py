@@ -78,6 +78,8 @@ class _Figure:
     def __init__(self, settings: Mapping[str, Any], names: Mapping[str, str], points: Sequence[dict[str, Any]]):
         self.settings, self.names, self.points = settings, names, points
         self.title = f'{settings["head_name"]} on {settings["arch"]}, {Path(settings["data"]).name}'
+        if settings.get('classes'):
+            self.title += f', {len(settings["classes"])} classes'
 
     def measures(self, picture: Picture) -> dict[str, str]:
         """Key of each AP that some points have beside the cost -> how it is called."""
