@@ -273,12 +273,25 @@ def test_graph_of_further_lines_and_int8(voc, backbones, root, tmp_path, capfd):
 def test_without_training(voc, backbones, root, tmp_path, capfd):
     pytest.importorskip('snakemake')
     out, known = tmp_path / 'out', {'sizes': (96,), 'seeds': (0,)}
-    with pytest.raises(InputError, match=r'no run is finished in .*runs: leave out --no-training'):
+    with pytest.raises(InputError, match=r'no run is finished in .*out: leave out --no-training, or give --finished'):
         plan_fig5(settings(voc, backbones, train=False), root, out)
     run_plan(plan_fig5(settings(voc, backbones, **known), root, out), out, jobs=2)
     plan = plan_fig5(settings(voc, backbones, train=False), root, out)
     assert missing(plan, out, capfd) == {'draw': 1}
     assert [(point['size'], point['seed']) for point in plan.points] == [(96, 0)] * 3
+
+    kept, new = tmp_path / 'kept', tmp_path / 'new'
+    kept.mkdir()
+    runs = [(out / point['result']).parent for point in plan.points]
+    runs[0].rename(kept / runs[0].name)
+    (runs[1] / 'result.json').rename(kept / f'{runs[1].name}.json')
+    again = plan_fig5(settings(voc, backbones, finished=[str(kept)], **known), root, new)
+    assert missing(again, new, capfd) == {'finetune': 1, 'draw': 1}
+    carry_out(plan_fig5(settings(voc, backbones, finished=[str(kept)], train=False, **known), root, new), new)
+    points = json.loads((new / 'fig5.json').read_text())['points']
+    assert [point['method'] for point in points] == ['baseline', 'baseline_mixup']
+    with pytest.raises(InputError, match=r'--finished .*nowhere: no such folder'):
+        plan_fig5(settings(voc, backbones, finished=[str(tmp_path / 'nowhere')]), root, new)
 
 
 def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd):

@@ -140,13 +140,6 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
         )
         parser.add_argument('--pretrain-data', help="class folders to train on (default: the config's)")
         parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the configs')
-        parser.add_argument(
-            '--finished',
-            nargs='+',
-            default=[],
-            metavar='DIR',
-            help='folders with results of runs from elsewhere, RUN.json or RUN/result.json: not trained again',
-        )
         add_graph_arguments(parser, 'work_dirs/figures')
         parser.set_defaults(run=accuracy)
 
@@ -155,6 +148,13 @@ def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     """The options that all figures share."""
     parser.add_argument('--from-results', metavar='DIR', help='only draw again, from the JSON of the figure in DIR')
     parser.add_argument('--out', help=f'folder of figure and runs (default: {out}; with --from-results its DIR)')
+    parser.add_argument(
+        '--finished',
+        nargs='+',
+        default=[],
+        metavar='DIR',
+        help='folders with results of runs from elsewhere, RUN.json or RUN/result.json: not trained again',
+    )
     parser.add_argument(
         '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'
     )
@@ -191,7 +191,7 @@ def fig5(args: argparse.Namespace) -> None:
         'train_size',
         'pretrained',
     ]
-    names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs', 'also', 'int8', 'train']
+    names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs', 'also', 'int8', 'finished', 'train']
     settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
     carry_out(args, lambda *where: plan_fig5(settings, *where))
 

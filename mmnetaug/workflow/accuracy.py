@@ -116,7 +116,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
         for (epochs, seed), step in its.steps(lengths, seeds[network]).items():
             point = {'network': network, 'method': method, 'lr': its.lr, 'epochs': epochs, 'seed': seed}
             result, done = step.makes[1], all((out / path).is_file() for path in step.makes)
-            if not done and (elsewhere := _elsewhere(result, out, settings.finished)):
+            if not done and (elsewhere := report.elsewhere(result, settings.finished)):
                 result, done = os.path.relpath(elsewhere, out), True
                 finished[result] = str(elsewhere)
             elif done and not settings.train:  # absolute, so that Snakemake looks for no rule that makes it
@@ -136,7 +136,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     check_data(out, sources)
     report.check_figure(figure, out, Path(data))
     for point in points:
-        if _result_path(out, point).exists():
+        if report.path_of(out, point['result']).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     steps.append(Step(report.files(figure), draw, [finished.get(point['result'], point['result']) for point in points]))
@@ -166,18 +166,6 @@ def _rates(settings: AccuracySettings, networks: Sequence[str], network: str) ->
     return rates
 
 
-def _elsewhere(result: str, out: Path, folders: Sequence[str]) -> Path | None:
-    """The same result in one of the folders with finished runs, absolute."""
-    name = Path(result).parent.name
-    for folder in map(Path, folders):
-        if not folder.is_dir():
-            raise InputError(f'--finished {folder}: no such folder')
-        for path in (folder / f'{name}.json', folder / name / 'result.json'):
-            if path.is_file():
-                return path.resolve()
-    return None
-
-
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
     if settings.figure == 'fig3':
         return sorted(set(settings.epochs or [lengthened(config, times) for times in LENGTHS]))
@@ -191,13 +179,9 @@ def _by_network(option: str, values: Sequence[Any], networks: Sequence[str]) -> 
     return {network: values[index % len(values)] for index, network in enumerate(networks)}
 
 
-def _result_path(out: Path, point: Mapping[str, Any]) -> Path:
-    return Path(os.path.normpath(out / point['result']))  # out need not be there yet
-
-
 def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
     """A point of a plan with its measurements, accuracies as fractions."""
-    path, again = _result_path(out, point), report.AGAIN.format(figure=figure)
+    path, again = report.path_of(out, point['result']), report.AGAIN.format(figure=figure)
     stale = path.parent if path.name == 'result.json' else path
     result = read_record(path, again)
     missing = report.not_measured(result, ['top1', 'macs', 'params'])

@@ -3,6 +3,7 @@
 Beside them lines from other starting weights, and on request AP in int8 against peak memory.
 """
 
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,6 +64,8 @@ class Settings:
         also: further lines, NAME=PRETRAINED: the baseline's recipe from other weights, 'none' (random ones), 'imagenet'
             or a checkpoint in whose path ``{seed}`` stands for the seed.
         int8: also export each detector as ONNX in int8, and show its AP against peak memory.
+        finished: folders with results of runs that have been finished elsewhere, each as ``RUN.json`` (and
+            ``RUN.int8.json``) or ``RUN/result.json`` (and ``RUN/int8.json``).
         train: whether to train what is missing; otherwise the figure shows what there is.
     """
 
@@ -83,6 +86,7 @@ class Settings:
     pretrain_epochs: int | None = None
     also: Sequence[str] = ()
     int8: bool = False
+    finished: Sequence[str] = ()
     train: bool = True
 
 
@@ -190,31 +194,40 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                 train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
                 train += [] if settings.lr is None else ['--lr', settings.lr]
                 train += [*classes, *changes]
-                steps[export] = _step([export, result], train, needs)
+                point = {'method': method, 'size': size, 'seed': seed, 'result': result}
+                its_steps = [_step([export, result], train, needs)]
                 if several:
-                    result = f'runs/{run}/test_{size}.json'
+                    result = point['result'] = f'runs/{run}/test_{size}.json'
                     test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
                     test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
                     test += changes
-                    steps[result] = _step([result], test, [export])
-                point = {'method': method, 'size': size, 'seed': seed, 'result': result}
+                    its_steps.append(_step([result], test, [export]))
                 if settings.int8:
                     int8 = point['int8'] = f'runs/{run}/int8.json'
                     write = [sys.executable, root / 'tools/export.py', out / export, '--format', 'onnx', '--int8']
-                    steps[int8] = _step([int8], [*write, '--data-root', data, '--json', out / int8], [export])
+                    its_steps.append(_step([int8], [*write, '--data-root', data, '--json', out / int8], [export]))
+                done = {key: report.elsewhere(point[key], settings.finished) for key in RESULTS if key in point}
+                if all(done.values()) and not all((out / point[key]).is_file() for key in done):
+                    point |= {key: os.path.relpath(path, out) for key, path in done.items()}
+                else:
+                    steps.update((step.makes[0], step) for step in its_steps)
                 points.append(point)
 
     there = [_there(out, point) for point in points]
     there = [point for point in there if 'result' in point]
     for point in there:
         _read_point(out, point, layout)
-    needs = [point[key] for point in points for key in RESULTS if key in point]
     if not settings.train:
-        if not there:
-            raise InputError(f'no run is finished in {out / "runs"}: leave out --no-training')
-        # absolute, so that Snakemake looks for no rule that makes them
-        needs = [str(out / point[key]) for point in there for key in RESULTS if key in point]
         steps, points = {}, there
+        if not points:
+            where = ' or '.join(map(str, [out, *settings.finished]))
+            raise InputError(
+                f'no run is finished in {where}: leave out --no-training, or give --finished DIR with results'
+            )
+    needs = [point[key] for point in points for key in RESULTS if key in point]
+    # What no step makes is absolute, so that Snakemake looks for no rule that does
+    made = {path for step in steps.values() for path in step.makes}
+    needs = [path if path in made else str(report.path_of(out, path)) for path in needs]
     draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
     pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
     steps['draw'] = _step([*report.files('fig5'), *pictures], draw, needs)
@@ -334,16 +347,16 @@ def _pretraining(
 
 def _there(out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
     """A point with those of its results that there are."""
-    return {key: value for key, value in point.items() if key not in RESULTS or (out / value).exists()}
+    return {key: value for key, value in point.items() if key not in RESULTS or report.path_of(out, value).exists()}
 
 
 def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
     """A point of a plan with its measurements."""
-    result = _read_result(out / point['result'], layout, None, ['macs', 'params'])
+    result = _read_result(report.path_of(out, point['result']), layout, None, ['macs', 'params'])
     read = {key: point[key] for key in ('method', 'size', 'seed')}
     read |= {key: result[key] for key in ('macs', 'params', 'peak_memory') if key in result} | _aps(result)
     if 'int8' in point:
-        exported = _aps(_read_result(out / point['int8'], layout, 'after', []))
+        exported = _aps(_read_result(report.path_of(out, point['int8']), layout, 'after', []))
         read |= {f'int8_{name}': value for name, value in exported.items()}
     return {**read, 'result': point['result']}
 

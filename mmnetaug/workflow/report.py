@@ -47,6 +47,32 @@ def not_measured(result: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     return [name for name in names if not isinstance(result.get(name), (int, float))]
 
 
+def elsewhere(result: str, folders: Sequence[str]) -> Path | None:
+    """The same result in one of the folders with finished runs, absolute.
+
+    Args:
+        result: ``runs/RUN/result.json``, or another JSON file of a run.
+        folders: in them ``RUN/result.json``, or ``RUN.json`` (``RUN.NAME.json`` for ``NAME.json``).
+
+    Raises:
+        InputError: no such folder.
+    """
+    path = Path(result)
+    flat = f'{path.parent.name}.json' if path.name == 'result.json' else f'{path.parent.name}.{path.name}'
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise InputError(f'--finished {folder}: no such folder')
+        for found in (folder / flat, folder / path.parent.name / path.name):
+            if found.is_file():
+                return found.resolve()
+    return None
+
+
+def path_of(out: Path, result: str) -> Path:
+    """Where a result of a plan is, which may be outside of ``out``, and that need not be there yet."""
+    return Path(os.path.normpath(out / result))
+
+
 def check_figure(figure: str, out: Path, data: Path) -> None:
     """Do not draw over a figure of other data, whose runs may lie elsewhere."""
     try:
