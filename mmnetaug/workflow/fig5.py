@@ -105,6 +105,59 @@ class Line(NamedTuple):
     backbones: Mapping[int, tuple[str, str]]
 
 
+class Detectors:
+    """The runs that train, test and export detectors, under names that tell what determines them.
+
+    Args:
+        settings: see there.
+        root, out: as in :func:`plan_fig5`.
+        config: of the baseline, with the changes of ``settings``.
+        data: folder that they are trained and tested on, absolute.
+    """
+
+    def __init__(self, settings: Settings, root: Path, out: Path, config: Config, data: Path):
+        self.root, self.out, self.head, self.data = root, out, settings.head, data
+        self.several, self.int8 = multi_scale_range(config), settings.int8
+        self.arch = get_arch(settings.arch).name
+        self.epochs = settings.epochs or config.train_cfg.max_epochs
+        self.options, self.tag = [], ''
+        for letter, option, value in [('b', '--batch-size', settings.batch_size), ('lr', '--lr', settings.lr)]:
+            if value is not None:
+                self.options += [option, value]
+                self.tag += f'_{letter}{value}'
+        if settings.classes:
+            self.options += ['--classes', *settings.classes]
+            self.tag += f'_c{digest(list(settings.classes))}'
+        self.changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
+        if settings.train_options:
+            self.tag += f'_x{digest(sorted(settings.train_options))}'
+
+    def steps(
+        self, config: Path, line: Line, seed: int, size: int, train_size: int
+    ) -> tuple[dict[str, str], list[Step]]:
+        """Paths of the results of one detector, tested at ``size``, by the keys of a point, and the steps to them."""
+        backbone, origin = line.backbones[seed]
+        needs, start = ([], backbone) if backbone in WEIGHTS else ([backbone], self.out / backbone)
+        name = f'{self.head}_{self.arch}_{line.recipe}_{train_size}px_e{self.epochs}{self.tag}_{origin}_seed{seed}'
+        run, data = f'runs/{name}', ['--data-root', self.data]
+        export = f'{run}/export.pth'
+        train = [self.root / 'tools/train.py', config, '--resume', '--work-dir', self.out / run, *data]
+        train += ['--pretrained', start, '--arch', self.arch, '--size', train_size, '--epochs', self.epochs]
+        train += ['--seed', seed, *self.options, *self.changes]
+        results = {'result': f'{run}/result.json'}
+        steps = [_step([export, results['result']], train, needs)]
+        if self.several:
+            results['result'] = f'{run}/test_{size}.json'
+            test = [self.root / 'tools/test.py', config, self.out / export, *data, '--size', size]
+            test += ['--out', self.out / results['result'], '--work-dir', self.out / run / f'test_{size}']
+            steps.append(_step([results['result']], [*test, *self.changes], [export]))
+        if self.int8:
+            results['int8'] = f'{run}/int8.json'
+            write = [self.root / 'tools/export.py', self.out / export, '--format', 'onnx', '--int8', *data]
+            steps.append(_step([results['int8']], [*write, '--json', self.out / results['int8']], [export]))
+        return results, steps
+
+
 def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: str = '') -> Plan:
     """The runs behind the figure. Everything that can be checked is checked here, before the first of them.
 
@@ -144,7 +197,6 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     data_roots = [f'{dataset_key(config, loader)}.data_root' for loader in loaders]
     report.check_options(settings.train_options, (*OWN_OPTIONS, *data_roots, *size_options(config, sizes[0])))
     merge_cfg_options(config, settings.train_options)
-    epochs = settings.epochs or config.train_cfg.max_epochs
 
     if settings.int8:
         if several:
@@ -168,50 +220,18 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     sources = {'--data': str(data), **pretrain_data}
     check_data(out, sources)
     report.check_figure('fig5', out, data)
-    tag = ''.join(
-        f'_{name}{value}' for name, value in [('b', settings.batch_size), ('lr', settings.lr)] if value is not None
-    )
-    if settings.classes:
-        tag += f'_c{digest(list(settings.classes))}'
-    if settings.train_options:
-        tag += f'_x{digest(sorted(settings.train_options))}'
-
-    classes = ['--classes', *settings.classes] if settings.classes else []
-    changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
+    detectors = Detectors(settings, root, out, config, data)
     steps, points = {step.makes[0]: step for step in pretraining}, []
     for method, line in lines.items():
-        path = configs[line.recipe]
         for seed in seeds:
-            backbone, origin = line.backbones[seed]
-            needs, start = ([], backbone) if backbone in WEIGHTS else ([backbone], out / backbone)
-            for size in sizes:
-                train_size = train_sizes[size]
-                run = f'{settings.head}_{arch}_{line.recipe}_{train_size}px_e{epochs}{tag}_{origin}_seed{seed}'
-                export, result = (f'runs/{run}/{name}' for name in ('export.pth', 'result.json'))
-                train = [sys.executable, root / 'tools/train.py', path, '--resume', '--work-dir', out / 'runs' / run]
-                train += ['--data-root', data, '--pretrained', start, '--arch', arch]
-                train += ['--size', train_size, '--epochs', epochs, '--seed', seed]
-                train += [] if settings.batch_size is None else ['--batch-size', settings.batch_size]
-                train += [] if settings.lr is None else ['--lr', settings.lr]
-                train += [*classes, *changes]
-                point = {'method': method, 'size': size, 'seed': seed, 'result': result}
-                its_steps = [_step([export, result], train, needs)]
-                if several:
-                    result = point['result'] = f'runs/{run}/test_{size}.json'
-                    test = [sys.executable, root / 'tools/test.py', path, out / export, '--data-root', data]
-                    test += ['--size', size, '--out', out / result, '--work-dir', out / 'runs' / run / f'test_{size}']
-                    test += changes
-                    its_steps.append(_step([result], test, [export]))
-                if settings.int8:
-                    int8 = point['int8'] = f'runs/{run}/int8.json'
-                    write = [sys.executable, root / 'tools/export.py', out / export, '--format', 'onnx', '--int8']
-                    its_steps.append(_step([int8], [*write, '--data-root', data, '--json', out / int8], [export]))
-                done = {key: report.elsewhere(point[key], settings.finished) for key in RESULTS if key in point}
-                if all(done.values()) and not all((out / point[key]).is_file() for key in done):
-                    point |= {key: os.path.relpath(path, out) for key, path in done.items()}
+            for size, train_size in train_sizes.items():
+                results, its_steps = detectors.steps(configs[line.recipe], line, seed, size, train_size)
+                done = {key: report.elsewhere(path, settings.finished) for key, path in results.items()}
+                if all(done.values()) and not all((out / path).is_file() for path in results.values()):
+                    results = {key: os.path.relpath(path, out) for key, path in done.items()}
                 else:
                     steps.update((step.makes[0], step) for step in its_steps)
-                points.append(point)
+                points.append({'method': method, 'size': size, 'seed': seed, **results})
 
     there = [_there(out, point) for point in points]
     there = [point for point in there if 'result' in point]
@@ -228,10 +248,10 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     # What no step makes is absolute, so that Snakemake looks for no rule that does
     made = {path for step in steps.values() for path in step.makes}
     needs = [path if path in made else str(report.path_of(out, path)) for path in needs]
-    draw = [sys.executable, root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
+    draw = [root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
     pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
     steps['draw'] = _step([*report.files('fig5'), *pictures], draw, needs)
-    noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': epochs}
+    noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': detectors.epochs}
     noted['head_name'] = head_name(config.model)
     noted['names'] = {method: line.name for method, line in lines.items()}
     if several:
@@ -268,7 +288,7 @@ def _train_sizes(settings: Settings, config: Config) -> dict[int, int]:
 
 
 def _step(makes: list[str], command: list, needs: list[str]) -> Step:
-    return Step(makes, [str(part) for part in command], needs)
+    return Step(makes, [sys.executable, *map(str, command)], needs)
 
 
 # 'baseline' or 'netaug' -> seed -> path of its backbone, and how names of runs call it.
