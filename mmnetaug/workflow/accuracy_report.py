@@ -1,5 +1,6 @@
 """Pictures and tables of accuracy: figures 1, 3 and 4 of the NetAug paper, and accuracy against learning rate."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,7 +235,7 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
         f'{network} {"/".join(str(n) for n in sorted({p["epochs"] for p in points if p["network"] == network}))}'
         for network in networks
     )
-    counts = [len({point['seed'] for point in points if point['network'] == network}) for network in networks]
+    counts = Counter((point['network'], point['method'], point.get('lr'), point['epochs']) for point in points).values()
     if figure == 'fig4':
         several = f'Lines: mean over {report.count_seeds(counts)}; bands: their range. '
         bands = several if max(counts) > 1 else 'One seed. '
