@@ -58,14 +58,14 @@ def test_figure_from_results(tmp_path):
     assert sorted(found) == sorted((*key(row), round(100 * row['AP50_area'], 2)) for row in rows)
 
 
-@pytest.mark.parametrize('folder', ['fig1', 'fig3', 'fig4', 'fig5/ssdlite', 'fig5/yolov3', 'lr'])
+@pytest.mark.parametrize('folder', ['fig1', 'fig3', 'fig4', 'fig5/ssdlite', 'fig5/yolov3', 'fig5/voc_animals', 'lr'])
 def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
     """What earlier releases measured is drawn again with the same words and numbers."""
     figure, kept = folder[:4], ROOT / 'results' / folder
     command = ['figures.py', figure, '--from-results', str(kept), '--out', str(tmp_path)]
     monkeypatch.setattr(sys, 'argv', command)
     runpy.run_path(str(ROOT / 'tools/figures.py'), run_name='__main__')
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f'{figure}.{e}' for e in ('json', 'md', 'png', 'svg')]
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in kept.glob(f'{figure}*')}
     for name in (f'{figure}.md', f'{figure}.json'):
         assert (tmp_path / name).read_bytes() == (kept / name).read_bytes()
 
