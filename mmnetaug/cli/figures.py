@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,21 +179,8 @@ def fig5(args: argparse.Namespace) -> None:
             raise InputError('--from-results draws what is in its JSON: leave out --also and --int8')
         draw_again(args, redraw_fig5)
         return
-    names = [
-        'data',
-        'head',
-        'arch',
-        'classes',
-        'sizes',
-        'epochs',
-        'seeds',
-        'batch_size',
-        'lr',
-        'train_size',
-        'pretrained',
-    ]
-    names += ['pretrain_config', 'pretrain_data', 'pretrain_epochs', 'also', 'int8', 'finished', 'train']
-    settings = Settings(**{name: getattr(args, name) for name in names}, train_options=args.cfg_options)
+    args.train_options = args.cfg_options
+    settings = Settings(**{each.name: getattr(args, each.name) for each in fields(Settings)})
     carry_out(args, lambda *where: plan_fig5(settings, *where))
 
 
@@ -243,8 +231,8 @@ def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], '
 
 
 def say_where(out: str | Path, figure: str) -> None:
-    memory = ' and {0}_memory.png, .svg' if Path(out, f'{figure}_memory.png').is_file() else ''
-    print(f'{out}/{figure}.png, .svg, .md and .json{memory.format(figure)}')
+    memory = f' and {figure}_memory.png, .svg' if Path(out, f'{figure}_memory.png').is_file() else ''
+    print(f'{out}/{figure}.png, .svg, .md and .json{memory}')
 
 
 def draw(args: argparse.Namespace) -> None:

@@ -159,6 +159,7 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
             [LoadImageOrSkip(), ResizeCenterCrop(size), PackClassification()],
         ),
     }
+    decoding = [[partial(_decode, flags)] for flags in (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_COLOR)]
     threads = cv2.getNumThreads()
     cv2.setNumThreads(0)
     try:
@@ -169,11 +170,10 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
                 raise InputError(f'no JPEG in {photos}: expected one or more')
             result = {'size': size, 'sides': None if photos else list(sides), 'images': len(paths), 'repeats': repeats}
             result['kilobytes'] = round(sum(path.stat().st_size for path in paths) / len(paths) / 1000, 1)
-            flags = cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_COLOR
-            seconds = [[_load(paths, [partial(_decode, each)], 0) for each in flags] for _ in range(repeats + 1)][1:]
+            seconds = _load_in_turn(paths, decoding, repeats)
             result['decoding_left'] = round(median(eighth / full for eighth, full in seconds), 2)
             for purpose, steps in pipelines.items():
-                seconds = [[_load(paths, each, repeat) for each in steps] for repeat in range(repeats + 1)][1:]
+                seconds = _load_in_turn(paths, steps, repeats)
                 reduced, full = (len(paths) / median(each) for each in zip(*seconds))
                 result[f'{purpose}_reduced_images_per_s'], result[f'{purpose}_full_images_per_s'] = (
                     round(reduced, 1),
@@ -188,6 +188,13 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
 def _decode(flags: int, data: dict) -> dict:
     cv2.imread(data['img_path'], flags)
     return data
+
+
+def _load_in_turn(
+    paths: Sequence[Path], pipelines: Sequence[Sequence[Callable[[dict], dict]]], repeats: int
+) -> list[list[float]]:
+    """:func:`_load` of each pipeline, repeated after a first time that does not count."""
+    return [[_load(paths, each, repeat) for each in pipelines] for repeat in range(repeats + 1)][1:]
 
 
 def _load(paths: Sequence[Path], steps: Sequence[Callable[[dict], dict]], seed: int) -> float:

@@ -110,7 +110,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             f'the configs of {", ".join(networks)} are for different data, {data} and {", ".join(others)}: expected '
             'the same for all networks; give it with --pretrain-data'
         )
-    steps, points, finished = [], [], {}
+    steps, points = [], []
     for (network, method, _), its in runs.items():
         lengths, to_do = _lengths(settings, networks, network, its.config), []
         for (epochs, seed), step in its.steps(lengths, seeds[network]).items():
@@ -118,9 +118,6 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
             result, done = step.makes[1], all((out / path).is_file() for path in step.makes)
             if not done and (elsewhere := report.elsewhere(result, settings.finished)):
                 result, done = os.path.relpath(elsewhere, out), True
-                finished[result] = str(elsewhere)
-            elif done and not settings.train:  # absolute, so that Snakemake looks for no rule that makes it
-                finished[result] = str(out / result)
             elif settings.train and step not in steps:  # NETWORK and NETWORK@LR may be the same
                 to_do.append(step)
             if done or settings.train:
@@ -139,7 +136,8 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
         if report.path_of(out, point['result']).exists():
             _read_point(figure, out, point)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
-    steps.append(Step(report.files(figure), draw, [finished.get(point['result'], point['result']) for point in points]))
+    needs = report.draw_needs(out, [point['result'] for point in points], steps)
+    steps.append(Step(report.files(figure), draw, needs))
     noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
     return Plan(figure, {**noted, 'data': its.given, 'command': command}, sources, points, steps)
 

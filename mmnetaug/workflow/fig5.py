@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mmengine.config import Config
 
@@ -26,15 +26,12 @@ from mmnetaug.models.backbones import TinyNet
 from mmnetaug.models.task_modules.prior_generators import check_size
 from mmnetaug.records import read_record
 from mmnetaug.workflow import report
+from mmnetaug.workflow.detectors import WEIGHTS, Detectors, Line
 from mmnetaug.workflow.fig5_report import MEASURES, METHODS, PICTURES, write_fig5
 from mmnetaug.workflow.graph import Plan, Step, check_data, digest
 from mmnetaug.workflow.pretraining import Pretraining
 
-# What lines may start from beside checkpoints, as in ``mmnetaug train --pretrained``.
-WEIGHTS = ('none', 'imagenet')
 RESULTS = ('result', 'int8')  # paths in a point: of the trained detector, and of the exported one
-
-
 # Values of the configs that have options of their own or tell the methods apart, beside data and sizes.
 OWN_OPTIONS = ('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness')
 AGAIN = report.AGAIN.format(figure='fig5')
@@ -88,74 +85,6 @@ class Settings:
     int8: bool = False
     finished: Sequence[str] = ()
     train: bool = True
-
-
-class Line(NamedTuple):
-    """A curve of the figure.
-
-    Attributes:
-        name: in the figure.
-        recipe: METHOD of the config that its detectors are trained with.
-        backbones: seed -> what training starts from, as ``--pretrained`` of ``mmnetaug train``, and how names of runs
-            call it.
-    """
-
-    name: str
-    recipe: str
-    backbones: Mapping[int, tuple[str, str]]
-
-
-class Detectors:
-    """The runs that train, test and export detectors, under names that tell what determines them.
-
-    Args:
-        settings: see there.
-        root, out: as in :func:`plan_fig5`.
-        config: of the baseline, with the changes of ``settings``.
-        data: folder that they are trained and tested on, absolute.
-    """
-
-    def __init__(self, settings: Settings, root: Path, out: Path, config: Config, data: Path):
-        self.root, self.out, self.head, self.data = root, out, settings.head, data
-        self.several, self.int8 = multi_scale_range(config), settings.int8
-        self.arch = get_arch(settings.arch).name
-        self.epochs = settings.epochs or config.train_cfg.max_epochs
-        self.options, self.tag = [], ''
-        for letter, option, value in [('b', '--batch-size', settings.batch_size), ('lr', '--lr', settings.lr)]:
-            if value is not None:
-                self.options += [option, value]
-                self.tag += f'_{letter}{value}'
-        if settings.classes:
-            self.options += ['--classes', *settings.classes]
-            self.tag += f'_c{digest(list(settings.classes))}'
-        self.changes = ['--cfg-options', *settings.train_options] if settings.train_options else []
-        if settings.train_options:
-            self.tag += f'_x{digest(sorted(settings.train_options))}'
-
-    def steps(
-        self, config: Path, line: Line, seed: int, size: int, train_size: int
-    ) -> tuple[dict[str, str], list[Step]]:
-        """Paths of the results of one detector, tested at ``size``, by the keys of a point, and the steps to them."""
-        backbone, origin = line.backbones[seed]
-        needs, start = ([], backbone) if backbone in WEIGHTS else ([backbone], self.out / backbone)
-        name = f'{self.head}_{self.arch}_{line.recipe}_{train_size}px_e{self.epochs}{self.tag}_{origin}_seed{seed}'
-        run, data = f'runs/{name}', ['--data-root', self.data]
-        export = f'{run}/export.pth'
-        train = [self.root / 'tools/train.py', config, '--resume', '--work-dir', self.out / run, *data]
-        train += ['--pretrained', start, '--arch', self.arch, '--size', train_size, '--epochs', self.epochs]
-        train += ['--seed', seed, *self.options, *self.changes]
-        results = {'result': f'{run}/result.json'}
-        steps = [_step([export, results['result']], train, needs)]
-        if self.several:
-            results['result'] = f'{run}/test_{size}.json'
-            test = [self.root / 'tools/test.py', config, self.out / export, *data, '--size', size]
-            test += ['--out', self.out / results['result'], '--work-dir', self.out / run / f'test_{size}']
-            steps.append(_step([results['result']], [*test, *self.changes], [export]))
-        if self.int8:
-            results['int8'] = f'{run}/int8.json'
-            write = [self.root / 'tools/export.py', self.out / export, '--format', 'onnx', '--int8', *data]
-            steps.append(_step([results['int8']], [*write, '--json', self.out / results['int8']], [export]))
-        return results, steps
 
 
 def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: str = '') -> Plan:
@@ -245,12 +174,10 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                 f'no run is finished in {where}: leave out --no-training, or give --finished DIR with results'
             )
     needs = [point[key] for point in points for key in RESULTS if key in point]
-    # What no step makes is absolute, so that Snakemake looks for no rule that does
-    made = {path for step in steps.values() for path in step.makes}
-    needs = [path if path in made else str(report.path_of(out, path)) for path in needs]
-    draw = [root / 'tools/figures.py', 'draw', out / 'fig5_plan.json']
+    needs = report.draw_needs(out, needs, list(steps.values()))
+    draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / 'fig5_plan.json')]
     pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
-    steps['draw'] = _step([*report.files('fig5'), *pictures], draw, needs)
+    steps['draw'] = Step([*report.files('fig5'), *pictures], draw, needs)
     noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': detectors.epochs}
     noted['head_name'] = head_name(config.model)
     noted['names'] = {method: line.name for method, line in lines.items()}
@@ -285,10 +212,6 @@ def _train_sizes(settings: Settings, config: Config) -> dict[int, int]:
             'trained for each of --sizes, so leave it out'
         )
     return {size: size for size in sizes}
-
-
-def _step(makes: list[str], command: list, needs: list[str]) -> Step:
-    return Step(makes, [sys.executable, *map(str, command)], needs)
 
 
 # 'baseline' or 'netaug' -> seed -> path of its backbone, and how names of runs call it.
@@ -377,7 +300,7 @@ def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, A
     read |= {key: result[key] for key in ('macs', 'params', 'peak_memory') if key in result} | _aps(result)
     if 'int8' in point:
         exported = _aps(_read_result(report.path_of(out, point['int8']), layout, 'after', []))
-        read |= {f'int8_{name}': value for name, value in exported.items()}
+        read |= {PICTURES['fig5_memory'].before + name: value for name, value in exported.items()}
     return {**read, 'result': point['result']}
 
 

@@ -92,13 +92,11 @@ class _Figure:
 
     def panels(self, picture: Picture) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Panels of :func:`~mmnetaug.visualization.plot_tradeoff`, and what they say, each with its ``text``."""
+        pairs = [*COMPARISONS, *((name, 'baseline') for name in self.names if name not in METHODS)]
         panels, comparisons = [], []
         for measure, label in self.measures(picture).items():
             points, said = self._having(picture, measure), []
-            for method, reference in [
-                *COMPARISONS,
-                *((name, 'baseline') for name in self.names if name not in METHODS),
-            ]:
+            for method, reference in pairs:
                 found = compare(points, method, reference, measure, picture.cost)
                 if found['differences']:
                     said.append({**found, 'text': headline(found, self.names, label, picture.name)})

@@ -11,6 +11,7 @@ import numpy as np
 from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
 from mmnetaug.records import RESULT_VERSION, read_record, write_json
+from mmnetaug.workflow.graph import Step
 
 AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
 
@@ -71,6 +72,12 @@ def elsewhere(result: str, folders: Sequence[str]) -> Path | None:
 def path_of(out: Path, result: str) -> Path:
     """Where a result of a plan is, which may be outside of ``out``, and that need not be there yet."""
     return Path(os.path.normpath(out / result))
+
+
+def draw_needs(out: Path, results: Sequence[str], steps: Sequence[Step]) -> list[str]:
+    """The results of a plan, absolute where no step makes them, so that Snakemake looks for no rule that does."""
+    made = {path for step in steps for path in step.makes}
+    return [result if result in made else str(path_of(out, result)) for result in results]
 
 
 def check_figure(figure: str, out: Path, data: Path) -> None:
