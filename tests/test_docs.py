@@ -34,7 +34,7 @@ MARKS = {'bash': {'run', 'long'}, 'python': {'run', 'detector', 'config', 'netwo
 # Script of tools/ -> command, where the two differ.
 COMMAND_OF = {'train': 'train', 'test': 'test', 'pretrain_cls': 'pretrain'}
 # Programs of others.
-OTHERS = {'pip', 'python', 'mim', 'odl', '.', 'pre-commit', 'tensorboard'}
+OTHERS = {'cp', 'find', 'pip', 'python', 'mim', 'odl', '.', 'pre-commit', 'tensorboard'}
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
     for name, value in [('size', size), ('repeats', repeats), ('images', images), *zip(('width', 'height'), sides)]:
         if value < 1:
             raise InputError(f'{name} is {value}: expected at least 1')
-    jitter = [RandomFlip(prob=0.5), ColorJitter(), PackClassification()]
+    jitter = [ColorJitter(), RandomFlip(prob=0.5), PackClassification()]
     pipelines = {
         'train': ([LoadRandomResizedCrop(size), *jitter], [LoadImageOrSkip(), RandomResizedCrop(size), *jitter]),
         'val': (

@@ -16,8 +16,8 @@ train_dataloader = dict(
         num_classes=1000,
         pipeline=[
             dict(type='mmnetaug.LoadRandomResizedCrop', size=160),
-            dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+            dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),
         ],
     ),

@@ -4,8 +4,8 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='mmnetaug.LoadRandomResizedCrop', size=224),
-            dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+            dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),
         ]
     )

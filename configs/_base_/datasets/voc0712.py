@@ -10,9 +10,9 @@ train_pipeline = [
     # than a training step of a tiny network
     dict(type='mmnetaug.MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
     # no hue and no swapped channels as in SSD: colour is much of what a tiny network can tell objects by
     dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 # better than expansion and crops in a training of few epochs
@@ -20,8 +20,8 @@ light_train_pipeline = [
     dict(type='mmnetaug.LoadImageOrSkip'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
     dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 test_pipeline = [

@@ -5,8 +5,8 @@ yolov3_train_pipeline = [
     dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 2)),
     dict(type='mmnetaug.MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
     dict(type='Resize', scale=(608, 608), keep_ratio=False),
-    dict(type='RandomFlip', prob=0.5),
     dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
+    dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),
 ]
 yolov3_test_pipeline = [

@@ -11,6 +11,7 @@ import torch
 from mmcv.image import rescale_size
 from mmcv.transforms import BaseTransform, CenterCrop, Resize
 from mmcv.transforms import LoadImageFromFile as LoadImage
+from torch.nn.functional import interpolate
 
 from mmnetaug.datasets.images import UnusableImage, is_deep, jpeg_size, read_deep
 from mmnetaug.errors import printable
@@ -76,7 +77,7 @@ class AllBits(BaseTransform):
 
 @TRANSFORMS.register_module()
 class RandomResizedCrop(BaseTransform):
-    """Crop a random part and resize it (Szegedy et al. 2015).
+    """Crop a random part and resize it (Szegedy et al. 2015), bilinearly and anti-aliased.
 
     Args:
         size: side of the result in pixels.
@@ -94,13 +95,17 @@ class RandomResizedCrop(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """(H, W, 3) ``img`` -> (size, size, 3)."""
-        left, top, width, height = self.choose(*results['img'].shape[1::-1])
-        part = results['img'][top : top + height, left : left + width]
-        # Area averaging is the anti-aliased choice where the part shrinks.
-        method = cv2.INTER_AREA if min(height, width) > self.size else cv2.INTER_LINEAR
-        results['img'] = cv2.resize(part, (self.size, self.size), interpolation=method)
+        results['img'] = self.cut(results['img'], self.choose(*results['img'].shape[1::-1]))
         results['img_shape'] = (self.size, self.size)
         return results
+
+    def cut(self, image: np.ndarray, part: tuple[int, int, int, int]) -> np.ndarray:
+        """What :meth:`choose` has drawn of an (H, W, 3) image, as (size, size, 3)."""
+        left, top, width, height = part
+        pixels = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)[None]
+        # Several times as fast as OpenCV's averaging by area, and what Pillow and torchvision do
+        resized = interpolate(pixels, (self.size, self.size), mode='bilinear', antialias=True)
+        return cv2.merge(list(resized[0].numpy()))
 
     def choose(self, width: int, height: int) -> tuple[int, int, int, int]:
         """Draw a part of an image of these sides: its left, top, width and height in pixels."""
@@ -191,6 +196,10 @@ class ResizeCenterCrop(BaseTransform):
             return results
         return self.crop(self.resize(results))
 
+    def cut(self, image: np.ndarray, part: tuple[float, float, float, float]) -> np.ndarray:
+        """:meth:`transform` of an image, of which it is the part by :meth:`choose`."""
+        return self.transform({'img': image})['img']
+
     def choose(self, width: int, height: int) -> tuple[float, float, float, float]:
         """The part of an image of these sides that becomes the result: its left, top, width and height in pixels."""
         resized = rescale_size((width, height), self.resize.scale)
@@ -207,7 +216,7 @@ class LoadCropped(LoadImageOrSkip):
     filter that shrinks them. All other images are decoded in full.
 
     Args:
-        crop: with ``size``, ``choose`` and ``transform`` as in :class:`RandomResizedCrop`.
+        crop: with ``size``, ``choose``, ``cut`` and ``transform`` as in :class:`RandomResizedCrop`.
         options: of :class:`LoadImageOrSkip`.
     """
 
@@ -217,16 +226,14 @@ class LoadCropped(LoadImageOrSkip):
 
     def transform(self, results: dict) -> dict | None:
         """Add ``img``, (size, size, 3) uint8 BGR, of the file ``img_path``; None if that cannot be decoded."""
-        state = random.getstate()
-        image = self._reduced(results['img_path'])
+        image = self._jpeg(results['img_path'])
         if image is not None:
             return {**results, 'img': image, 'img_shape': image.shape[:2]}
-        random.setstate(state)  # for the same part of the whole image
         loaded = super().transform(results)
         return loaded and self.crop(loaded)
 
-    def _reduced(self, path: str) -> np.ndarray | None:
-        """The part of a JPEG, or None where it has to be decoded in full."""
+    def _jpeg(self, path: str) -> np.ndarray | None:
+        """The part of a JPEG, or None of a file that is none."""
         try:
             with open(path, 'rb') as file:
                 data = file.read()
@@ -236,14 +243,14 @@ class LoadCropped(LoadImageOrSkip):
         if known is None:
             return None
         sides, reversed_axes = known
-        left, top, width, height = self.crop.choose(*sides)
-        scale = next((scale for scale in REDUCED if scale * size <= min(width, height)), None)
-        if scale is None:
-            return None
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED[scale])
+        part = left, top, width, height = self.crop.choose(*sides)
+        scale = next((scale for scale in REDUCED if scale * size <= min(width, height)), 1)
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), REDUCED.get(scale, cv2.IMREAD_COLOR))
         reduced = [math.ceil(side / scale) for side in sides]
         if image is None or [*image.shape[1::-1]] != reduced:
             return None
+        if scale == 1:
+            return self.crop.cut(image, part)
         # The last pixel of a row or column stands for what may be less than its area, and for the first when reversed
         left, top = (
             start + reverse * (pixels * scale - side)
