@@ -182,7 +182,7 @@ def test_the_best_rate_is_of_seeds_that_all_rates_have(root, image_tree, tmp_pat
     report = accuracy.write_accuracy('lr', plan.settings, points, tmp_path / 'new')
     (best,) = report['comparisons']
     assert best['lr'] == 0.2  # the config's own, at which these runs lose nothing
-    assert 'the lowest rate' in best['text']
+    assert 'its lowest rate' in best['text']
 
 
 def test_runs_that_are_finished_elsewhere(root, image_tree, tmp_path, capfd):

@@ -210,7 +210,7 @@ def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, 
         raise InputError('--from-results trains nothing, it only draws: leave out --dry-run and --no-training')
     out = args.out or args.from_results
     texts = '\n'.join(comparison['text'] for comparison in redraw(args.from_results, out)['comparisons'])
-    print(texts)
+    print(texts or 'nothing to compare')
     say_where(out, args.figure)
 
 

@@ -212,11 +212,14 @@ def _best_rate(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, An
     values = [p['accuracy'] for p in own if p['lr'] == best]
     text = f'{_name(method)}: best at {best:g}, {report.mean_and_spread(values)}%'
     factor = rates[1] / rates[0] if len(rates) > 1 else 2
-    ends = {'lowest': (rates[0], best / factor), 'highest': (rates[-1], best * factor)}
+    others = {point['lr'] for point in points}
+    lower = max((rate for rate in others if rate < best), default=best / factor)
+    higher = min((rate for rate in others if rate > best), default=best * factor)
+    ends = {'lowest': (rates[0], lower), 'highest': (rates[-1], higher)}
     missing = {end: further for end, (rate, further) in ends.items() if rate == best}
     if missing:
         text += (
-            f', the {" and ".join(missing)} rate: the curve does not turn down there, so add '
+            f', its {" and ".join(missing)} rate: the curve does not turn down there, so add '
             f'--rates {" ".join(f"{rate:g}" for rate in missing.values())}'
         )
     found = {'method': method, 'lr': best, 'accuracy': float(np.mean(values)), 'seeds': len(values)}

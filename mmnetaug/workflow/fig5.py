@@ -133,6 +133,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
         if settings.train:
             need('onnx', 'onnxscript', 'onnxruntime')
 
+    further = [_further_line(text, seeds, arch, sizes) for text in settings.also]
     if settings.pretrained:
         backbones, pretraining, pretrain_data = _given_backbones(settings.pretrained, seeds, arch), [], {}
     else:
@@ -141,10 +142,9 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
         method: Line(METHODS[method], method, backbones['netaug' if method == 'netaug' else 'baseline'])
         for method in configs
     }
-    for text in settings.also:
-        line = _further_line(text, seeds, arch, sizes)
+    for line in further:
         if line.name.casefold() in {name.casefold() for each in lines for name in (each, lines[each].name)}:
-            raise InputError(f'--also {text}: the figure has a line {line.name}; give another name')
+            raise InputError(f'--also {line.name}=...: the figure has a line of that name; give another')
         lines[line.name] = line
     sources = {'--data': str(data), **pretrain_data}
     check_data(out, sources)
