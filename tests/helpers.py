@@ -21,12 +21,12 @@ from mmengine.structures import InstanceData
 from pytest import importorskip
 
 from mmnetaug.apis.config import read_config
+from mmnetaug.apis.image_sizes import size_options
 from mmnetaug.apis.overrides import (
     detection_data_options,
     detection_mixup_options,
     epochs_options,
     image_folder_options,
-    size_options,
     worker_options,
 )
 from mmnetaug.engine.runner import train_and_validate, training_runner

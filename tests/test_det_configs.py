@@ -16,7 +16,8 @@ from mmengine.runner import Runner
 
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
-from mmnetaug.apis.overrides import detection_data_options, epochs_options, image_size, size_options
+from mmnetaug.apis.image_sizes import image_size, size_options
+from mmnetaug.apis.overrides import detection_data_options, epochs_options
 from mmnetaug.apis.train import train_detector
 
 CONFIGS = sorted((ROOT / 'configs/det').glob('*.py'))

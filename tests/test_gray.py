@@ -10,14 +10,9 @@ import mmnetaug
 from mmnetaug import Detector, InputError
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.export import export
+from mmnetaug.apis.image_sizes import size_options
 from mmnetaug.apis.inference import infer
-from mmnetaug.apis.overrides import (
-    gray_options,
-    hook_options,
-    pretrained_options,
-    regularizer_hook,
-    size_options,
-)
+from mmnetaug.apis.overrides import gray_options, hook_options, pretrained_options, regularizer_hook
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.test import build_detector, checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector

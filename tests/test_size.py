@@ -13,7 +13,7 @@ from mmengine.logging import MessageHub
 import mmnetaug
 from mmnetaug import Detector, InputError
 from mmnetaug.apis.config import read_config
-from mmnetaug.apis.overrides import image_size, resized_size, size_options
+from mmnetaug.apis.image_sizes import image_size, resized_size, size_options
 from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector

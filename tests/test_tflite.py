@@ -19,7 +19,8 @@ from tflite_micro import runtime
 from mmnetaug import Detector, InputError, peak_memory
 from mmnetaug.apis.benchmark import benchmark
 from mmnetaug.apis.export import export, load_deployable
-from mmnetaug.apis.overrides import gray_options, size_options
+from mmnetaug.apis.image_sizes import size_options
+from mmnetaug.apis.overrides import gray_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.deploy.decode import postprocess

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmnetaug.apis.overrides import dataset_config
+from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.deploy.tflite import arena

@@ -1,4 +1,4 @@
-"""Config files: read, and changed by dotted keys that are there."""
+"""Config files: read, asked for what they hold, and changed by dotted keys that are there."""
 
 import argparse
 import difflib
@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, DictAction
+from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
 from mmnetaug.config_files import find_config
@@ -142,3 +142,29 @@ def _keys(place: Any, prefix: str = '') -> list[str]:
     if isinstance(place, (list, tuple)):
         return [name for index, below in enumerate(place) for name in _keys(below, f'{prefix}{index}.')]
     return []
+
+
+def dataset_key(config: Config, loader: str) -> str:
+    """Dotted key of the data set that reads files, inside any wrappers such as ``RepeatDataset``."""
+    key, dataset = f'{loader}.dataset', config[loader].dataset
+    while 'dataset' in dataset:
+        key, dataset = f'{key}.dataset', dataset.dataset
+    if 'datasets' in dataset:
+        raise InputError(
+            f'{key} joins several data sets ({dataset.get("type")}), which options do not reach: write one data set '
+            'there, such as dict(type="mmnetaug.VOCDetection", ann_file=[...]), which takes several image sets'
+        )
+    return key
+
+
+def get_value(config: Config, key: str) -> Any:
+    """The value at a dotted key."""
+    value = config
+    for part in key.split('.'):
+        value = value[int(part)] if part.isdigit() else value[part]
+    return value
+
+
+def dataset_config(config: Config, loader: str) -> ConfigDict:
+    """The configuration at :func:`dataset_key`."""
+    return get_value(config, dataset_key(config, loader))

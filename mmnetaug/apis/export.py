@@ -11,8 +11,9 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
-from mmnetaug.apis.overrides import dataset_config, resized_size
-from mmnetaug.apis.overrides import image_size as tested_size
+from mmnetaug.apis.config import dataset_config
+from mmnetaug.apis.image_sizes import image_size as tested_size
+from mmnetaug.apis.image_sizes import resized_size
 from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector

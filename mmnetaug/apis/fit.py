@@ -12,7 +12,8 @@ from mmengine.registry import DefaultScope
 from tqdm import tqdm
 
 from mmnetaug.apis.config import read_config
-from mmnetaug.apis.overrides import arch_options, gray_options, image_size, padding_options, size_options
+from mmnetaug.apis.image_sizes import image_size, size_options
+from mmnetaug.apis.overrides import arch_options, gray_options, padding_options
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.boards import ARCHS, SIZES
 from mmnetaug.config_files import BASELINE, did_you_mean, heads
@@ -71,7 +72,7 @@ def fit(
         macs: multiply-accumulates of an image at most; None for any number.
         heads_: of :func:`heads`; all of them if None.
         archs: networks, see :func:`~mmnetaug.models.networks.build_network`.
-        sizes: of the images in pixels, as in :func:`~mmnetaug.apis.overrides.size_options`.
+        sizes: of the images in pixels, as in :func:`~mmnetaug.apis.image_sizes.size_options`.
         num_classes: of objects.
         padding: of the networks' convolutions of stride 2, see
             :func:`~mmnetaug.models.networks.build_network`.

@@ -5,27 +5,28 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 """
 
 import argparse
-import copy
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 
+from mmnetaug.apis.config import dataset_config, dataset_key, get_value
+from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.archs import get_arch
 from mmnetaug.config_files import CONFIGS, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.deploy.network import GRAY
-from mmnetaug.engine.runner import flat, warmup_epochs
+from mmnetaug.engine.runner import warmup_epochs
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, width_height
+from mmnetaug.models.task_modules.prior_generators import width_height
 
 Overrides = dict[str, Any]
-PAD, GRAYSCALE = 'mmnetaug.PadRightAndBottom', 'mmnetaug.Grayscale'
+GRAYSCALE = 'mmnetaug.Grayscale'
 
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
@@ -35,37 +36,9 @@ PRETRAIN_CONFIGS = {
     'proxylessnas_w0.35': 'proxyless',
     'mcunet': 'mcunet',
 }
-# Arguments of transforms that are sizes of images in pixels.
-SIZES = ('scale', 'scales', 'size', 'img_scale', 'crop_size', 'random_size_range', 'border')
 # Where a backbone starts from an export of mmnetaug pretrain.
 PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
 OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or none (random weights)'
-
-
-def dataset_key(config: Config, loader: str) -> str:
-    """Dotted key of the data set that reads files, inside any wrappers such as ``RepeatDataset``."""
-    key, dataset = f'{loader}.dataset', config[loader].dataset
-    while 'dataset' in dataset:
-        key, dataset = f'{key}.dataset', dataset.dataset
-    if 'datasets' in dataset:
-        raise InputError(
-            f'{key} joins several data sets ({dataset.get("type")}), which options do not reach: write one data set '
-            'there, such as dict(type="mmnetaug.VOCDetection", ann_file=[...]), which takes several image sets'
-        )
-    return key
-
-
-def get_value(config: Config, key: str) -> Any:
-    """The value at a dotted key."""
-    value = config
-    for part in key.split('.'):
-        value = value[int(part)] if part.isdigit() else value[part]
-    return value
-
-
-def dataset_config(config: Config, loader: str) -> ConfigDict:
-    """The configuration at :func:`dataset_key`."""
-    return get_value(config, dataset_key(config, loader))
 
 
 # --- any training ---
@@ -273,112 +246,6 @@ def evaluators(data: dict) -> list[dict]:
         ann_file = Path(data['test']['data_root']) / data['test']['ann_file']
         return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': str(ann_file)}]
     return [{'type': 'mmnetaug.VOCAveragePrecision'}]
-
-
-def resized_size(config: Config, loader: str = 'test_dataloader') -> tuple[int, int]:
-    """Width and height in pixels that the config resizes images to, by the first size in its pipeline.
-
-    Raises:
-        InputError: its pipeline resizes to no size, or keeps the ratio of sides.
-    """
-    for transform in dataset_config(config, loader).pipeline:
-        for key in SIZES:
-            if key in transform:
-                size = transform[key]
-                sides = [size, size] if isinstance(size, int) else list(size)
-                fixed = key == 'scale' and len(sides) == 2 and not transform.get('keep_ratio')
-                if all(isinstance(side, int) for side in sides) and (fixed or len(set(sides)) == 1):
-                    return sides[0], sides[-1]
-    raise InputError(
-        f'the pipeline of {loader} resizes to no fixed size: expected a transform with one, such as '
-        "dict(type='Resize', scale=(320, 320), keep_ratio=False)"
-    )
-
-
-def image_size(config: Config, loader: str = 'test_dataloader') -> int | tuple[int, int]:
-    """Side of the images in pixels that the network gets, or width and height where they differ.
-
-    Raises:
-        InputError: its pipeline resizes to no size.
-    """
-    size = resized_size(config, loader)
-    if any(transform.type == PAD for transform in dataset_config(config, loader).pipeline):
-        size = padded_size(size)
-    return size[0] if size[0] == size[1] else size
-
-
-def multi_scale_range(config: Config) -> tuple[int, int] | None:
-    """Smallest and largest side in pixels that batches are resized to in training, None where they keep theirs."""
-    for augment in config.model.get('data_preprocessor', {}).get('batch_augments') or []:
-        if 'random_size_range' in augment:
-            return tuple(augment.random_size_range)
-    return None
-
-
-def size_options(config: Config, size: Size, model: bool = True) -> Overrides:
-    """``--size``: sides of images in pixels. Every size in whole pixels is scaled, rounded to multiples of 32.
-
-    Args:
-        config: complete.
-        size: side of the images that are tested on, a multiple of 32, or width and height, which are padded to such.
-        model: scale what the model knows of sizes as well (anchors, sizes of batches), as for training.
-
-    Raises:
-        InputError: an impossible size, or a size in the config that can be of squares alone.
-    """
-    target = width_height(size)
-    padded = target if isinstance(size, int) else padded_size(target)
-    check_size(padded)
-
-    def scaled(value: Any, new: int, old: int) -> Any:
-        if isinstance(value, (list, tuple)):
-            return type(value)(scaled(side, new, old) for side in value)
-        if not isinstance(value, int):  # a share of the image, say
-            return value
-        if abs(value) < 32:  # a number of cells, a divisor
-            return value
-        if value < 0:  # what mosaics are cut by
-            return round(value * new / old)
-        return new if value == old else max(96, 32 * round(value * new / old / 32))
-
-    def resized(name: str, value: Any) -> Any:
-        key, pair, of_model = name.rpartition('.')[2], isinstance(value, (list, tuple)), name.startswith('model.')
-        new, old = (padded, width_height(image_size(config))) if of_model else (target, resized_size(config))
-        square = new[0] == new[1]
-        if key == 'scale' and pair and all(isinstance(side, int) for side in value):
-            return tuple(map(scaled, value, new, old))
-        if key == 'size' and (pair or not square):
-            return padded[0] if of_model and square else padded
-        if square or key == 'random_size_range':  # of heights
-            return scaled(value, new[1], old[1])
-        if scaled(value, 0, old[1]) != value:
-            raise InputError(
-                f'--size {target[0]} {target[1]}: {name} is {value}, which is for squares alone. Give one side, or a '
-                'config without it (such as configs/det/ssdlite_baseline_voc.py)'
-            )
-        return value
-
-    loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
-    places = [f'{loader}.dataset' for loader in loaders] + (['model'] if model else [])
-    options = {
-        name: resized(name, value)
-        for place in places
-        for name, value in flat(place, get_value(config, place)).items()
-        if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
-    }
-    return options if padded == target else {**options, **_padding_steps(config, loaders, options)}
-
-
-def _padding_steps(config: Config, loaders: Sequence[str], options: Overrides) -> Overrides:
-    """Pipelines of a config with ``options`` that pad images before they are packed."""
-    changed, pipelines = copy.deepcopy(config), {}
-    changed.merge_from_dict(options)
-    for loader in loaders:
-        key = f'{dataset_key(config, loader)}.pipeline'
-        *steps, pack = get_value(changed, key)
-        if not any(step.type == PAD for step in steps):
-            pipelines[key] = [*steps, {'type': PAD}, pack]
-    return pipelines
 
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:

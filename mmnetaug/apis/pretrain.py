@@ -8,7 +8,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.dist import is_main_process
 
-from mmnetaug.apis.overrides import image_size
+from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history

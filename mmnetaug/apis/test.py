@@ -12,7 +12,9 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from mmnetaug.apis.overrides import dataset_config, detection_data_options, image_size, size_options
+from mmnetaug.apis.config import dataset_config
+from mmnetaug.apis.image_sizes import image_size, size_options
+from mmnetaug.apis.overrides import detection_data_options
 from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact

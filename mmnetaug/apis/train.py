@@ -10,7 +10,9 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.apis.overrides import check_pretrained, dataset_config, image_size, resized_size
+from mmnetaug.apis.config import dataset_config
+from mmnetaug.apis.image_sizes import image_size, resized_size
+from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta

@@ -108,7 +108,7 @@ def main(args: argparse.Namespace) -> None:
 def _ssdlite(arch: str, size: int, frozen: int = -1) -> Any:
     # A random network scores many classes of many boxes over the threshold: the worst case for NMS.
     from mmnetaug.apis.config import read_config
-    from mmnetaug.apis.overrides import size_options
+    from mmnetaug.apis.image_sizes import size_options
     from mmnetaug.registry import MODELS
 
     config = read_config('ssdlite_baseline_voc', 'det')

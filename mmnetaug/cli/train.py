@@ -69,14 +69,14 @@ def main(args: argparse.Namespace) -> None:
 
     from mmengine.dist import is_main_process
 
+    from mmnetaug.apis.config import dataset_config
+    from mmnetaug.apis.image_sizes import size_options
     from mmnetaug.apis.overrides import (
         arch_options,
-        dataset_config,
         detection_data_options,
         detection_mixup_options,
         freeze_options,
         pretrained_options,
-        size_options,
     )
     from mmnetaug.apis.run_config import finish_run_config, read_run_config
     from mmnetaug.apis.train import summary, train_detector

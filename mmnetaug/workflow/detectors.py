@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mmengine.config import Config
 
-from mmnetaug.apis.overrides import multi_scale_range
+from mmnetaug.apis.image_sizes import multi_scale_range
 from mmnetaug.archs import get_arch
 from mmnetaug.workflow.graph import Step, digest
 

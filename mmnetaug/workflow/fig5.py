@@ -13,8 +13,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import PRETRAIN_CONFIGS, dataset_key, image_size, multi_scale_range, size_options
+from mmnetaug.apis.config import dataset_key, merge_cfg_options, read_config
+from mmnetaug.apis.image_sizes import image_size, multi_scale_range, size_options
+from mmnetaug.apis.overrides import PRETRAIN_CONFIGS
 from mmnetaug.apis.train import head_name
 from mmnetaug.apis.weights import imagenet_address
 from mmnetaug.archs import get_arch

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import dataset_config, image_folder_options
+from mmnetaug.apis.config import dataset_config, merge_cfg_options, read_config
+from mmnetaug.apis.overrides import image_folder_options
 from mmnetaug.archs import get_arch
 from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
