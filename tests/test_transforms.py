@@ -152,11 +152,13 @@ def test_a_broken_jpeg(photographs, tmp_path):
         assert LoadRandomResizedCrop(32)({'img_path': str(tmp_path / 'a.jpg')}) is None
 
 
+@pytest.mark.filterwarnings('error')
 @pytest.mark.parametrize('size', [40, 150])
 def test_crops_are_resized_as_by_pillow(size, photographs):
     """Anti-aliased where the part is larger than the result, and bilinear in any case; the result is of use to OpenCV
     without a copy."""
     image = cv2.imread(str(photographs[0]))
+    image.flags.writeable = False  # as those that are kept in memory
     for seed in range(8):
         random.seed(seed)
         left, top, width, height = RandomResizedCrop(size).choose(*image.shape[1::-1])

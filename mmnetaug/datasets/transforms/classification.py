@@ -102,7 +102,10 @@ class RandomResizedCrop(BaseTransform):
     def cut(self, image: np.ndarray, part: tuple[int, int, int, int]) -> np.ndarray:
         """What :meth:`choose` has drawn of an (H, W, 3) image, as (size, size, 3)."""
         left, top, width, height = part
-        pixels = torch.from_numpy(image[top : top + height, left : left + width]).permute(2, 0, 1)[None]
+        pixels = image[top : top + height, left : left + width]
+        if not pixels.flags.writeable:  # kept in memory; PyTorch would warn
+            pixels = pixels.copy()
+        pixels = torch.from_numpy(pixels).permute(2, 0, 1)[None]
         # Several times as fast as OpenCV's averaging by area, and what Pillow and torchvision do
         resized = interpolate(pixels, (self.size, self.size), mode='bilinear', antialias=True)
         return cv2.merge(list(resized[0].numpy()))
