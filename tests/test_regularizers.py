@@ -309,8 +309,8 @@ def test_autoaugment_takes_the_place_of_colour_jitter(image_tree):
     before = [type(transform).__name__ for transform in dataset.pipeline.transforms]
     HOOKS.build({'type': 'mmnetaug.AutoAugmentHook'}).before_train(run_of(None, dataset=dataset))
     after = [type(transform).__name__ for transform in dataset.pipeline.transforms]
-    assert before[-2:] == ['ColorJitter', 'PackClassification']
-    assert after == [*before[:-2], 'AutoAugment', 'PackClassification']
+    assert before[-3:] == ['ColorJitter', 'RandomFlip', 'PackClassification']
+    assert after == [*before[:-3], 'RandomFlip', 'AutoAugment', 'PackClassification']
     assert dataset[0]['inputs'].shape == (3, 160, 160)
 
 

@@ -115,7 +115,7 @@ def averaged(crops, size, path, seed=0):
 )
 def test_jpegs_are_decoded_at_a_smaller_scale(crops, size, flag, photographs):
     """The result is near to the mean over the area of each of its pixels. So is that of decoding in full where it is
-    averaged; the centre crop is interpolated, which leaves out pixels."""
+    anti-aliased; the centre crop is interpolated, which leaves out pixels."""
     used = set()
     for seed, path in enumerate(photographs):
         (small, whole), used_flag = both_ways(crops, size, path, seed)
@@ -141,7 +141,8 @@ def test_photographs_at_a_smaller_scale(crops, shared):
 @pytest.mark.parametrize('crops', [RANDOM, CENTRE])
 def test_other_images_are_decoded_in_full(crops, photographs, tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), drawn_photograph(200, 150, 0))
-    for path, size in [(tmp_path / 'a.png', 32), (photographs[5], 290)]:
+    Image.open(photographs[0]).save(tmp_path / 'cut_off_exif.jpg', exif=b'Exif\0\0II*\0')
+    for path, size in [(tmp_path / 'a.png', 32), (photographs[5], 290), (tmp_path / 'cut_off_exif.jpg', 290)]:
         (first, second), _ = both_ways(crops, size, path)
         assert (first == second).all()
 

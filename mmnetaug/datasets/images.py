@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+import struct
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -157,7 +158,10 @@ def _as_stored(image: Image.Image) -> tuple[tuple[int, int], int | None]:
         tags = image.tag_v2
         return (tags[TiffImagePlugin.IMAGEWIDTH], tags[TiffImagePlugin.IMAGELENGTH]), tags.get(EXIF_ORIENTATION)
     exif = Image.Exif()
-    exif.load(image.info.get('exif'))
+    try:
+        exif.load(image.info.get('exif'))
+    except (struct.error, SyntaxError, ValueError):  # cut off: OpenCV does without
+        exif.clear()
     return image.size, exif.get(EXIF_ORIENTATION)
 
 

@@ -157,7 +157,7 @@ def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list
     command += ['--config', f'plan={plan.resolve()}', f'threads={threads}']
     command += ['--cores', jobs * threads, '--jobs', jobs, '--keep-going', '--rerun-incomplete', '--nolock']
     # What determines a run is in its name; our code and commands may change. The greedy scheduler needs no solver.
-    command += ['--rerun-triggers', 'mtime', '--scheduler', 'greedy', '--quiet', 'host', *options]
+    command += ['--quiet', 'host', '--rerun-triggers', 'mtime', '--scheduler', 'greedy', *options]
     return [str(part) for part in command]
 
 
