@@ -100,12 +100,8 @@ def regularizers() -> dict[str, tuple[dict[str, Any], str]]:
 
 
 def methods() -> dict[str, Method]:
-    """The methods of the figures by name, in their order.
-
-    The regularisers are those of ``configs/_base_/regularizers`` that need no file of another run.
-    """
-    alone = [name for name, (hook, _) in regularizers().items() if 'checkpoint' not in hook]
-    order = [*(name for name in PAPER if name in alone), *(name for name in alone if name not in PAPER)]
+    """The methods of the figures by name, in their order, with the regularisers of ``configs/_base_/regularizers``."""
+    order = sorted(regularizers(), key=lambda name: [*PAPER, name].index(name))
     return {
         'baseline': Method('baseline'),
         **{name: Method('baseline', [f'--{name}']) for name in order},

@@ -9,7 +9,8 @@ import cv2
 import pytest
 from helpers import ROOT, carry_out, missing, pretend, read_table
 
-from mmnetaug import InputError
+from mmnetaug import InputError, build_network
+from mmnetaug.checkpoint import write_export
 from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import accuracy
@@ -28,11 +29,12 @@ for option in ('work-dir', 'data-root', 'arch', 'epochs', 'seed'):
     parser.add_argument('--' + option, required=True)
 for option in ('resume', 'mixup', 'autoaugment', 'dropblock'):
     parser.add_argument('--' + option, action='store_true')
+parser.add_argument('--distill')
 parser.add_argument('--cfg-options', nargs='+')
 args = parser.parse_args()
 methods = {'mixup': args.mixup, 'autoaugment': args.autoaugment, 'dropblock': args.dropblock}
-methods['netaug'] = 'netaug_' in args.config
-gain = {'mixup': -2, 'autoaugment': -1, 'dropblock': -3, 'netaug': 4}
+methods['netaug'], methods['distill'] = 'netaug_' in args.config, args.distill and Path(args.distill).is_file()
+gain = {'mixup': -2, 'autoaugment': -1, 'dropblock': -3, 'netaug': 4, 'distill': 5}
 top1 = 30 + int(args.epochs) + int(args.seed) + sum(gain[name] for name, on in methods.items() if on)
 changes = dict(change.split('=') for change in args.cfg_options or [])
 weight = float(changes.get('model.base_weight', 1)) + methods['netaug'] * float(changes.get('model.alpha', 1))
@@ -122,16 +124,59 @@ def test_a_network_may_have_seeds_of_its_own(root, image_tree, tmp_path):
     assert counts == {TINY: '3', LARGE: '1'}
 
 
-def test_commands_of_the_methods(root, image_tree, tmp_path):
+@pytest.fixture
+def teacher(image_tree, tmp_path):
+    """The export of a network for the classes of ``image_tree``."""
+    path, classes = tmp_path / 'teacher.pth', sorted(folder.name for folder in (image_tree / 'train').iterdir())
+    network = build_network('mobilenetv2_nano', len(classes))
+    write_export(path, network.state_dict(), {'arch': 'mobilenetv2_nano', 'classes': classes})
+    return path
+
+
+def test_distillation(root, image_tree, teacher, tmp_path, capfd):
+    out = tmp_path / 'out'
+    wanted = {'networks': [TINY], 'epochs': [20], 'teacher': str(teacher)}
+    plan = plan_accuracy(settings('fig4', image_tree, **wanted), root, out)
+    carry_out(plan, out)
+    found = json.loads((out / 'fig4.json').read_text())['comparisons']
+    assert [(row['method'], row['differences']['accuracy']['mean']) for row in found] == [
+        ('distill', pytest.approx(0.05)),
+        ('netaug', pytest.approx(0.04)),
+    ]
+    assert 'distillation: +5.00 points' in (out / 'fig4.md').read_text()
+    plan = plan_accuracy(settings('fig1', image_tree, methods=['netaug'], **wanted), root, out)
+    assert missing(plan, out, capfd) == {'draw': 1}
+    again = plan_accuracy(rates(image_tree, methods=['netaug'], rates=[0.4], teacher=str(teacher)), root, out)
+    carry_out(again, out)
+    assert json.loads((out / 'lr.json').read_text())['comparisons'][1]['method'] == 'distill'
+    # what another network teaches is another run
+    write_export(teacher, build_network('mobilenetv2_nano', 3).state_dict(), {'arch': 'mobilenetv2_nano'})
+    plan = plan_accuracy(settings('fig4', image_tree, **wanted), root, out)
+    assert missing(plan, out, capfd) == {'pretrain': 2, 'draw': 1}
+
+
+def test_teachers_that_cannot_be(image_tree, teacher, tmp_path):
+    for changes, message in [
+        ({'methods': ['distill']}, 'distill needs a network to learn from: give --teacher, the export.pth'),
+        ({'teacher': 'void'}, '--teacher void: no such file; expected the export.pth of another run'),
+        ({'teacher': str(ROOT / 'README.md')}, 'README.md'),
+    ]:
+        with pytest.raises(InputError, match=message):
+            plan_accuracy(settings('fig1', image_tree, networks=[TINY], **changes), ROOT, tmp_path / 'out')
+    write_export(teacher, build_network('mobilenetv2_nano', 1).state_dict(), {'arch': 'a', 'classes': ['cat']})
+    with pytest.raises(InputError, match=r'the teacher .* knows 1 classes and the data has .* pretrain a teacher'):
+        plan_accuracy(settings('fig1', image_tree, networks=[TINY], teacher=str(teacher)), ROOT, tmp_path / 'out')
+
+
+def test_commands_of_the_methods(root, image_tree, teacher, tmp_path):
     def commands(**changes):
         wanted = settings('fig1', image_tree, networks=[TINY], seeds=((3,),), **changes)
         plan = plan_accuracy(wanted, root, tmp_path / 'out')
         return {point['method']: ' '.join(step.command) for point, step in zip(plan.points, plan.steps)}
 
     assert list(commands()) == ['baseline', *PAPER, 'netaug']
-    # every regulariser is a method, but for one that needs the checkpoint of another run
-    assert set(methods()) == {'baseline', 'netaug', *CONTROLS, *regularizers()} - {'distill'}
-    for method, command in commands(methods=list(methods())).items():
+    assert set(methods()) == {'baseline', 'netaug', *CONTROLS, *regularizers()}
+    for method, command in commands(methods=list(methods()), teacher=str(teacher)).items():
         switches = [f'--{name}' for name in regularizers() if f' --{name}' in command]
         assert switches == ([f'--{method}'] if method in regularizers() else [])
         assert ('netaug_mbv2_nano_cifar100.py' in command) == (method in ('netaug', 'netaug_halved'))

@@ -139,6 +139,9 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             action='append',
             help='of the runs (default: 0 1 2); given once for all networks, or once for each',
         )
+        parser.add_argument(
+            '--teacher', metavar='EXPORT', help='also distil from the network in this export.pth of another run'
+        )
         parser.add_argument('--pretrain-data', help="class folders to train on (default: the config's)")
         parser.add_argument('--cfg-options', nargs='+', default=[], help='change any value of the configs')
         add_graph_arguments(parser, 'work_dirs/figures')
@@ -199,6 +202,7 @@ def accuracy(args: argparse.Namespace) -> None:
         args.pretrain_data,
         args.cfg_options,
         getattr(args, 'rates', None),
+        args.teacher,
         args.finished,
         args.train,
     )

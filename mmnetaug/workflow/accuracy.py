@@ -21,7 +21,7 @@ from mmnetaug.records import read_record
 from mmnetaug.workflow import report
 from mmnetaug.workflow.accuracy_report import write_accuracy
 from mmnetaug.workflow.graph import Plan, Step, check_data
-from mmnetaug.workflow.pretraining import LR, Pretraining
+from mmnetaug.workflow.pretraining import DISTILL, LR, Pretraining
 
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
 OWN_OPTIONS = (
@@ -45,13 +45,14 @@ class AccuracySettings:
         networks: endings of the pretraining configs, such as 'mbv2_tiny' for ``baseline_mbv2_tiny.py``; with
             'mbv2_tiny@0.4' that network's runs have the learning rate 0.4, for the batch size of the config. Exactly
             one in the figure over learning rates.
-        methods: of :func:`~mmnetaug.workflow.pretraining.methods`; always with the baseline.
+        methods: of :func:`~mmnetaug.config_files.methods`; always with the baseline.
         epochs: of training, warm-up included: in figure 3 one run for each; in the others one number for all
             networks, or one for each.
         seeds: every method is trained once with each: one list for all networks, or one for each.
         pretrain_data: class folders, with any number of classes. None: the configs'.
         train_options: KEY=VALUE changes of the configs.
         rates: learning rates, for the batch size of the config, in the figure over them.
+        teacher: the ``export.pth`` of another run, to distil from it as one method more.
         finished: folders with results of runs that have been finished elsewhere, each as ``RUN.json`` or
             ``RUN/result.json`` with the run's name in ``runs`` of a figure's folder. Those are not trained again.
         train: whether to train what is missing; otherwise the figure shows what there is.
@@ -65,6 +66,7 @@ class AccuracySettings:
     pretrain_data: str | None = None
     train_options: Sequence[str] = ()
     rates: Sequence[float] | None = None
+    teacher: str | None = None
     finished: Sequence[str] = ()
     train: bool = True
 
@@ -88,6 +90,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     seeds = _by_network('--seeds', [report.check_seeds(seeds) for seeds in settings.seeds], networks)
     known = methods()
     wanted = settings.methods or (*(PAPER if figure == 'fig1' else ()), 'netaug')
+    wanted = [*wanted, *([DISTILL] if settings.teacher else [])]
     if unknown := [method for method in wanted if method not in known]:
         raise InputError(f'no method {unknown[0]}: expected some of {", ".join(known)}')
     wanted = [method for method in known if method in wanted or method == 'baseline']
@@ -99,7 +102,9 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
 
     data_and_options = settings.pretrain_data, settings.train_options
     runs = {
-        (network, method, rate): Pretraining(root, out, method, network.split('@')[0], None, *data_and_options, rate)
+        (network, method, rate): Pretraining(
+            *(root, out, method, network.split('@')[0], None, *data_and_options, rate, settings.teacher)
+        )
         for network in networks
         for method in wanted
         for rate in rates[network]

@@ -16,6 +16,7 @@ from mmnetaug.workflow import report
 # How figures call methods, where not by their own names.
 NAMES = {
     'autoaugment': 'AutoAugment',
+    'distill': 'distillation',
     'dropblock': 'DropBlock',
     'netaug': 'NetAug',
     'baseline_twice': 'baseline, loss twice',
@@ -30,6 +31,7 @@ TITLES = {
 # What that over learning rates compares: with the baseline, and the two with the large gradient with each other.
 PAIRS = (
     ('netaug', 'baseline'),
+    ('distill', 'baseline'),
     ('netaug', 'baseline_twice'),
     ('netaug_halved', 'baseline'),
     ('baseline_twice', 'baseline'),

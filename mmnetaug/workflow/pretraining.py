@@ -11,10 +11,13 @@ from mmnetaug.apis.overrides import image_folder_options
 from mmnetaug.archs import get_arch
 from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
+from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.engine.hooks.regularizers import check_teacher
 from mmnetaug.errors import InputError
 from mmnetaug.workflow.graph import Step, digest
 
 LR = 'optim_wrapper.optimizer.lr'
+DISTILL = 'distill'  # the method that needs another run
 
 
 class Pretraining:
@@ -29,6 +32,7 @@ class Pretraining:
         data: class folders, with any number of classes; None: the config's.
         train_options: KEY=VALUE changes of the config.
         lr: learning rate, for the batch size of the config; None: the config's.
+        teacher: the ``export.pth`` that :data:`DISTILL` learns from.
 
     Attributes:
         config: as read, with ``arch`` and ``train_options``.
@@ -38,7 +42,7 @@ class Pretraining:
         lr: the learning rate, for the batch size of the config.
 
     Raises:
-        InputError: no such config, or an option that is none.
+        InputError: no such config, an option that is none, or no teacher for distillation.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class Pretraining:
         data: str | None = None,
         train_options: Sequence[str] = (),
         lr: float | None = None,
+        teacher: str | None = None,
     ):
         kind, self.options, changes = methods()[method]
         self.root, self.out, self.method, self.ending = root, out, method, ending
@@ -70,6 +75,14 @@ class Pretraining:
             self.lr = lr
             self.changes.append(f'{LR}={lr:g}')
             self.tag += f'_lr{lr:g}'
+        self.teacher = Path(teacher).resolve() if teacher and method == DISTILL else None
+        if self.teacher:
+            if not self.teacher.is_file():
+                raise InputError(f'--teacher {teacher}: no such file; expected the export.pth of another run')
+            self.options = [*self.options, str(self.teacher)]
+            self.tag += f'_t{digest(self.teacher.read_bytes())}'
+        elif method == DISTILL:
+            raise InputError(f'{DISTILL} needs a network to learn from: give --teacher, the export.pth of another run')
 
     def steps(self, lengths: Sequence[int], seeds: Sequence[int]) -> dict[tuple[int, int], Step]:
         """The step of each length and seed."""
@@ -96,6 +109,9 @@ class Pretraining:
                 for loader in ('train_dataloader', 'val_dataloader'):
                     dataset = dataset_config(self.config, loader)
                     ImageFolder(self.data, dataset.split, num_classes=dataset.num_classes, lazy_init=True)
+            if self.teacher:
+                split = dataset_config(self.config, 'train_dataloader').split
+                check_teacher(self.teacher, class_folders(Path(self.data) / split))
         except InputError as error:
             # What a figure calls this option.
             raise InputError(str(error).replace('--data-root', '--pretrain-data')) from error

@@ -5,7 +5,9 @@ option ``--NAME``; nothing else knows it. The first argument of a hook is the va
 """
 
 import math
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -106,6 +108,18 @@ class AutoAugmentHook(Hook):
         pipeline.transforms = [*transforms[:last], TRANSFORMS.build(autoaugment()), *transforms[last:]]
 
 
+def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:
+    """Raise :class:`InputError` for a checkpoint that cannot be read, or one of other classes than the data's."""
+    theirs = read_checkpoint(checkpoint).get('meta', {}).get('classes')
+    theirs = theirs if isinstance(theirs, (list, tuple)) else []
+    if theirs and list(map(str, theirs)) != list(classes):
+        different = sorted(set(map(str, theirs)) ^ set(classes))
+        raise InputError(
+            f'the teacher {checkpoint} knows {len(theirs)} classes and the data has {len(classes)} '
+            f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
+        )
+
+
 @HOOKS.register_module()
 class DistillationHook(Hook):
     """Learn from a teacher as well (arXiv 1503.02531).
@@ -135,14 +149,7 @@ class DistillationHook(Hook):
     def before_train(self, runner: Runner) -> None:
         model = bare_model(runner)
         classes = runner.train_dataloader.dataset.metainfo['classes']
-        theirs = read_checkpoint(self.checkpoint).get('meta', {}).get('classes')
-        theirs = theirs if isinstance(theirs, (list, tuple)) else []
-        if theirs and list(map(str, theirs)) != list(classes):
-            different = sorted(set(map(str, theirs)) ^ set(classes))
-            raise InputError(
-                f'the teacher {self.checkpoint} knows {len(theirs)} classes and the data has {len(classes)} '
-                f'(in only one of them: {", ".join(different[:5])}): expected the same; pretrain a teacher on this data'
-            )
+        check_teacher(self.checkpoint, classes)
         device = next(model.parameters()).device
         teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
         self.teacher = teacher.eval().requires_grad_(False).to(device)
