@@ -103,14 +103,18 @@ def randomise(model):
 @pytest.mark.parametrize(
     ('theirs', 'arch', 'features'),
     [
-        ({'type': 'MobileNetV2', 'widen_factor': 0.5, 'act_cfg': {'type': 'ReLU6'}}, 'mobilenetv2_w0.5', (0, 1, 3, 4)),
-        ({'type': 'ResNet', 'depth': 50}, 'resnet50', (0, 1, 2, 3)),
+        (
+            {'type': 'mmdet.MobileNetV2', 'widen_factor': 0.5, 'act_cfg': {'type': 'ReLU6'}},
+            'mobilenetv2_w0.5',
+            (0, 1, 3, 4),
+        ),
+        ({'type': 'mmdet.ResNet', 'depth': 50}, 'resnet50', (0, 1, 2, 3)),
     ],
     ids=['MobileNetV2', 'ResNet50'],
 )
 @pytest.mark.parametrize('prefix', ['', 'backbone.', 'module.'])
 def test_mmdetections_own_give_the_same_maps(tmp_path, theirs, arch, features, prefix):
-    options = {'out_indices': (1, 2, 4, 5)} if theirs['type'] == 'MobileNetV2' else {}
+    options = {'out_indices': (1, 2, 4, 5)} if theirs['type'] == 'mmdet.MobileNetV2' else {}
     model = randomise(MODELS.build({**theirs, **options}))
     state = {f'{prefix}{name}': tensor for name, tensor in model.state_dict().items()}
     if prefix == 'backbone.':
@@ -133,7 +137,7 @@ def rename_for_mmpretrain(name):
 @torch.no_grad()
 def test_mmpretrains_names(tmp_path):
     """Those of its MobileNetV2, whose blocks number their layers, are MMDetection's but for that."""
-    model = randomise(MODELS.build({'type': 'MobileNetV2', 'out_indices': (6,), 'act_cfg': {'type': 'ReLU6'}}))
+    model = randomise(MODELS.build({'type': 'mmdet.MobileNetV2', 'out_indices': (6,), 'act_cfg': {'type': 'ReLU6'}}))
     state = {f'backbone.{rename_for_mmpretrain(name)}': tensor for name, tensor in model.state_dict().items()}
     state |= {'head.fc.weight': torch.randn(5, 1280), 'head.fc.bias': torch.randn(5)}
     torch.save({'state_dict': state, 'meta': {}}, tmp_path / 'mmpretrain.pth')
