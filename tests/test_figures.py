@@ -58,7 +58,9 @@ def test_figure_from_results(tmp_path):
     assert sorted(found) == sorted((*key(row), round(100 * row['AP50_area'], 2)) for row in rows)
 
 
-@pytest.mark.parametrize('folder', ['fig1', 'fig3', 'fig4', 'fig5/ssdlite', 'fig5/yolov3', 'fig5/voc_animals', 'lr'])
+@pytest.mark.parametrize(
+    'folder', ['fig1', 'fig3', 'fig4', 'fig4/tiny_imagenet', 'fig5/ssdlite', 'fig5/yolov3', 'fig5/voc_animals', 'lr']
+)
 def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
     """What earlier releases measured is drawn again with the same words and numbers."""
     figure, kept = folder[:4], ROOT / 'results' / folder
