@@ -144,10 +144,13 @@ def test_other_images_are_decoded_in_full(crops, photographs, tmp_path):
         assert (first == second).all()
 
 
-def test_a_broken_jpeg(photographs, tmp_path):
+def test_a_broken_jpeg_draws_nothing(photographs, tmp_path):
+    """The image that takes its place is cropped as if the broken one were not there."""
     (tmp_path / 'a.jpg').write_bytes(photographs[0].read_bytes()[:700])
+    random.seed(1)
     with pytest.warns(UserWarning, match='a.jpg is no readable image'):
         assert LoadRandomResizedCrop(32)({'img_path': str(tmp_path / 'a.jpg')}) is None
+    assert random.random() == random.Random(1).random()
 
 
 @pytest.mark.filterwarnings('error')

@@ -233,9 +233,11 @@ class LoadCropped(LoadImageOrSkip):
 
     def transform(self, results: dict) -> dict | None:
         """Add ``img``, (size, size, 3) uint8 BGR, of the file ``img_path``; None if that cannot be decoded."""
+        state = random.getstate()
         image = self._jpeg(results['img_path'])
         if image is not None:
             return {**results, 'img': image, 'img_shape': image.shape[:2]}
+        random.setstate(state)  # for the same part of the whole image
         loaded = super().transform(results)
         return loaded and self.crop(loaded)
 
