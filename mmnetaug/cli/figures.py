@@ -182,9 +182,7 @@ def fig5(args: argparse.Namespace) -> None:
             raise InputError('--from-results draws what is in its JSON: leave out --also and --int8')
         draw_again(args, redraw_fig5)
         return
-    args.train_options = args.cfg_options
-    settings = Settings(**{each.name: getattr(args, each.name) for each in fields(Settings)})
-    carry_out(args, lambda *where: plan_fig5(settings, *where))
+    carry_out(args, lambda *where: plan_fig5(given(Settings, args), *where))
 
 
 def accuracy(args: argparse.Namespace) -> None:
@@ -193,20 +191,14 @@ def accuracy(args: argparse.Namespace) -> None:
     if args.from_results:
         draw_again(args, partial(redraw_accuracy, args.figure))
         return
-    settings = AccuracySettings(
-        args.figure,
-        args.networks,
-        getattr(args, 'methods', None),
-        args.epochs,
-        args.seeds or AccuracySettings.seeds,
-        args.pretrain_data,
-        args.cfg_options,
-        getattr(args, 'rates', None),
-        args.teacher,
-        args.finished,
-        args.train,
-    )
-    carry_out(args, lambda *where: plan_accuracy(settings, *where))
+    carry_out(args, lambda *where: plan_accuracy(given(AccuracySettings, args), *where))
+
+
+def given(kind: type, args: argparse.Namespace) -> Any:
+    """The settings of a figure, a dataclass: what the command line gives, and defaults."""
+    values = {**vars(args), 'train_options': args.cfg_options}
+    names = [each.name for each in fields(kind) if values.get(each.name) is not None]
+    return kind(**{name: values[name] for name in names})
 
 
 def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, Any]]) -> None:

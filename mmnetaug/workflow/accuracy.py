@@ -100,11 +100,9 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     given_rate = [LR] if any(rate for its in rates.values() for rate in its) else []
     report.check_options(settings.train_options, [*OWN_OPTIONS, *weights, *given_rate])
 
-    data_and_options = settings.pretrain_data, settings.train_options
+    options = {'data': settings.pretrain_data, 'train_options': settings.train_options, 'teacher': settings.teacher}
     runs = {
-        (network, method, rate): Pretraining(
-            *(root, out, method, network.split('@')[0], None, *data_and_options, rate, settings.teacher)
-        )
+        (network, method, rate): Pretraining(root, out, method, network.split('@')[0], lr=rate, **options)
         for network in networks
         for method in wanted
         for rate in rates[network]
