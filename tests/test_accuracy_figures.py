@@ -13,6 +13,7 @@ from mmnetaug import InputError, build_network
 from mmnetaug.checkpoint import write_export
 from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
+from mmnetaug.visualization import plots
 from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
@@ -276,6 +277,21 @@ def test_networks_at_a_learning_rate(root, image_tree, tmp_path):
 def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig3', image_tree), root, tmp_path / 'out')
     assert sorted({point['epochs'] for point in plan.points}) == [80, 159, 317]  # one of warm-up, 79, 158 and 316
+
+
+@pytest.mark.parametrize('figure', ['fig1', 'fig4'])
+def test_panels_of_one_network_share_their_scale(figure, root, image_tree, tmp_path, monkeypatch):
+    wanted = settings(figure, image_tree, networks=[TINY, f'{TINY}@0.0125', LARGE], epochs=[20])
+    drawn = []
+    monkeypatch.setattr(plots.plt, 'close', drawn.append)
+    carry_out(plan_accuracy(wanted, root, tmp_path / 'out'), tmp_path / 'out')
+    first, slower, large = drawn[-1].axes
+    titles = [axes.get_title(loc='left').splitlines()[0] for axes in (first, slower, large)]
+    assert [title.endswith('parameters, learning rate 0.0125') for title in titles] == [False, True, False]
+    # top-1 on validation is 50 and 51 less a point for each of the six factors of two, of NetAug 4 and a seventh more
+    assert first.get_ylim() == slower.get_ylim() != large.get_ylim()
+    assert first.get_ylim()[0] < 44 and first.get_ylim()[1] > 55
+    assert drawn[-1].texts[-1].get_text().endswith('Epochs: 20.')
 
 
 @pytest.mark.parametrize('figure', ['fig1', 'fig3', 'fig4'])

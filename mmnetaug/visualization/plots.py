@@ -36,7 +36,9 @@ def _save(figure: plt.Figure, *paths: str | Path) -> Path:
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f'{path.name}.partial')
-        figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight')
+        same = {'metadata': {'Date': None}} if path.suffix == '.svg' else {}  # drawn again, the file is the same
+        with plt.rc_context({'svg.hashsalt': path.stem}):
+            figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', **same)
         os.replace(partial, path)
     plt.close(figure)
     return Path(paths[0])
@@ -90,7 +92,8 @@ def _draw_panels(
 ) -> None:
     """Panels side by side, the ``lines`` of each above it, a title above all and a note in small print below.
 
-    With ``legend`` one for all panels is beside the last: lines that are moved sideways cannot be kept clear of.
+    Panels with the same ``scale``, where they have one, share the limits of their y axes. With ``legend`` one for
+    all panels is beside the last: lines that are moved sideways cannot be kept clear of.
     """
     width, height = 6.4, 4.2
     figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
@@ -98,6 +101,13 @@ def _draw_panels(
         draw(axes, panel)
         lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
         axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
+    scales: dict[Any, list[plt.Axes]] = {}
+    for axes, panel in zip(row[0], panels):
+        scales.setdefault(panel.get('scale', axes), []).append(axes)
+    for same in scales.values():
+        limits = [limit for axes in same for limit in axes.get_ylim()]
+        for axes in same:
+            axes.set_ylim(min(limits), max(limits))
     if legend:
         shown = {label: handle for axes in row[0] for handle, label in zip(*axes.get_legend_handles_labels())}
         place = {'loc': 'upper left', 'bbox_to_anchor': (1.01, 1.02)}

@@ -71,7 +71,9 @@ def write_accuracy(
                 'another --out'
             )
         its_methods = [method for method in order if any(point['method'] == method for point in own)]
-        size = f'{own[0]["arch"]}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
+        arch, rate = own[0]['arch'], network.partition('@')[2]
+        size = f'{arch}: {own[0]["macs"] / 1e6:.4g} M MACs, {own[0]["params"] / 1e6:.3g} M parameters'
+        size += f', learning rate {rate}' if rate else ''
         if figure == 'lr':
             its, panels = _rate_panels(own, its_methods, size)
             comparisons += [{'network': network, **comparison} for comparison in its]
@@ -81,7 +83,8 @@ def write_accuracy(
         series = {_name(method): SERIES[figure](own, method) for method in its_methods}
         lines = [size, *(comparison['text'] for comparison in its)]
         labels = {_name(row['method']): f'{100 * row["difference"]["mean"]:+.2f}' for row in its if figure == 'fig1'}
-        panels.append({'measure': 'top-1 accuracy', 'series': series, 'labels': labels, 'lines': lines})
+        panel = {'measure': 'top-1 accuracy', 'series': series, 'labels': labels, 'lines': lines, 'scale': arch}
+        panels.append(panel)
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
     title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
     if figure == 'fig1':
@@ -236,10 +239,12 @@ VARIED = {'fig1': 'epochs', 'fig3': 'epochs', 'fig4': 'epochs', 'lr': 'lr'}
 
 def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
     networks = dict.fromkeys(point['network'] for point in points)
-    epochs = ', '.join(
-        f'{network} {"/".join(str(n) for n in sorted({p["epochs"] for p in points if p["network"] == network}))}'
+    lengths = [
+        '/'.join(str(n) for n in sorted({p['epochs'] for p in points if p['network'] == network}))
         for network in networks
-    )
+    ]
+    same = len(set(lengths)) == 1
+    epochs = lengths[0] if same else ', '.join(map(' '.join, zip(networks, lengths)))
     counts = Counter((point['network'], point['method'], point.get('lr'), point['epochs']) for point in points).values()
     if figure == 'fig4':
         several = f'Lines: mean over {report.count_seeds(counts)}; bands: their range. '
