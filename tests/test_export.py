@@ -406,7 +406,7 @@ def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photograph
         Detector(untrained, threads=2)
     with pytest.raises(InputError, match='runs on the CPU: leave out the device cuda'):
         Detector(path, device='cuda')
-    for device in ('gpu', 1.5):
+    for device in ('gpu', 1.5, 'meta'):
         with pytest.raises(InputError, match='Expected cpu, or cuda'):
             Detector(untrained, device=device)
     image = np.zeros((40, 60, 3), np.uint8)

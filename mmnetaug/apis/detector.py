@@ -63,6 +63,7 @@ class Detector:
                 raise InputError(f'threads={threads} is for .onnx and .tflite: PyTorch has torch.set_num_threads')
             meta = model_meta(path)
             try:
+                torch.zeros((), device=device).item()  # of the device 'meta' there are no values
                 self.model = fused(build_detector(path)).to(torch.device(device))
             except (RuntimeError, AssertionError, TypeError) as error:
                 said = str(error).splitlines()[0]
