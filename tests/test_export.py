@@ -3,6 +3,7 @@
 import json
 import runpy
 import shutil
+import subprocess
 import sys
 
 import cv2
@@ -219,6 +220,8 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     assert '#define m_INPUT_WIDTH 96' in header and ('#define m_INPUT_ZERO_POINT -3' in header) == int8
     for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
         assert np.abs(one - other).max() < 1e-3
+    (tmp_path / 'main.cpp').write_text('#include "m_detect.h"\nint main() { return m_model[0] + m_detect(0, 0, 0); }')
+    subprocess.run(['g++', 'main.cpp', './detect.so', '-o', 'main'], cwd=tmp_path, check=True)  # links, as tflite-micro
     if int8:
         return  # of equal scores mmdet keeps any
     boxes, scores = decode([torch.from_numpy(level) for level in maps], described, torch)
@@ -232,15 +235,37 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     assert np.abs(numpy[1] - truth.scores.numpy()).max() < 1e-5 and (numpy[2] == truth.labels.numpy()).all()
 
 
-def test_a_head_without_a_decoder_gives_raw_maps(untrained, tmp_path):
+@pytest.mark.parametrize('change', [{'nms': {'type': 'soft_nms', 'iou_threshold': 0.5}}, {'min_bbox_size': 16}])
+def test_a_head_without_a_decoder_gives_raw_maps(untrained, tmp_path, change):
     content = torch.load(untrained)
-    content['meta']['config']['model']['test_cfg']['nms'] = {'type': 'soft_nms', 'iou_threshold': 0.5}
+    content['meta']['config']['model']['test_cfg'].update(change)
     torch.save(content, untrained)
     export(untrained, 'onnx', tmp_path / 'a.onnx')
     artefact = open_artefact(tmp_path / 'a.onnx')
     assert artefact.meta['head'] is None and artefact.meta['outputs'][0] == 'map0'
     with pytest.raises(InputError, match='raw maps of a head that nothing here decodes'):
         Detector(tmp_path / 'a.onnx')
+
+
+def test_a_detector_without_normalisation(untrained, photographs, tmp_path):
+    content = torch.load(with_larger_head(untrained))
+    content['meta']['config']['model']['data_preprocessor'].update(mean=None, std=None)
+    content['state_dict']['backbone.stem.0.conv.weight'] /= 128  # for values to 255
+    torch.save(content, untrained)
+    export(untrained, 'onnx', tmp_path / 'a.onnx', evaluate=False)
+    image = photographs / 'JPEGImages/a.jpg'
+    truth, found = Detector(untrained)(image, 0.1), Detector(tmp_path / 'a.onnx')(image, 0.1)
+    assert len(truth.scores) and np.abs(found.scores - truth.scores).max() < 1e-4
+    assert np.abs(found.boxes - truth.boxes).max() < 1e-2
+
+
+def test_calibration_images_are_spread_evenly(untrained, photographs, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Inputs, 'pixels', lambda self, paths: seen.extend(path.stem for path in paths) or [])
+    with pytest.raises(ValueError, match='No data'):
+        export(untrained, 'onnx', tmp_path / 'a.onnx', int8=True, evaluate=False,
+               calibration=photographs / 'JPEGImages', calibration_images=5)  # fmt: skip
+    assert seen == list('abdeg')  # of eight: 0, 8 / 5, 16 / 5, ..., rounded down
 
 
 # --- bad input ---

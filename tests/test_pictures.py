@@ -17,6 +17,7 @@ from mmnetaug.errors import printable
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
+from mmnetaug.visualization.sheets import BoxPainter
 
 PICTURES = ('train_batch.jpg', 'test_batch.jpg', 'precision_recall.png', 'confusion_matrix.png', 'curves.png')
 HOOKS = {
@@ -70,6 +71,9 @@ def test_precision_recall_by_hand():
     # 3 objects: F1 is 2/4 from 0.9 on, 2/5 from 0.6 on, 4/6 from 0.5 on
     assert best_threshold([curve, missed]) == pytest.approx((0.5, 4 / 6))
     assert best_threshold([missed]) == (0, 0)
+    # detections of something ignored count neither way
+    ignored = result([(0, *A), (0, *B)], [(0.8, 0, *A), *[(0.5, 0, *FAR)] * 5, (0.3, 0, *B)], [(0, *FAR)])
+    assert best_threshold([precision_recall([ignored], 0)]) == pytest.approx((0.3, 1))
 
 
 @pytest.mark.parametrize('legacy', [False, True])
@@ -154,6 +158,13 @@ def test_eighty_classes(tmp_path):
     assert picture.shape[1] < 2000
     picture = cv2.imread(str(plot_confusion(confusion_matrix(images, 80, 0.3), names, tmp_path / 'c.png')))
     assert picture.shape[0] < 3000
+
+
+def test_more_classes_than_coco_has_colours():
+    painter = BoxPainter([f'class number {number}' for number in range(300)])
+    plain = np.full((40, 60, 3), 128, np.uint8)
+    drawn = painter(plain, np.array([[5, 5, 30, 30]]), np.array([299]), np.array([0.9], np.float32))
+    assert (drawn != 128).any()
 
 
 def test_names_that_mean_something_to_matplotlib_or_a_terminal(tmp_path):

@@ -1,6 +1,7 @@
 """Boxes that any other detector found, judged as our own detectors are."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,8 @@ def evaluate_boxes(
     """AP of boxes on the images to test on.
 
     Args:
-        boxes: file name of each image (without folders) -> its boxes (x1, y1, x2, y2 in pixels of the image, score,
-            name of the class). Boxes of other classes are left out.
+        boxes: file name of each image -> its boxes (x1, y1, x2, y2 in pixels of the image, score, name of the class).
+            Folders are needed only where images of several have the same name. Boxes of other classes are left out.
         data_root, classes, files: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
 
     Returns:
@@ -43,7 +44,8 @@ def evaluate_boxes(
         classes.
 
     Raises:
-        InputError: data that cannot be used; an image that ``boxes`` does not have; something that is no box.
+        InputError: data that cannot be used; an image that ``boxes`` does not have, or a name that may be of several;
+            something that is no box.
     """
     data = find_detection_data(data_root, list(classes) if classes else None, False, files)
     init_default_scope('mmdet')
@@ -52,17 +54,9 @@ def evaluate_boxes(
     evaluator = Evaluator([METRICS.build(metric) for metric in evaluators(data)])
     evaluator.dataset_meta = dataset.metainfo
     labels = {name: label for label, name in enumerate(dataset.metainfo['classes'])}
-    known = {Path(name).name: found for name, found in boxes.items()}
     samples = [dataset[index]['data_samples'] for index in range(len(dataset))]
-    absent = [Path(sample.img_path).name for sample in samples if Path(sample.img_path).name not in known]
-    if absent:
-        raise InputError(
-            f'{len(absent)} of {len(samples)} images have no entry, first {absent[0]}: expected the boxes of each, an '
-            'empty list where nothing was found'
-        )
-    for sample in samples:
-        name = Path(sample.img_path).name
-        sample.pred_instances = _instances(name, known[name], labels)
+    for sample, name in zip(samples, _entries([sample.img_path for sample in samples], boxes)):
+        sample.pred_instances = _instances(name, boxes[name], labels)
         evaluator.process([sample], {})
     counted = sum(len(sample.pred_instances) for sample in samples)
     return {**measures(evaluator.evaluate(len(samples))), 'images': len(samples), 'boxes': counted}
@@ -81,6 +75,32 @@ def read_boxes(path: str | Path) -> Boxes:
     if not isinstance(boxes, dict) or not all(isinstance(found, list) for found in boxes.values()):
         raise InputError(f'{path}: expected {{"IMAGE.jpg": [[x1, y1, x2, y2, score, "class"], ...], ...}}')
     return boxes
+
+
+def _entries(images: Sequence[str], boxes: Boxes) -> list[str]:
+    """The name among ``boxes`` of each image: the longest end of its path, else the only one with its file name."""
+    names: dict[str, list[str]] = {}
+    for name in boxes:
+        names.setdefault(Path(name).name, []).append(name)
+    found, absent = [], []
+    for parts in (Path(image).parts for image in images):
+        ends = ['/'.join(parts[start:]) for start in range(len(parts))]
+        own = [end for end in ends if end in boxes][:1] or names.get(parts[-1], [])
+        if len(own) > 1:
+            raise InputError(
+                f'{" and ".join(own[:2])} may both be {"/".join(parts[-2:])}: expected names that its path ends with'
+            )
+        found += own
+        absent += [] if own else [parts[-1]]
+    if absent:
+        raise InputError(
+            f'{len(absent)} of {len(images)} images have no entry, first {absent[0]}: expected the boxes of each, an '
+            'empty list where nothing was found'
+        )
+    name, count = Counter(found).most_common(1)[0]
+    if count > 1:
+        raise InputError(f'{name} is the name of {count} images in several folders: expected their folders before it')
+    return found
 
 
 def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, int]) -> InstanceData:

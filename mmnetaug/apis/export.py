@@ -19,7 +19,7 @@ from mmnetaug.apis.train import describe_detector
 from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
-from mmnetaug.deploy.c_code import check_c, write_c
+from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
 from mmnetaug.deploy.decode import describe_head, raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
@@ -85,7 +85,7 @@ def export(
     detector = meta['task'] == 'detection'
     if detector and not meta['head'] and not raw and kind == 'onnx':
         head = meta['config']['model']['bbox_head']['type']
-        print_log(f'{head} has no decoder here, or its NMS is another: the file gives raw maps', 'current')
+        print_log(f'{head} {NO_DECODER}: the file gives raw maps', 'current')
     if c_code:
         check_c(meta)
     suffix = f'{".int8" if int8 else ""}.{kind}'
@@ -232,9 +232,8 @@ def config_classes(config: Config) -> list[str]:
 
 def _spread(paths: Sequence[Path], number: int) -> list[Path]:
     """All paths, ``number`` evenly spread ones first."""
-    step = max(1, len(paths) // number)
-    first = list(paths[::step])
-    return first + [path for place, path in enumerate(paths) if place % step]
+    first = {len(paths) * rank // number for rank in range(number)}
+    return [paths[place] for place in sorted(range(len(paths)), key=lambda place: place not in first)]
 
 
 def _readable(path: Path) -> bool:

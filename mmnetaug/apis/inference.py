@@ -22,6 +22,7 @@ from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, 
 from mmnetaug.errors import InputError, printable
 from mmnetaug.records import write_json
 from mmnetaug.visualization.fonts import drawable_names
+from mmnetaug.visualization.sheets import box_meta
 
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
@@ -54,7 +55,7 @@ def infer(
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
     detector = Detector(checkpoint, device)
     visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = {'classes': drawable_names(detector.classes), 'palette': 'coco'}
+    visualizer.dataset_meta = box_meta(drawable_names(detector.classes))
     (out_dir / 'vis').mkdir(parents=True, exist_ok=True)
     predictions: list[dict[str, Any]] = []
 

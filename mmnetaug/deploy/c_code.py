@@ -14,6 +14,7 @@ from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')
 KINDS = ('ssd', 'yolov3', 'distances', 'distributions')
+NO_DECODER = 'has no decoder here, or its NMS or min_bbox_size is another'
 MODEL, CODE = '{}_model.c', '{}_detect'
 
 
@@ -59,7 +60,7 @@ def check_c(meta: dict[str, Any]) -> None:
     """Raise :class:`~mmnetaug.errors.InputError` where a :attr:`~mmnetaug.deploy.network.Deployable.meta` is of a
     detector that C cannot be written for."""
     if meta['task'] == 'detection' and not meta['head']:
-        raise InputError('--c decodes, and this head has no decoder here, or its NMS is another: leave out --c')
+        raise InputError(f'--c decodes, and this head {NO_DECODER}: leave out --c')
 
 
 def _header(name: str, meta: dict[str, Any], size: int) -> str:
@@ -85,6 +86,9 @@ def _header(name: str, meta: dict[str, Any], size: int) -> str:
         f'#ifndef {guard}',
         f'#define {guard}',
         '#include <stdint.h>',
+        '#ifdef __cplusplus',
+        'extern "C" {',
+        '#endif',
         '',
         '/* The model, for tflite-micro. */',
         f'extern const unsigned char {name}_model[{size}];',
@@ -93,7 +97,7 @@ def _header(name: str, meta: dict[str, Any], size: int) -> str:
     ]
     if meta['head']:
         lines += _detector(name, meta)
-    return '\n'.join([*lines, '', '#endif', ''])
+    return '\n'.join([*lines, '', '#ifdef __cplusplus', '}', '#endif', '#endif', ''])
 
 
 def _detector(name: str, meta: dict[str, Any]) -> list[str]:

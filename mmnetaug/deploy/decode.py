@@ -40,12 +40,14 @@ def describe_head(
         priors of each), ``priors`` (a list of numbers for each: corners of an anchor in pixels, or the centre in pixels
         and the stride), ``level_strides`` (YOLOv3), ``means`` and ``stds`` of the coder (SSD), ``bins`` (GFL),
         ``score_thr``, ``conf_thr``, ``nms_pre``, ``iou_thr``, ``max_per_img``, ``min_size``. None for a head, a coder
-        or an NMS that is not known here.
+        or an NMS that is not known here, and for a least side of boxes, which mmdet counts in pixels of the original.
     """
     head, cfg = detector.bbox_head, detector.test_cfg
     kind = KINDS.get(type(head))
     nms = dict(cfg.get('nms') or {})
     if kind is None or nms.pop('type', None) != 'nms' or nms.keys() != {'iou_threshold'}:
+        return None
+    if cfg.get('min_bbox_size', -1) > 0:
         return None
     maps = raw_maps(detector, torch.zeros(1, getattr(detector.backbone, 'in_channels', 3), size[1], size[0]))
     sizes = [tuple(level.shape[-2:]) for level in maps[: head.prior_generator.num_levels]]

@@ -64,7 +64,8 @@ class RawDetector(Normalised):
     """A detector up to the maps of its head, see :func:`~mmnetaug.deploy.decode.raw_maps`."""
 
     def __init__(self, detector: SingleStageDetector) -> None:
-        super().__init__(detector.data_preprocessor.mean, detector.data_preprocessor.std)
+        its = detector.data_preprocessor  # which has neither where it does not normalise
+        super().__init__(getattr(its, 'mean', torch.zeros(1)), getattr(its, 'std', torch.ones(1)))
         self.detector = detector
 
     def run(self, image: Tensor) -> tuple[Tensor, ...]:

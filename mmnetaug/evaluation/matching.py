@@ -35,10 +35,12 @@ class ImageResult:
 @dataclass
 class PrecisionRecall:
     """Precision and recall of a class at IoU 0.5, each (n,), over its detections by descending ``scores``; ``hits``
-    says which of them are right, of ``objects``; ``ap`` is the area under the curve."""
+    says which of them are right, of ``objects``, and ``misses`` which are wrong (neither: on something ignored);
+    ``ap`` is the area under the curve."""
 
     scores: np.ndarray
     hits: np.ndarray
+    misses: np.ndarray
     recall: np.ndarray
     precision: np.ndarray
     objects: int
@@ -73,18 +75,19 @@ def precision_recall(images: Sequence[ImageResult], label: int, legacy: bool = F
     recall = hits.cumsum() / objects
     precision = hits.cumsum() / np.maximum((hits + misses).cumsum(), 1)
     ap = float(average_precision(recall, precision, 'area')) if len(scores) else 0.0
-    return PrecisionRecall(scores, hits, recall, precision, objects, ap)
+    return PrecisionRecall(scores, hits, misses, recall, precision, objects, ap)
 
 
 def best_threshold(curves: Sequence[PrecisionRecall]) -> tuple[float, float]:
     """The score from which on the detections of all classes together have the highest F1, and that F1; 0 and 0 where
     nothing is right."""
-    scores, hits = (np.concatenate([getattr(curve, name) for curve in curves]) for name in ('scores', 'hits'))
+    names = ('scores', 'hits', 'misses')
+    scores, hits, misses = (np.concatenate([getattr(curve, name) for curve in curves]) for name in names)
     if not hits.any():
         return 0.0, 0.0
     order = np.argsort(-scores, kind='stable')
-    right = hits[order].cumsum()
-    f1 = 2 * right / (np.arange(1, len(right) + 1) + sum(curve.objects for curve in curves))
+    right, wrong = hits[order].cumsum(), misses[order].cumsum()  # what lies on something ignored is neither
+    f1 = 2 * right / (right + wrong + sum(curve.objects for curve in curves))
     best = int(f1.argmax())
     return float(scores[order][best]), float(f1[best])
 

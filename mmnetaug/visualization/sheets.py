@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,11 @@ CELL = 400  # pixels of the longer side of an image in a sheet
 GAP = 6
 
 
+def box_meta(names: Sequence[str]) -> dict[str, Any]:
+    """``dataset_meta`` of a visualizer: names of classes, and the palette, of which 'coco' has too few for hundreds."""
+    return {'classes': list(names), 'palette': 'coco' if len(names) <= 80 else 'random'}
+
+
 class BoxPainter:
     """Draws boxes with the names of their classes, by MMDetection's ``DetLocalVisualizer``.
 
@@ -24,7 +30,7 @@ class BoxPainter:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.visualizer = DetLocalVisualizer(line_width=2)
-        self.visualizer.dataset_meta = {'classes': list(names), 'palette': 'coco'}
+        self.visualizer.dataset_meta = box_meta(names)
 
     def __call__(
         self, picture: np.ndarray, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None

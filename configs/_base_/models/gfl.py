@@ -19,6 +19,10 @@ model = dict(
         loss_bbox=dict(type='mmdet.GIoULoss', loss_weight=2.0),
     ),
     train_cfg=dict(
-        _delete_=True, assigner=dict(type='mmdet.ATSSAssigner', topk=9), allowed_border=-1, pos_weight=-1, debug=False
+        _delete_=True,
+        assigner=dict(type='mmnetaug.IgnoringATSSAssigner', topk=9),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
     ),
 )

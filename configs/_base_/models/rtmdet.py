@@ -37,7 +37,10 @@ model = dict(
         loss_bbox=dict(type='mmdet.GIoULoss', loss_weight=2.0),
     ),
     train_cfg=dict(
-        assigner=dict(type='mmdet.DynamicSoftLabelAssigner', topk=13), allowed_border=-1, pos_weight=-1, debug=False
+        assigner=dict(type='mmnetaug.IgnoringDynamicSoftLabelAssigner', topk=13),
+        allowed_border=-1,
+        pos_weight=-1,
+        debug=False,
     ),
     test_cfg=dict(
         nms_pre=300,

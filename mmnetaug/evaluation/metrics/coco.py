@@ -92,7 +92,8 @@ class COCOAveragePrecision(BaseMetric):
         stats = {name: float(evaluation.stats[place]) for name, place in self.STATS.items()}
         # (IoU, recall, class, area, detections): all at 0.5, areas of all sizes, most detections
         precision = evaluation.eval['precision'][0, :, :, 0, -1].mean(axis=0)
-        by_class = {f'AP50/{truth.cats[number]["name"]}': float(p) for number, p in zip(there, precision)}
+        of_id = dict(zip(evaluation.params.catIds, precision))  # which evaluate() has sorted
+        by_class = {f'AP50/{truth.cats[number]["name"]}': float(of_id[number]) for number in there}
         return {name: value for name, value in {**stats, **by_class}.items() if value != -1}
 
     def _evaluation(self, truth: COCO, boxes: list[dict]) -> Any:
