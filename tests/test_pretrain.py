@@ -216,6 +216,7 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_another_schedule(image_tr
         {'model.arch': 'mobilenetv2_w0.1'},
         {'model.netaug': {'width_mults': (1.0, 2.0)}},
         {'train_dataloader.batch_size': 4},
+        {'randomness.seed': 3},
         {'custom_hooks': [{'type': 'mmnetaug.MixupHook', 'alpha': 0.2}]},
     ],
     ids=lambda changes: next(iter(changes)),

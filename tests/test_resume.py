@@ -1,13 +1,17 @@
 """No kill loses work: a stopped run goes on to exactly the weights of an undisturbed one."""
 
+import csv
 import importlib
 import itertools
+import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmnetaug import InputError
-from mmnetaug.apis.overrides import worker_options
+from mmnetaug.apis.overrides import patience_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import CheckpointHook
@@ -202,6 +206,138 @@ def test_the_best_is_kept(image_tree, tmp_path, monkeypatch):
     pretrain(config)
     best = torch.load(tmp_path / 'run' / 'best.pth')
     assert best['meta']['best'] == {'measure': 'top1', 'value': 30.0, 'epoch': 2} and 'optimizer' not in best
+
+
+class Measured(Hook):
+    """Validation finds these values of top-1, one after the other."""
+
+    priority = 'HIGHEST'
+    values = iter(())
+
+    def after_val_epoch(self, runner, metrics=None):
+        metrics['top1'] = next(Measured.values)
+
+
+def measured(image_tree, work_dir, monkeypatch, values, **options):
+    monkeypatch.setitem(HOOKS.module_dict, 'Measured', Measured)
+    Measured.values = iter(values)
+    hooks = {'default_hooks.measured': {'type': 'mmnetaug.Measured'}, 'train_cfg.val_interval': 1}
+    return pretrain_config(image_tree, work_dir, 'baseline_mbv2_nano_cifar100', **{**hooks, **options})
+
+
+def test_patience(image_tree, tmp_path, monkeypatch, capfd):
+    """Small gains count, equal values do not, and a run that is resumed stops where it stopped."""
+    run = partial(measured, image_tree, tmp_path / 'run', monkeypatch, epochs=9)
+    result = pretrain(run([50, 50.001, 50.001, 50], **patience_options(2)))
+    assert result['epochs'] == 9 and (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_4.pth')
+    said = 'stops after epoch 4 of 9: top1 was best in epoch 2, and 2 validations since brought nothing better'
+    assert said in ''.join(capfd.readouterr())
+    pretrain(run([50], resume=True, **patience_options(2)))  # the result is of this validation
+    assert (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_4.pth')
+    pretrain(run([60, 1, 1, 1], resume=True, **patience_options(3)))
+    assert (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_8.pth')
+    with pytest.raises(InputError, match=r'patience is 0: expected a whole number of at least 1'):
+        patience_options(0)
+    with pytest.raises(InputError, match=r'--patience compares with best.pth'):
+        pretrain(run([1], resume=True, **{**patience_options(2), 'default_hooks.checkpoint.keep_best': False}))
+
+
+def test_a_run_deletes_its_own_checkpoints_alone(image_tree, tmp_path):
+    run = tmp_path / 'run'
+    run.mkdir()
+    theirs = ['epoch_1_good.pth', 'epoch_12.pth', 'iter_77.pth']
+    for name in theirs:
+        (run / name).write_bytes(b'of somebody')
+    build = RUNS['baseline']
+    with pytest.raises(Killed):
+        train_until(build(image_tree, None, run), 4)
+    train_until(build(image_tree, None, run), resume=True)
+    assert sorted(path.name for path in run.glob('*_*.pth')) == sorted([*theirs, 'epoch_3.pth'])
+    assert all((run / name).read_bytes() == b'of somebody' for name in theirs)
+
+
+def test_an_interrupted_validation_is_made_up_for(voc, tmp_path, monkeypatch):
+    class KillWhileValidating(Hook):
+        def after_val_iter(self, runner, **kwargs):
+            if runner.epoch == 2:
+                raise Killed
+
+    def run(name, **options):
+        config = detector_config(voc, tmp_path / name, 'ssdlite_baseline_voc', epochs=3)
+        config.train_cfg.val_interval = 1
+        config.merge_from_dict({'default_hooks.results': {'type': 'mmnetaug.ResultsHook'}, **options})
+        return config
+
+    monkeypatch.setitem(HOOKS.module_dict, 'KillWhileValidating', KillWhileValidating)
+    whole = train_until(run('whole'))
+    with pytest.raises(Killed):
+        train_until(run('killed', **{'default_hooks.kill_validation': {'type': 'mmnetaug.KillWhileValidating'}}))
+    compare_checkpoints(whole, train_until(run('killed'), resume=True))
+    rows = []
+    for name in ('whole', 'killed'):
+        with open(tmp_path / name / 'results.csv', newline='') as file:
+            measures = ('epoch', 'AP50_11point', 'AP50_area', 'AP', 'AP50/cat', 'AP50/dog')
+            rows.append([{measure: row[measure] for measure in measures} for row in csv.DictReader(file)])
+    assert rows[0] == rows[1] and [row['epoch'] for row in rows[1]] == ['1', '2', '3']
+    assert (tmp_path / 'killed/curves.png').is_file()
+    bests = [torch.load(tmp_path / name / 'best.pth')['meta']['best'] for name in ('whole', 'killed')]
+    assert bests[0] == bests[1]
+
+
+def test_a_run_that_starts_from_a_checkpoint_resumes_itself(image_tree, tmp_path):
+    """MMEngine would resume ``load_from`` instead, or end where that holds bare weights."""
+    build = RUNS['baseline']
+    train_until(build(image_tree, None, tmp_path / 'first'), None)
+    last = tmp_path / 'first/epoch_3.pth'
+    content = torch.load(last)
+    torch.save({'state_dict': content['state_dict'], 'meta': {}}, tmp_path / 'weights.pth')
+    for start, name in ((tmp_path / 'weights.pth', 'weights'), (last, 'checkpoint')):
+        config = build(image_tree, None, tmp_path / name)
+        config.load_from = str(start)
+        if name == 'checkpoint':
+            config.train_cfg.max_epochs = 4
+            config.param_scheduler[-1].end = 4
+        with pytest.raises(Killed):
+            train_until(config.copy(), 2, resume=name == 'weights')
+        assert 'iter_' in (tmp_path / name / 'last_checkpoint').read_text()
+        assert train_until(config.copy(), resume=True)['meta']['epoch'] == config.train_cfg.max_epochs
+
+
+@pytest.mark.parametrize('kind', ['RepeatDataset', 'ConcatDataset'])
+def test_wrapped_data_sets_resume_too(image_tree, tmp_path, kind):
+    def run(name):
+        config = RUNS['baseline'](image_tree, None, tmp_path / name)
+        dataset = dict(config.train_dataloader.dataset)
+        wrapped = {'dataset': dataset, 'times': 2} if kind == 'RepeatDataset' else {'datasets': [dataset, dataset]}
+        config.train_dataloader.dataset = {'type': f'mmengine.{kind}', **wrapped}
+        if kind == 'ConcatDataset':  # which has no subset to measure
+            config.default_hooks.train_accuracy.images = 0
+        return config
+
+    whole = train_until(run('whole'))
+    with pytest.raises(Killed):
+        train_until(run('killed'), 3)
+    compare_checkpoints(whole, train_until(run('killed'), resume=True))
+
+
+def test_other_classes_and_other_images_are_not_resumed(voc, image_tree, tmp_path):
+    config = partial(detector_config, voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
+    train_until(config(classes=['cat']))
+    with pytest.raises(InputError, match=r"started with classes \['cat'\], not classes \['dog'\]: resume it with its"):
+        train_until(config(classes=['dog']), resume=True)
+    shutil.copytree(image_tree, tmp_path / 'tree')
+    build = RUNS['baseline']
+    train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'))
+    one = next((tmp_path / 'tree/train').rglob('*.*'))
+    shutil.copy(one, one.with_name(f'more{one.suffix}'))
+    with pytest.raises(InputError, match=r'started with \d+ images to train on, not \d+: resume it with its own'):
+        train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'), resume=True)
+    note = tmp_path / 'run/schedule.json'
+    kept = json.loads(note.read_text())
+    for name in ('classes', 'images to train on', 'randomness.seed'):
+        kept.pop(name)
+    note.write_text(json.dumps(kept))  # as earlier releases wrote it
+    train_until(config(classes=['cat']), resume=True)
 
 
 def test_a_moved_work_directory_resumes(image_tree, voc, tmp_path):

@@ -81,34 +81,10 @@ def checkpoint_options(iterations: int) -> Overrides:
     return {'default_hooks.checkpoint.iterations': iterations}
 
 
-# Evaluator -> the measure that its results begin with.
-MEASURES = {
-    'mmnetaug.TopK': 'top1',
-    'mmnetaug.VOCAveragePrecision': 'AP50_11point',
-    'mmnetaug.COCOAveragePrecision': 'coco/AP',
-}
-
-
-def patience_options(config: Config, patience: int) -> Overrides:
-    """``--patience``: stop when so many validations in a row have brought nothing better.
-
-    Raises:
-        InputError: a value out of range, or an evaluator whose measures are not known.
-    """
-    check_whole('patience', patience, 1)
-    evaluators = config.val_evaluator if isinstance(config.val_evaluator, list) else [config.val_evaluator]
-    if evaluators[0].type not in MEASURES:
-        raise InputError(
-            f'--patience does not know what {evaluators[0].type} measures: write the hook into the config, '
-            "default_hooks=dict(early_stopping=dict(type='EarlyStoppingHook', monitor=..., patience=...))"
-        )
-    hook = {
-        'type': 'EarlyStoppingHook',
-        'monitor': MEASURES[evaluators[0].type],
-        'patience': patience,
-        'rule': 'greater',
-    }
-    return {'default_hooks.early_stopping': hook}
+def patience_options(validations: int) -> Overrides:
+    """``--patience``: stop when so many validations in a row have brought nothing better."""
+    check_whole('patience', validations, 1)
+    return {'default_hooks.early_stopping': {'type': 'mmnetaug.PatienceHook', 'validations': validations}}
 
 
 def epochs_options(config: Config, epochs: int) -> Overrides:

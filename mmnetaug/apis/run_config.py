@@ -40,7 +40,7 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
         if args.checkpoint_interval is not None:
             config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
         if args.patience is not None:
-            config.merge_from_dict(patience_options(config, args.patience))
+            config.merge_from_dict(patience_options(args.patience))
         if args.epochs is not None:
             config.merge_from_dict(epochs_options(config, args.epochs))
     if args.workers is not None:

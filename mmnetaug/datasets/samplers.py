@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
+from torch.utils.data import Dataset
 
 from mmnetaug.registry import DATA_SAMPLERS
 
@@ -39,6 +40,19 @@ class SeededIndex(int):
 
     def __reduce__(self) -> tuple:
         return SeededIndex, (int(self), self.seed)
+
+    def __mod__(self, size: int) -> 'SeededIndex':  # of RepeatDataset
+        return SeededIndex(int(self) % size, self.seed)
+
+    def __sub__(self, before: int) -> 'SeededIndex':  # of ConcatDataset
+        return SeededIndex(int(self) - before, self.seed)
+
+
+def innermost(dataset: Dataset) -> Dataset:
+    """The data set inside any wrappers such as ``RepeatDataset``."""
+    while hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return dataset
 
 
 class SeededSamples:

@@ -4,6 +4,7 @@ import copy
 import fcntl
 import gc
 import json
+import textwrap
 import time
 import traceback
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
+from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.records import write_json, write_text
@@ -35,8 +37,10 @@ SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 # Entries of a config that a resumed run must have as it was started; differences are shown in this order.
 KEPT = (
     *('train_cfg', 'model', 'param_scheduler', 'optim_wrapper', 'train_dataloader.batch_size'),
-    *('default_hooks.netaug', 'custom_hooks'),
+    *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
+IMAGES = 'images to train on'  # and that many
+LATER = ('randomness.seed', 'classes', IMAGES)  # which runs of earlier releases have not noted
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
@@ -63,14 +67,17 @@ def training_runner(config: Config) -> Runner:
             'torch.compile would compile anew for each network that NetAug draws: leave out compile '
             '(--cfg-options compile=False), or train without NetAug'
         )
+    started_from = {}
     if config.get('load_from') and '://' not in config.load_from:
-        read_checkpoint(config.load_from)
+        started_from = read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
-    anew = (
-        config.get('resume') and not config.get('load_from') and not Path(config.work_dir, 'last_checkpoint').exists()
-    )
-    if anew:  # MMEngine would only say that it did not find last_checkpoint
-        config.resume = False
+    anew = False
+    if config.get('resume'):
+        if Path(config.work_dir, 'last_checkpoint').exists():
+            config.load_from = None  # which MMEngine would resume instead
+        else:  # MMEngine would only say that it did not find last_checkpoint, or look for an epoch in bare weights
+            anew = not config.get('load_from') or 'optimizer' not in started_from
+            config.resume = not anew
     prepare_distributed(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
     config.setdefault('experiment_name', str(config.work_dir))
@@ -78,6 +85,11 @@ def training_runner(config: Config) -> Runner:
     if anew:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
     loader = runner.train_loop.dataloader
+    images = len(loader.dataset)
+    before = _started(Path(config.work_dir)).get(IMAGES, images) if config.get('resume') else images
+    if before != images:
+        raise _other_settings(Path(config.work_dir), f'{before} {IMAGES}', f'{images}')
+    schedule[IMAGES] = images
     if not len(loader):
         raise InputError(
             f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
@@ -175,6 +187,7 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     """
     last = _LastValidation()
     runner.register_hook(last)
+    runner.register_hook(_MissedValidation())
     with _locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
         try:
             runner.train()
@@ -199,6 +212,22 @@ class _LastValidation(Hook):
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         self.metrics = metrics
         self.state = {name: tensor.cpu().clone() for name, tensor in bare_model(runner).state_dict().items()}
+
+
+class _MissedValidation(Hook):
+    """Validates when a run is resumed after an epoch whose validation was interrupted: its checkpoint is older."""
+
+    priority = 'LOWEST'  # when all else is ready to go on; registered last
+
+    def before_train(self, runner: Runner) -> None:
+        tables = [hook for hook in runner.hooks if isinstance(hook, ResultsHook)]
+        epoch, loop = runner.epoch, runner.train_loop
+        if not tables or runner.val_loop is None or not epoch or runner.iter != epoch * len(loop.dataloader):
+            return
+        due = epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == loop.max_epochs)
+        if due and epoch not in tables[0].epochs:
+            loop.stop_training = False  # which this validation decides
+            runner.val_loop.run()
 
 
 def best_weights(runner: Runner) -> tuple[dict[str, Any], nn.Module | None]:
@@ -237,9 +266,12 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
         value = _value(config, name)
         schedule.update({} if value is None else flat(name, value))
     schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
+    dataset = config.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    schedule['classes'] = (dataset.get('metainfo') or {}).get('classes')
     schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
-    note = work_dir / SCHEDULE
     if (work_dir / 'last_checkpoint').is_file():
         if not config.get('resume'):
             raise InputError(
@@ -248,19 +280,31 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
             )
         _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
-        try:
-            started = json.loads(note.read_text(encoding='utf-8')) if note.is_file() else schedule
-        except ValueError as error:
-            raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
-        names = [*started, *(name for name in schedule if name not in started)]
-        if changed := [name for name in names if started.get(name) != schedule.get(name)]:
-            shown = changed[:5]
-            theirs, ours = (', '.join(f'{name} {run.get(name)}' for name in shown) for run in (started, schedule))
-            raise InputError(
-                f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another '
-                '--work-dir'
+        started = _started(work_dir) or schedule
+        names = [name for name in {**started, **schedule} if name in started or name not in LATER]
+        changed = [name for name in names if name != IMAGES and started.get(name) != schedule.get(name)]
+        if changed:
+            theirs, ours = (
+                ', '.join(f'{name} {textwrap.shorten(str(run.get(name)), 200)}' for name in changed[:5])
+                for run in (started, schedule)
             )
+            raise _other_settings(work_dir, theirs, ours)
     return schedule
+
+
+def _started(work_dir: Path) -> dict[str, Any]:
+    """What the run in a work directory was started with, empty where that is not known."""
+    note = work_dir / SCHEDULE
+    try:
+        return json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+    except ValueError as error:
+        raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
+
+
+def _other_settings(work_dir: Path, theirs: str, ours: str) -> InputError:
+    return InputError(
+        f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another --work-dir'
+    )
 
 
 def _check_last(work_dir: Path) -> None:

@@ -128,7 +128,7 @@ def add_detection_mixup(dataset: BaseDataset, alpha: float) -> list[DetectionMix
             other = Compose(load)(dataset.get_data_info(random.randrange(len(dataset))))
             if other is not None:
                 return other
-        raise InputError(f'{dataset.max_refetch + 1} images in a row cannot be decoded: see check_data.py')
+        raise InputError(f'{dataset.max_refetch + 1} images in a row cannot be decoded: `mmnetaug check` names them')
 
     mixup = DetectionMixup(alpha, partner)
     dataset.pipeline.transforms = [*load, mixup, KeepWeights(augmentation), PackWeightedDetInputs(pack.meta_keys)]

@@ -7,6 +7,7 @@ from mmnetaug.engine.hooks.export_hook import ExportHook
 from mmnetaug.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook, estimate_norm_statistics
+from mmnetaug.engine.hooks.patience_hook import PatienceHook
 from mmnetaug.engine.hooks.pictures_hook import PicturesHook
 from mmnetaug.engine.hooks.regularizers import (
     AutoAugmentHook,
@@ -36,6 +37,7 @@ __all__ = [
     'MixupHook',
     'NetAugHook',
     'NothingLearntHook',
+    'PatienceHook',
     'PicturesHook',
     'ResultsHook',
     'StopHook',

@@ -14,6 +14,7 @@ from mmnetaug.records import write_text
 from mmnetaug.registry import HOOKS
 
 BEST = 'best.pth'
+WRITTEN = 'written_checkpoints'  # in MMEngine's message hub: a line each, those that the run has not deleted again
 
 
 @HOOKS.register_module()
@@ -63,17 +64,19 @@ class CheckpointHook(_CheckpointHook):
         self._write(runner, self.filename_tmpl.format(step), meta)
 
     def _write(self, runner: Runner, name: str, meta: dict) -> None:
+        # Known to a resumed run: of all files in the folder only those that the run has written are its to delete.
+        own = [old for old in runner.message_hub.get_info(WRITTEN, '').splitlines() if old != name] + [name]
+        runner.message_hub.update_info(WRITTEN, '\n'.join(own))
         self._save(runner, name, meta, optimizer=True)
+        old = own[: -self.max_keep_ckpts] if self.max_keep_ckpts > 0 else []
+        runner.message_hub.update_info(WRITTEN, '\n'.join(own[len(old) :]))
         if not is_main_process():
             return
         folder = Path(self.out_dir)
         self.last_ckpt = str(folder / name)
         write_text(Path(runner.work_dir) / 'last_checkpoint', self.last_ckpt)
-        if self.max_keep_ckpts > 0:
-            own = [path for pattern in ('epoch_*.pth', 'iter_*.pth') for path in folder.glob(pattern)]
-            own.sort(key=lambda path: (path.stat().st_mtime_ns, path.name))
-            for path in [path for path in own if path.name != name][: -(self.max_keep_ckpts - 1) or None]:
-                path.unlink(missing_ok=True)
+        for each in old:
+            (folder / each).unlink(missing_ok=True)
 
     def _save(self, runner: Runner, name: str, meta: dict, optimizer: bool) -> None:
         bad = [key for key, value in runner.model.state_dict().items() if not _is_finite(value)]

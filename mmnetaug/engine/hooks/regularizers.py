@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from mmnetaug.checkpoint import load_network, read_checkpoint
+from mmnetaug.datasets.samplers import innermost
 from mmnetaug.datasets.transforms import ColorJitter, Grayscale, autoaugment
 from mmnetaug.engine.runner import bare_model
 from mmnetaug.errors import InputError
@@ -102,7 +103,7 @@ class AutoAugmentHook(Hook):
     """AutoAugment's policy for ImageNet (arXiv 1805.09501, table 9) before images are packed, for colour jitter."""
 
     def before_train(self, runner: Runner) -> None:
-        pipeline = runner.train_dataloader.dataset.pipeline
+        pipeline = innermost(runner.train_dataloader.dataset).pipeline
         transforms = [each for each in pipeline.transforms if not isinstance(each, ColorJitter)]
         last = next((place for place, each in enumerate(transforms) if isinstance(each, Grayscale)), -1)
         pipeline.transforms = [*transforms[:last], TRANSFORMS.build(autoaugment()), *transforms[last:]]

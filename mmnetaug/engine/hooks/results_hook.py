@@ -22,7 +22,8 @@ class ResultsHook(Hook):
 
     A row has the ``epoch``; ``seconds`` of training up to there, without what an interrupted run did in vain; ``lr``,
     the last learning rate of the first group of weights; the mean of each loss over the epoch; and all that the
-    validation measured. A resumed run goes on in the same table.
+    validation measured. A resumed run goes on in the same table; of an epoch whose interrupted validation it makes up
+    for, rate and losses are not known.
     """
 
     priority = 'LOWEST'  # after what other hooks add to the measures
@@ -35,6 +36,11 @@ class ResultsHook(Hook):
                 rows = [row for row in csv.DictReader(file) if (row.get('epoch') or '').isdigit()]
             self.rows = [row for row in rows if int(row['epoch']) <= runner.epoch]
             self.before = float(self.rows[-1].get('seconds') or 0) if self.rows else 0.0
+
+    @property
+    def epochs(self) -> set[int]:
+        """After which a validation is in the table."""
+        return {int(row['epoch']) for row in self.rows}
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         if not is_main_process() or not runner.iter:

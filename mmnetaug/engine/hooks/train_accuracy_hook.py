@@ -5,6 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmnetaug.datasets.samplers import innermost
 from mmnetaug.errors import check_whole
 from mmnetaug.registry import HOOKS
 
@@ -36,7 +37,7 @@ class TrainAccuracyHook(Hook):
         if not self.images:
             return
         if self.loader is None:
-            trained = runner.train_dataloader.dataset
+            trained = innermost(runner.train_dataloader.dataset)
             chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))
             dataset = trained.get_subset(chosen.round().astype(int).tolist())
             dataset.pipeline = runner.val_dataloader.dataset.pipeline

@@ -1,0 +1,48 @@
+"""Stopping where nothing gets better."""
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.errors import InputError, check_whole
+from mmnetaug.registry import HOOKS
+
+
+@HOOKS.register_module()
+class PatienceHook(Hook):
+    """End training when so many validations in a row have brought nothing better than ``best.pth``, which a resumed run
+    has too.
+
+    Args:
+        validations: how many.
+
+    Raises:
+        InputError: no such number, or a run that keeps no ``best.pth``.
+    """
+
+    priority = 'LOWEST'  # after the checkpoint hook has compared
+
+    def __init__(self, validations: int) -> None:
+        check_whole('patience', validations, 1)
+        self.validations = validations
+
+    def before_train(self, runner: Runner) -> None:
+        self.checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
+        if self.checkpoints is None or not self.checkpoints.keep_best:
+            raise InputError('--patience compares with best.pth: expected a mmnetaug.CheckpointHook with keep_best')
+        self._compare(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        self._compare(runner)
+
+    def _compare(self, runner: Runner) -> None:
+        best, loop = self.checkpoints.best, runner.train_loop
+        if best and runner.epoch - best['epoch'] >= self.validations * runner.val_interval:
+            loop.stop_training = True
+            if runner.epoch < runner.max_epochs:
+                runner.logger.info(
+                    f'stops after epoch {runner.epoch} of {runner.max_epochs}: {best["measure"]} was best in epoch '
+                    f'{best["epoch"]}, and {self.validations} validations since brought nothing better (--patience)'
+                )
