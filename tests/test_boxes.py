@@ -61,6 +61,19 @@ def test_images_of_one_name_in_several_folders(tmp_path):
         evaluate_boxes({'a/1.jpg': one, 'b/1.jpg': two}, str(tmp_path))
 
 
+def test_images_outside_the_folder(tmp_path):
+    images = {'a.jpg': [(1, 10, 10, 20, 20)], '../../out/b.jpg': [(1, 10, 10, 20, 20)]}
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path / 'data', split, images)
+    path, out = tmp_path / 'boxes.json', tmp_path / 'result.json'
+    path.write_text(json.dumps({name: [[10, 10, 30, 30, 0.5, 'cat']] for name in ('a.jpg', 'b.jpg')}))
+    command = [sys.executable, 'tools/evaluate_boxes.py', path, '--data-root', tmp_path / 'data', '--out', out]
+    for more, number, measure in (([], 1, 0.5), (['--allow-outside'], 2, 1)):
+        subprocess.run([*command, *more], check=True, cwd=ROOT)
+        result = json.loads(out.read_text())
+        assert result['images'] == number and result['AP50'] == pytest.approx(measure, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ('boxes', 'message'),
     [

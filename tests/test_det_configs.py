@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
 from mmnetaug.apis.image_sizes import image_size, size_options
-from mmnetaug.apis.overrides import detection_data_options, epochs_options
+from mmnetaug.apis.overrides import detection_data_options, epochs_options, own_data_options
 from mmnetaug.apis.train import train_detector
 
 CONFIGS = sorted((ROOT / 'configs/det').glob('*.py'))
@@ -266,6 +266,24 @@ def test_data_and_schedules_that_options_do_not_reach(voc):
     by_iteration.train_cfg = {'type': 'IterBasedTrainLoop', 'max_iters': 100}
     with pytest.raises(InputError, match=r'counts iterations, not epochs: change train_cfg\.max_iters'):
         epochs_options(by_iteration, 3)
+
+
+def test_classes_of_the_data_that_a_config_names(tmp_path):
+    """Beside it lies what would be found in its folder."""
+    for split in ('train2017', 'val2017', 'train_small'):
+        write_coco(tmp_path, split, {'a.jpg': [(1, 10, 10, 20, 20), (2, 30, 20, 20, 20)]})
+    config = read_config(ROOT / 'configs/det/ssdlite_netaug_coco.py', 'det')
+    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+        config[loader].dataset.data_root = str(tmp_path)
+    options = own_data_options(config, ['dog'], True)
+    assert options['model.bbox_head.num_classes'] == 1
+    assert options['train_dataloader.dataset.metainfo'] == {'classes': ['dog']}
+    assert options['train_dataloader.dataset.allow_outside']
+    config.train_dataloader.dataset.ann_file = 'annotations/instances_train_small.json'
+    message = r'the config reads \S*instances_train_small.json, and options of the data would .*_train2017.json: name'
+    for classes, allow_outside in ((['dog'], False), (None, True)):
+        with pytest.raises(InputError, match=message):
+            own_data_options(config, classes, allow_outside)
 
 
 def test_what_the_size_does_not_change():

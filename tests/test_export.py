@@ -18,6 +18,7 @@ from helpers import (
     detector_config,
     pretrain_config,
     with_larger_head,
+    write_coco,
     write_photographs,
 )
 from mmdet.structures import DetDataSample
@@ -25,11 +26,12 @@ from mmengine.registry import DefaultScope
 
 import mmnetaug
 from mmnetaug import Detector, InputError, extras
+from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.export import export
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.test import build_detector as load_detector
-from mmnetaug.apis.test import checkpoint_config, resize_test
+from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
@@ -454,6 +456,25 @@ def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photograph
             with pytest.raises(InputError, match=message):
                 detector(wrong)
         assert detector([]) == [] and len(detector((image,))) == 1
+
+
+def test_images_outside_the_folder(untrained, tmp_path, monkeypatch, capsys):
+    for split, name in (('train2017', '../../out/a.jpg'), ('val2017', '../../out/b.jpg')):
+        write_coco(tmp_path / 'data', split, {name: [(1, 10, 10, 20, 20), (2, 30, 20, 20, 20)]})
+    options = ['--format', 'onnx', '--int8', '--data-root', tmp_path / 'data', '--allow-outside']
+    for given, status in ((options[:-1], 2), (options, None)):
+        monkeypatch.setattr(sys, 'argv', ['export.py', *map(str, [untrained, *given])])
+        if status:
+            with pytest.raises(SystemExit) as end:
+                runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+            assert end.value.code == status and 'outside the data folder' in capsys.readouterr().err
+        else:
+            runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
+            assert 'onnx, int8: AP ' in capsys.readouterr().out
+    config = checkpoint_config(untrained)
+    assert 'allow_outside' not in dataset_config(config, 'test_dataloader')
+    set_test_data(config, None, allow_outside=True)  # of its own data
+    assert dataset_config(config, 'test_dataloader').allow_outside
 
 
 def test_calibration_with_broken_images(untrained, photographs, tmp_path):

@@ -83,8 +83,7 @@ def benchmark(
     for checkpoint in checkpoints:
         model_meta(checkpoint)  # a wrong one fails before any work
         run = checkpoint_config(checkpoint, config)
-        if data_root or files:
-            set_test_data(run, data_root, files, allow_outside)
+        set_test_data(run, data_root, files, allow_outside)
         run.work_dir = str(out_dir / 'logs')
         runs.append(run)
     data_sets = [dataset_config(run, 'test_dataloader') for run in runs]

@@ -31,6 +31,7 @@ def evaluate_boxes(
     data_root: str | None,
     classes: Sequence[str] | None = None,
     files: Mapping[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """AP of boxes on the images to test on.
 
@@ -38,6 +39,7 @@ def evaluate_boxes(
         boxes: file name of each image -> its boxes (x1, y1, x2, y2 in pixels of the image, score, name of the class).
             Folders are needed only where images of several have the same name. Boxes of other classes are left out.
         data_root, classes, files: as in :func:`~mmnetaug.datasets.discovery.find_detection_data`.
+        allow_outside: test on images outside the data folder too.
 
     Returns:
         AP as in :func:`~mmnetaug.apis.test.test_detector`, ``images``, and ``boxes``, the number of those of the
@@ -50,7 +52,7 @@ def evaluate_boxes(
     data = find_detection_data(data_root, list(classes) if classes else None, False, files)
     init_default_scope('mmdet')
     options = {'metainfo': {'classes': data['classes']}, 'pipeline': PIPELINE, 'test_mode': True}
-    dataset = DATASETS.build({**data['test'], **options})
+    dataset = DATASETS.build({**data['test'], **options, 'allow_outside': allow_outside})
     evaluator = Evaluator([METRICS.build(metric) for metric in evaluators(data)])
     evaluator.dataset_meta = dataset.metainfo
     labels = {name: label for label, name in enumerate(dataset.metainfo['classes'])}

@@ -48,6 +48,7 @@ def export(
     evaluate: bool = True,
     data_root: str | None = None,
     files: Mapping[str, tuple[str, str | None]] | None = None,
+    allow_outside: bool = False,
 ) -> dict[str, Any]:
     """Write a trained network as ONNX or TFLite.
 
@@ -61,8 +62,9 @@ def export(
         raw: of a detector as ONNX, leave decoding and non-maximum suppression out.
         c_code: write C beside a TFLite file, see :func:`~mmnetaug.deploy.c_code.write_c`.
         evaluate: measure the AP of a detector in PyTorch and in the file.
-        data_root, files: data to evaluate and calibrate on, as in
-            :func:`~mmnetaug.apis.overrides.detection_data_options`; what the detector was tested on if both are None.
+        data_root, files, allow_outside: data to evaluate and calibrate on, as in
+            :func:`~mmnetaug.apis.overrides.detection_data_options`; what the detector was tested on if the first two
+            are None.
 
     Returns:
         ``path``, ``bytes``, and where there was something to evaluate ``before`` and ``after``, results of
@@ -92,7 +94,9 @@ def export(
     path = Path(out) if out else Path(checkpoint).with_suffix(suffix)
     if path.suffix != f'.{kind}':
         raise InputError(f'--out {path}: expected a name that ends in .{kind}')
-    config = _test_config(checkpoint, data_root, files) if detector else None
+    config = checkpoint_config(checkpoint) if detector else None
+    if config:
+        set_test_data(config, data_root, files, allow_outside)
     evaluate = evaluate and detector and bool(meta['head']) and not (raw and kind == 'onnx')
     if evaluate:
         _check_data(config)
@@ -178,13 +182,6 @@ def _described(
     }
 
 
-def _test_config(checkpoint: str | Path, data_root: str | None, files: Mapping | None) -> Config:
-    config = checkpoint_config(checkpoint)
-    if data_root or files:
-        set_test_data(config, data_root, files)
-    return config
-
-
 def _check_data(config: Config) -> None:
     dataset = dataset_config(config, 'test_dataloader')
     try:
@@ -214,12 +211,12 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
     advice = 'int8 needs images to calibrate with: give a folder of them with --calibration DIR'
     if config is None:
         raise InputError(f'{advice} (such as train of the class folders)')
-    root = data_root or dataset_config(config, 'test_dataloader').get('data_root')
+    tested = dataset_config(config, 'test_dataloader')
+    root = data_root or tested.get('data_root')
     try:
         found = find_detection_data(root, config_classes(config), True, files)
-        data = DATASETS.build(
-            {**found['train'], 'metainfo': {'classes': found['classes']}, 'pipeline': [], 'filter_cfg': {}}
-        )
+        options = {'pipeline': [], 'filter_cfg': {}, 'allow_outside': tested.get('allow_outside', False)}
+        data = DATASETS.build({**found['train'], 'metainfo': {'classes': found['classes']}, **options})
     except InputError as error:
         raise InputError(f'{advice}. The training set was not found: {error}') from error
     return [Path(data.get_data_info(place)['img_path']) for place in range(len(data))]

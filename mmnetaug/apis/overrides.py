@@ -5,7 +5,9 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 """
 
 import argparse
+import copy
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -209,6 +211,36 @@ def detection_data_options(
     for evaluator in ('test_evaluator', *(['val_evaluator'] if train else [])):
         options[evaluator] = evaluators(data)
     return options
+
+
+def own_data_options(config: Config, classes: Sequence[str] | None, allow_outside: bool) -> Overrides:
+    """``--classes`` or ``--allow-outside`` without other data: of the folder that the config names.
+
+    Raises:
+        InputError: what is found there cannot be used, or is not what the config trains and tests on.
+    """
+    before = {loader: dataset_config(config, loader) for loader in ('train_dataloader', 'test_dataloader')}
+    options = detection_data_options(
+        config, before['train_dataloader'].get('data_root') or '.', classes, allow_outside=allow_outside
+    )
+    changed = copy.deepcopy(config)
+    changed.merge_from_dict(options)
+    for loader, dataset in before.items():
+        own, found = _annotations(dataset), _annotations(dataset_config(changed, loader))
+        if own != found and any(Path(path).exists() for path in own):
+            raise InputError(
+                f'the config reads {", ".join(sorted(own))}, and options of the data would read '
+                f'{", ".join(sorted(found))}: name the data (--data-root, or --train-ann and --test-ann), or write '
+                'metainfo=dict(classes=...) and the like into the config'
+            )
+    return options
+
+
+def _annotations(dataset: Mapping[str, Any]) -> set[str]:
+    """Paths of a data set's annotations or lists of images."""
+    names = dataset.get('ann_file') or []
+    names = [names] if isinstance(names, str) else names
+    return {os.path.normpath(Path(dataset.get('data_root') or '', name)) for name in names}
 
 
 def evaluators(data: dict) -> list[dict]:

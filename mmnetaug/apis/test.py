@@ -83,8 +83,8 @@ def set_test_data(
     files: dict[str, tuple[str, str | None]] | None = None,
     allow_outside: bool = False,
 ) -> None:
-    """Have a config of :func:`checkpoint_config` test on other data, which needs images to test on alone and not all
-    of the detector's classes.
+    """Have a config of :func:`checkpoint_config` test on other data, where some is named, which needs images to test on
+    alone and not all of the detector's classes.
 
     Args:
         config: of :func:`checkpoint_config`.
@@ -93,7 +93,12 @@ def set_test_data(
     Raises:
         InputError: the data set cannot be used, or has none of the classes.
     """
-    classes = list(dataset_config(config, 'test_dataloader').get('metainfo', {}).get('classes', []))
+    dataset = dataset_config(config, 'test_dataloader')
+    if not (data_root or files):
+        if allow_outside:
+            dataset.allow_outside = True
+        return
+    classes = list(dataset.get('metainfo', {}).get('classes', []))
     number = config.model.bbox_head.num_classes
     config.merge_from_dict(detection_data_options(config, data_root, classes, False, files, allow_outside))
     found = dataset_config(config, 'test_dataloader').metainfo.classes

@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.records import RESULT_VERSION, write_json
 
     show_plainly()
-    result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files)
+    result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files, args.allow_outside)
     scores = ', '.join(
         f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value is not None
     )

@@ -60,6 +60,7 @@ def main(args: argparse.Namespace) -> None:
         args.evaluate,
         args.data_root,
         files,
+        args.allow_outside,
     )
     for name, label in [('before', 'PyTorch, float'), ('after', f'{args.format}, {"int8" if args.int8 else "float"}')]:
         if name in result:

@@ -55,8 +55,7 @@ def main(args: argparse.Namespace) -> None:
     import_custom(args.custom_imports)
     base = read_config(configs[0], 'det') if configs else None
     config = checkpoint_config(checkpoint, base)
-    if args.data_root or files:
-        set_test_data(config, args.data_root, files, args.allow_outside)
+    set_test_data(config, args.data_root, files, args.allow_outside)
     if size is not None:
         resize_test(config, size)
     args.config = configs[0] if configs else 'test'

@@ -69,13 +69,13 @@ def main(args: argparse.Namespace) -> None:
 
     from mmengine.dist import is_main_process
 
-    from mmnetaug.apis.config import dataset_config
     from mmnetaug.apis.image_sizes import size_options
     from mmnetaug.apis.overrides import (
         arch_options,
         detection_data_options,
         detection_mixup_options,
         freeze_options,
+        own_data_options,
         pretrained_options,
     )
     from mmnetaug.apis.run_config import finish_run_config, read_run_config
@@ -90,10 +90,13 @@ def main(args: argparse.Namespace) -> None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.freeze is not None:
         config.merge_from_dict(freeze_options(config, args.freeze))
-    if args.data_root or args.classes or files or args.allow_outside:
-        data_root = args.data_root or dataset_config(config, 'train_dataloader').data_root
-        options = detection_data_options(config, data_root, args.classes, files=files, allow_outside=args.allow_outside)
+    if args.data_root or files:
+        options = detection_data_options(
+            config, args.data_root, args.classes, files=files, allow_outside=args.allow_outside
+        )
         config.merge_from_dict(options)
+    elif args.classes or args.allow_outside:
+        config.merge_from_dict(own_data_options(config, args.classes, args.allow_outside))
     if args.allow_overlap:
         config.merge_from_dict({'allow_overlap': True})
     if args.mixup is not None:
