@@ -274,6 +274,15 @@ def test_networks_at_a_learning_rate(root, image_tree, tmp_path):
     assert f'| {TINY}@0.4 | NetAug |' in (tmp_path / 'out/fig4.md').read_text()
 
 
+def test_a_learning_rate_of_many_digits(root, image_tree, tmp_path):
+    """It is trained, named and read back as the same number."""
+    plan = plan_accuracy(
+        rates(image_tree, methods=['baseline'], rates=[0.0316227766, 0.2], seeds=((0,),)), root, tmp_path
+    )
+    carry_out(plan, tmp_path)
+    assert [point['lr'] for point in json.loads((tmp_path / 'lr.json').read_text())['points']] == [0.0316228, 0.2]
+
+
 def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_path):
     plan = plan_accuracy(settings('fig3', image_tree), root, tmp_path / 'out')
     assert sorted({point['epochs'] for point in plan.points}) == [80, 159, 317]  # one of warm-up, 79, 158 and 316

@@ -270,7 +270,7 @@ def test_data_and_schedules_that_options_do_not_reach(voc):
 
 def test_classes_of_the_data_that_a_config_names(tmp_path):
     """Beside it lies what would be found in its folder."""
-    for split in ('train2017', 'val2017', 'train_small'):
+    for split in ('train2017', 'val2017', 'mine'):
         write_coco(tmp_path, split, {'a.jpg': [(1, 10, 10, 20, 20), (2, 30, 20, 20, 20)]})
     config = read_config(ROOT / 'configs/det/ssdlite_netaug_coco.py', 'det')
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
@@ -279,8 +279,8 @@ def test_classes_of_the_data_that_a_config_names(tmp_path):
     assert options['model.bbox_head.num_classes'] == 1
     assert options['train_dataloader.dataset.metainfo'] == {'classes': ['dog']}
     assert options['train_dataloader.dataset.allow_outside']
-    config.train_dataloader.dataset.ann_file = 'annotations/instances_train_small.json'
-    message = r'the config reads \S*instances_train_small.json, and options of the data would .*_train2017.json: name'
+    config.train_dataloader.dataset.ann_file = 'annotations/instances_mine.json'
+    message = r'the config reads \S*instances_mine.json, and options of the data would .*_train2017.json: name'
     for classes, allow_outside in ((['dog'], False), (None, True)):
         with pytest.raises(InputError, match=message):
             own_data_options(config, classes, allow_outside)
@@ -310,7 +310,8 @@ def test_what_the_size_does_not_change():
 def test_new_keys_that_parts_have(voc, tmp_path):
     config = detector_config(voc, tmp_path / 'run')
     merge_cfg_options(
-        config, ['optim_wrapper.accumulative_counts=2', 'load_from=x.pth', 'model.backbone.norm_eval=True']
+        config,
+        ['optim_wrapper.accumulative_counts=2', 'load_from=x.pth', 'model.backbone.norm_eval=True', 'compile=False'],
     )
     assert config.optim_wrapper.accumulative_counts == 2 and config.load_from == 'x.pth'
     assert config.model.backbone.norm_eval is True

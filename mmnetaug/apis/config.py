@@ -15,7 +15,11 @@ from mmengine.runner import Runner
 from mmnetaug.config_files import find_config
 from mmnetaug.errors import InputError
 
-RUNNER_ARGUMENTS = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+# What a config may have at its top: what MMEngine's runner reads, and keys of ours.
+TOP = {*inspect.signature(Runner.__init__).parameters, 'allow_overlap', 'compile', 'export_safetensors'} - {
+    'self',
+    'cfg',
+}
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 
@@ -126,7 +130,7 @@ def _refuse_unknown(config: Config, key: str, path: list[str], part: str, place:
     is_last = len(path) + 1 == len(key.split('.'))
     close = difflib.get_close_matches(part, list(place), n=1, cutoff=0.75)
     below = [name for name in _keys(config._cfg_dict) if name.split('.')[-1] == part][:3]
-    allowed = part in RUNNER_ARGUMENTS if not path else (is_last and not close)
+    allowed = part in TOP if not path else (is_last and not close)
     if not allowed:
         nearest = [*(['.'.join([*path, *close])] if close else []), *below] or [
             '.'.join([*path, name]) for name in place

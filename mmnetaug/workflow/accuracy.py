@@ -153,7 +153,7 @@ def _rates(settings: AccuracySettings, networks: Sequence[str], network: str) ->
             raise InputError(
                 f'--networks {" ".join(networks)}: expected one network, with the learning rates in --rates'
             )
-        rates = sorted(set(settings.rates or RATES))
+        rates = list(settings.rates or RATES)
     else:
         try:
             rates = [float(text) if at else None]
@@ -164,7 +164,8 @@ def _rates(settings: AccuracySettings, networks: Sequence[str], network: str) ->
     for rate in rates:
         if rate is not None and not 0 < rate < math.inf:
             raise InputError(f'learning rate {rate:g}: expected a number above 0')
-    return rates
+    # as they are written into commands and names of folders
+    return [None] if None in rates else sorted({float(f'{rate:g}') for rate in rates})
 
 
 def _lengths(settings: AccuracySettings, networks: Sequence[str], network: str, config: Config) -> list[int]:
