@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import os
+import signal
 from pathlib import Path
 
 import cv2
@@ -27,6 +28,18 @@ def cache(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.getbasetemp() / 'cache'
     monkeypatch.setattr(known_files, 'cache_folder', lambda: folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """A run gives the signals back, however it ends."""
+    numbers = signal.SIGTERM, signal.SIGINT
+    before = [signal.getsignal(number) for number in numbers]
+    yield
+    left = [signal.getsignal(number) for number in numbers]
+    for number, handler in zip(numbers, before):
+        signal.signal(number, handler)
+    assert left == before
 
 
 @pytest.fixture

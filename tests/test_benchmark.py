@@ -18,6 +18,7 @@ from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import worker_options
 from mmnetaug.apis.test import build_detector
 from mmnetaug.apis.train import train_detector
+from mmnetaug.cli.benchmark import checkpoint_names
 from mmnetaug.engine.history import read_history
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.visualization import plot_ap_against_macs, plot_curves
@@ -78,7 +79,7 @@ def test_the_tool_needs_checkpoints_alone(detector, tmp_path, monkeypatch, capsy
     [
         ([CONFIG], 'expected at most one config, and checkpoints'),
         ([CONFIG, CONFIG, 'a.pth'], 'expected at most one config, and checkpoints'),
-        (['a.pth', '--names', 'a', 'b'], '2 names for 1 checkpoints: expected one for each'),
+        (['a.pth', '--names', 'a', 'b'], 'a b for 1 checkpoints: expected a name of its own for each'),
         (['nowhere.pth'], 'no checkpoint at nowhere.pth'),
         (['nowhere.py', 'a.pth'], 'no config at nowhere.py'),
     ],
@@ -110,6 +111,18 @@ def test_training_speed_has_a_figure_for_each_step():
     assert all(speed[f'{name}_images_per_s'] > 0 for name in ('plain_nchw', 'plain', 'netaug'))
     with pytest.raises(InputError, match='batch is 0'):
         measure_training('mobilenetv2_tiny', 32, 0)
+
+
+@pytest.mark.parametrize(
+    ('paths', 'names'),
+    [
+        (['a/export.pth', 'b/export.pth', 'b/export.onnx'], ['a', 'b', 'b/export.onnx']),
+        (['a/export.pth', 'a/best.pth'], ['a/export.pth', 'a/best.pth']),
+        (['a/run/export.pth', 'b/run/export.pth'], ['a/run/export.pth', 'b/run/export.pth']),
+    ],
+)
+def test_names_are_different(paths, names):
+    assert checkpoint_names([Path('/', path) for path in paths]) == names
 
 
 def test_markdown_table():

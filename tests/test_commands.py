@@ -79,6 +79,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('check', 'no data named: expected a folder'),
         ('evaluate-boxes boxes.json', 'no data named: expected --data-root'),
         ('figures fig5', 'give --data (or --from-results DIR)'),
+        ('plot-curves a=run --out curves.txt', '--out curves.txt: expected a name that ends in .png or .svg'),
+        ('benchmark a.pth b.pth --names a a', 'a a for 2 checkpoints: expected a name of its own for each'),
         ('speed --growth --repeats 0', '--repeats: 0: expected a whole number of at least 1'),
         ('speed --start voc --against nowhere', '--against nowhere: expected the folder of another checkout'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),

@@ -59,7 +59,19 @@ def test_figure_from_results(tmp_path):
 
 
 @pytest.mark.parametrize(
-    'folder', ['fig1', 'fig3', 'fig4', 'fig4/tiny_imagenet', 'fig5/ssdlite', 'fig5/yolov3', 'fig5/voc_animals', 'lr']
+    'folder',
+    [
+        'fig1',
+        'fig1/rates',
+        'fig3',
+        'fig4',
+        'fig4/rates',
+        'fig4/tiny_imagenet',
+        'fig5/ssdlite',
+        'fig5/yolov3',
+        'fig5/voc_animals',
+        'lr',
+    ],
 )
 def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
     """What earlier releases measured is drawn again with the same words and numbers."""
@@ -70,6 +82,21 @@ def test_figures_of_this_repository(folder, tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in kept.glob(f'{figure}*')}
     for name in (f'{figure}.md', f'{figure}.json'):
         assert (tmp_path / name).read_bytes() == (kept / name).read_bytes()
+
+
+def test_drawing_again_takes_no_options_of_what_to_draw(tmp_path, monkeypatch, capsys):
+    """What would be ignored is refused."""
+    for figure, options, named in (
+        ('lr', ['--rates', '0.1', '--seeds', '0'], '--rates, --seeds'),
+        ('fig5/ssdlite', ['--sizes', '160', '--no-training'], '--sizes, --no-training'),
+    ):
+        command = ['figures.py', figure[:4].rstrip('/'), '--from-results', str(ROOT / 'results' / figure), *options]
+        monkeypatch.setattr(sys, 'argv', [*command, '--out', str(tmp_path / 'out')])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / 'tools/figures.py'), run_name='__main__')
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and all(option in said for option in named.split(', ')) and 'leave out' in said
+    assert not (tmp_path / 'out').exists()
 
 
 def test_coco_has_two_panels(tmp_path):
@@ -294,6 +321,9 @@ def test_without_training(voc, backbones, root, tmp_path, capfd):
     assert [point['method'] for point in points] == ['baseline', 'baseline_mixup']
     with pytest.raises(InputError, match=r'--finished .*nowhere: no such folder'):
         plan_fig5(settings(voc, backbones, finished=[str(tmp_path / 'nowhere')]), root, new)
+    # of these none has been exported yet
+    float_alone = settings(voc, backbones, finished=[str(kept)], train=False, int8=True, **known)
+    assert [point['method'] for point in plan_fig5(float_alone, root, new).points] == ['baseline', 'baseline_mixup']
 
 
 def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd):

@@ -304,6 +304,34 @@ def yolo(folder, names='names: [cat, dog]', train='train: images/train', val='va
     return folder
 
 
+def test_boxes_of_yolo_with_keypoints(tmp_path):
+    """The points behind a box are no polygon, however many they are."""
+    data = yolo(tmp_path, val='val: images/val\nkpt_shape: [2, 2]')
+    (data / 'labels/val/c.txt').write_text(
+        '1 0.5 0.5 0.25 0.5 0.1 0.1 0.9 0.9\n0 0.5 0.5 0.5 0.5 0.1 0.1 2 0.9 0.9 2\n'
+    )
+    assert boxes(load(find_detection_data(data), 'test'))['c.png'] == [(1, [24, 12, 40, 36]), (0, [16, 12, 48, 36])]
+
+
+def test_objects_of_a_class_that_is_tested_alone(tmp_path):
+    write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 10, 10, 20, 20)]}, ['cat'])
+    write_coco(tmp_path, 'val2017', {'b.jpg': [(1, 10, 10, 20, 20), (2, 5, 5, 9, 9), (2, 30, 20, 20, 20)]})
+    (findings,) = check_detection_data(tmp_path)['findings'].values()
+    assert findings.names == {'objects of another class (dog) left out': ['b.jpg', 'b.jpg']}
+
+
+def test_findings_of_sets_with_one_folder_of_annotations(tmp_path):
+    write_voc(tmp_path, {'a': [CAT, ('cat', 5, 5, 5, 9, 0)], 'b': [CAT]}, {})
+    for split, name in (('train', 'a'), ('test', 'b')):
+        (tmp_path / split).mkdir()
+        (tmp_path / f'JPEGImages/{name}.jpg').rename(tmp_path / split / f'{name}.jpg')
+    named = {split: (str(tmp_path / 'Annotations'), str(tmp_path / split)) for split in ('train', 'test')}
+    found = check_detection_data(None, files=named)['findings']
+    assert sorted(place.rpartition(' ')[2] for place in found) == ['(test)', '(train)']
+    (train,) = (findings.names for place, findings in found.items() if place.endswith('(train)'))
+    assert sorted(names for each in train.values() for names in each) == ['a.xml', 'b.xml']
+
+
 @pytest.mark.parametrize('names', ['names: [cat, dog]', 'nc: 2\nnames:\n  0: cat\n  1: dog'])
 def test_yolo_layout(tmp_path, names):
     found = find_detection_data(yolo(tmp_path, names))
@@ -384,16 +412,20 @@ def test_four_paths(tmp_path, layout):
         find_detection_data(None, files={'train': files['train']})
 
 
-def test_split(tmp_path):
+def test_split(tmp_path, caplog):
     write_voc(tmp_path, {f'{n:02}': [CAT] for n in range(20)}, {})
     for number, path in enumerate(sorted((tmp_path / 'JPEGImages').iterdir())):
         noise(path, number)
     (tmp_path / 'JPEGImages/07.jpg').write_bytes((tmp_path / 'JPEGImages/03.jpg').read_bytes())
     (tmp_path / 'Annotations/19.xml').unlink()
     (tmp_path / 'ImageSets/Main').rmdir()
-    with pytest.raises(InputError, match=r'`mmnetaug split '):
+    with pytest.raises(InputError, match=rf'`mmnetaug split {tmp_path}`'):
         find_detection_data(tmp_path)
+    (tmp_path / 'Annotations/extra.xml').write_text('<annotation/>')
     sets = split_voc(tmp_path, 0.25)
+    said = caplog.text
+    assert '1 images without annotations left out: 19.jpg' in said
+    assert '1 annotations without an image left out: extra.xml' in said
     trainval, test = set(sets['trainval.txt']), set(sets['test.txt'])
     assert trainval | test == {f'{n:02}' for n in range(19)} and not trainval & test
     assert 4 <= len(test) <= 5 and ({'03', '07'} <= test or {'03', '07'} <= trainval)

@@ -39,9 +39,9 @@ def main(args: argparse.Namespace) -> None:
     if len(configs) > 1 or not checkpoints:
         raise InputError(f'{" ".join(args.files)}: expected at most one config, and checkpoints')
     configs = [find_config(config, 'det') for config in configs]
-    names = args.names or [_name(Path(checkpoint).resolve()) for checkpoint in checkpoints]
-    if len(names) != len(checkpoints):
-        raise InputError(f'{len(names)} names for {len(checkpoints)} checkpoints: expected one for each')
+    names = args.names or checkpoint_names([Path(checkpoint).resolve() for checkpoint in checkpoints])
+    if len(names) != len(checkpoints) or len(set(names)) < len(names):
+        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
     files = data_files(args)
 
     from mmnetaug.apis.benchmark import benchmark, markdown_table
@@ -55,5 +55,13 @@ def main(args: argparse.Namespace) -> None:
     print(f'{markdown_table(rows)}\nTable, JSON, CSV and picture are in {args.out}')
 
 
-def _name(path: Path) -> str:
-    return path.parent.name if path.suffix in ('.pth', '.safetensors') else f'{path.parent.name}/{path.name}'
+def checkpoint_names(paths: list[Path]) -> list[str]:
+    """Folders of checkpoints, of artefacts with their names; with more of the paths where these are not different."""
+    names = [
+        path.parent.name if path.suffix in ('.pth', '.safetensors') else '/'.join(path.parts[-2:]) for path in paths
+    ]
+    for parts in range(2, max(len(path.parts) for path in paths) + 1):
+        if len(set(names)) == len(names):
+            break
+        names = ['/'.join(path.parts[-parts:]) for path in paths]
+    return names

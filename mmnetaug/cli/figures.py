@@ -178,8 +178,6 @@ def fig5(args: argparse.Namespace) -> None:
     from mmnetaug.workflow.fig5 import Settings, plan_fig5, redraw_fig5
 
     if args.from_results:
-        if args.also or args.int8:
-            raise InputError('--from-results draws what is in its JSON: leave out --also and --int8')
         draw_again(args, redraw_fig5)
         return
     carry_out(args, lambda *where: plan_fig5(given(Settings, args), *where))
@@ -202,8 +200,11 @@ def given(kind: type, args: argparse.Namespace) -> Any:
 
 
 def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, Any]]) -> None:
-    if args.dry_run or not args.train:
-        raise InputError('--from-results trains nothing, it only draws: leave out --dry-run and --no-training')
+    defaults = vars(parser().parse_args([args.figure, '--from-results', args.from_results]))
+    given = [name for name, value in defaults.items() if getattr(args, name) != value and name != 'out']
+    if given:
+        names = ', '.join('--' + {'train': 'no-training'}.get(name, name.replace('_', '-')) for name in given)
+        raise InputError(f'--from-results draws again all that is in its JSON: leave out {names}')
     out = args.out or args.from_results
     texts = '\n'.join(comparison['text'] for comparison in redraw(args.from_results, out)['comparisons'])
     print(texts or 'nothing to compare')

@@ -23,17 +23,21 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    out = Path(args.out)
+    if out.suffix.lower() not in ('.png', '.svg'):
+        raise InputError(f'--out {out}: expected a name that ends in .png or .svg')
+
     from mmnetaug.engine.history import read_history
     from mmnetaug.visualization import plot_curves
 
     runs = {}
     for series in args.series:
         name, _, folders = series.partition('=')
-        runs[name] = [read_history(folder, args.key) for folder in folders.split(',')]
-        for folder, history in zip(folders.split(','), runs[name]):
-            if not history:
+        for folder in folders.split(','):
+            runs.setdefault(name, []).append(read_history(folder, args.key))
+            if not runs[name][-1]:
                 raise InputError(
                     f'no {args.key} in the logs of {folder or series!r}: expected NAME=DIR with a work directory of '
                     'mmnetaug pretrain, or of mmnetaug train and --key AP50_area (COCO layout: --key coco/AP)'
                 )
-    print(plot_curves(runs, Path(args.out), args.ylabel or args.key))
+    print(plot_curves(runs, out, args.ylabel or args.key))

@@ -226,6 +226,10 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
             return None
         kept = []
         for annotation in boxes:
+            if annotation['category_id'] not in self.cat_ids:
+                name = self.coco.cats[annotation['category_id']]['name']
+                self.findings.add(f'objects of another class ({name}) left out', image['file_name'])
+                continue
             x, y, width, height = annotation['bbox']
             box = usable_box((x, y, x + width, y + height), size, self.findings, image['file_name'])
             if box is not None:

@@ -71,11 +71,12 @@ def find_detection_data(
         found = find(root, purposes, classes)
         if found:
             return found
-    if any((folder / 'Annotations').is_dir() and (folder / 'JPEGImages').is_dir() for folder in _voc_places(root)):
-        raise InputError(
-            f'{root} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test on: '
-            f'`mmnetaug split {root}` writes it'
-        )
+    for folder in _voc_places(root):
+        if (folder / 'Annotations').is_dir() and (folder / 'JPEGImages').is_dir():
+            raise InputError(
+                f'{folder} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test '
+                f'on: `mmnetaug split {folder}` writes it'
+            )
     raise InputError(
         f'{root} is in neither VOC, COCO nor YOLO layout: expected Annotations, JPEGImages and ImageSets/Main in it '
         f'(or in {root / "VOC2007"}), annotations/*.json, train/{ROBOFLOW}, or data.yaml; it holds '
@@ -160,8 +161,8 @@ def _by_words(files: list[Path], purposes: list[str], name: Callable[[Path], str
     files = [path for path in files if not path.name.startswith(OTHER_TASKS)] or files
     parts = defaultdict(list)
     for path in files:
-        named = {PARTS[word] for word in re.findall('[a-z]+', name(path).lower()) if word in PARTS}
-        parts['trainval' if named >= {'train', 'val'} else next(iter(named), None)].append(path)
+        named = [PARTS[word] for word in re.findall('[a-z]+', name(path).lower()) if word in PARTS] or [None]
+        parts['trainval' if {*named} >= {'train', 'val'} else named[0]].append(path)
     for pair in PAIRS:
         found = {purpose: parts[part] for purpose, part in zip(('train', 'test'), pair) if purpose in purposes}
         if all(found.values()):

@@ -93,8 +93,9 @@ class YOLODetection(SeededSamples, ReportsFindings, BaseDetDataset):
         except InputError:
             self.findings.add('files of labels that are no text left out', path.name)
             return instances
+        keypoints = 'kpt_shape' in self.content
         for line in dict.fromkeys(line.strip() for line in lines if line.strip()):
-            read = _read_line(line, size)
+            read = _read_line(' '.join(line.split()[:5]) if keypoints else line, size)  # they follow the box
             if read is None or not 0 <= read[0] < len(self.labels):
                 self.findings.add('lines of labels that are none, or of an unknown class, left out', path.name)
             elif self.labels[read[0]] is not None:

@@ -202,8 +202,8 @@ def plot_methods(
     """One quality of several methods: the mean over seeds, a bar of one standard deviation, and every seed.
 
     Args:
-        panels: side by side, each with ``series``: name of a method -> quality of each seed as a fraction, the first
-            of which is the reference, dashed; ``labels``: name -> what stands beside its marker; and ``lines``:
+        panels: side by side, each with ``series``: name of a method -> quality of each seed as a fraction, with a
+            dashed line at the mean of 'baseline'; ``labels``: name -> what stands beside its marker; and ``lines``:
             sentences above it.
         paths, title, note: as in :func:`plot_tradeoff`.
         ylabel: what the quality is.
@@ -212,8 +212,8 @@ def plot_methods(
 
 
 def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
-    reference, *_ = panel['series'].values()
-    axes.axhline(100 * np.mean(reference), color='black', linestyle='--', linewidth=1)
+    if 'baseline' in panel['series']:
+        axes.axhline(100 * np.mean(panel['series']['baseline']), color='black', linestyle='--', linewidth=1)
     for index, (name, values) in enumerate(panel['series'].items()):
         values = 100 * np.asarray(values)
         look = {**style(index), 'linestyle': 'none'}

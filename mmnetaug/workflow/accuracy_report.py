@@ -255,7 +255,7 @@ def _note(figure: str, points: Sequence[Mapping[str, Any]]) -> str:
         )
     dots = ' Dots: seeds.' if max(counts) > 1 else ''
     more = {
-        'fig1': f'{dots} Dashed: baseline.',
+        'fig1': dots + (' Dashed: baseline.' if any(point['method'] == 'baseline' for point in points) else ''),
         'fig3': ' An epoch of NetAug has two passes an image.',
         'lr': ' Stars: the best rate of a method. Training accuracy is measured as validation accuracy is: in '
         'evaluation mode, without augmentation. Right: bars are 95% intervals (Student). Learning rates '

@@ -157,8 +157,12 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
             for size, train_size in train_sizes.items():
                 results, its_steps = detectors.steps(configs[line.recipe], line, seed, size, train_size)
                 done = {key: report.elsewhere(path, settings.finished) for key, path in results.items()}
-                if all(done.values()) and not all((out / path).is_file() for path in results.values()):
-                    results = {key: os.path.relpath(path, out) for key, path in done.items()}
+                there = {key: (out / path).is_file() for key, path in results.items()}
+                if (all(done.values()) or not settings.train) and not all(there.values()):
+                    results = {
+                        key: os.path.relpath(done[key], out) if done[key] and not there[key] else path
+                        for key, path in results.items()
+                    }
                 else:
                     steps.update((step.makes[0], step) for step in its_steps)
                 points.append({'method': method, 'size': size, 'seed': seed, **results})

@@ -66,14 +66,17 @@ def check_detection_data(
     place = str(root or files['train'][0])
     report = {'root': place, 'layout': found['layout'], 'classes': found['classes'], 'size': size}
     findings, digests = {}, {}
+    places = {split: dataset.ann_file for split, dataset in data.items()}
+    if len(set(places.values())) == 1:
+        places = {split: f'{place} ({split})' for split, place in places.items()}
     for split, dataset in data.items():
         digests[split] = _digests(dataset, split)
         report[split] = {'source': dataset.ann_file, **_statistics(dataset, size)}
-        findings[dataset.ann_file] = dataset.findings
+        findings[places[split]] = dataset.findings
     trained_on = set(digests['train'].values())
     report['shared_images'] = [Path(path).name for path, digest in digests['test'].items() if digest in trained_on]
     for name in report['shared_images']:
-        findings[data['test'].ann_file].add('images to test on that are trained on too', name)
+        findings[places['test']].add('images to test on that are trained on too', name)
     report['findings'] = {place: found for place, found in findings.items() if found.names}
     return report
 

@@ -12,6 +12,7 @@ import functools
 import json
 import os
 import shutil
+import signal
 import tarfile
 import xml.etree.ElementTree as ElementTree
 import zlib
@@ -96,6 +97,7 @@ _source = None
 
 def _start_worker(source) -> None:
     global _source
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler of Python may never run in a worker that waits
     cv2.setNumThreads(0)  # the processes share the cores; OpenCV's threads would not survive the fork
     _source = source
 

@@ -47,8 +47,13 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
         raise InputError(f'{lists} has {", ".join(there)} already: nothing is replaced; move them away for a new split')
 
     images = images_by_name(folders['JPEGImages'])
+    annotations = annotations_by_name(folders['Annotations'])
     findings, names = Findings(), []
-    for name in sorted(images.keys() & annotations_by_name(folders['Annotations']).keys()):
+    for name in sorted(images.keys() - annotations.keys()):
+        findings.add('images without annotations left out', Path(images[name]).name)
+    for name in sorted(annotations.keys() - images.keys()):
+        findings.add('annotations without an image left out', Path(annotations[name]).name)
+    for name in sorted(images.keys() & annotations.keys()):
         if is_utf8(images[name]) and not {'\n', '\r'} & set(name):
             names.append(name)
         else:
