@@ -5,6 +5,7 @@ import json
 import re
 import runpy
 import sys
+from pathlib import Path
 from unittest import mock
 
 import cv2
