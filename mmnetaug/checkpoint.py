@@ -182,6 +182,15 @@ def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
     return 'symmetric' if any('.op_list.' in name for name in state) else None
 
 
+def trained_normalisation(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
+    """``mean`` and ``std`` of the pixels that the weights of a checkpoint of :func:`read_checkpoint` were trained with,
+    as of a ``data_preprocessor``; empty where they are ImageNet's, or not known."""
+    foreign = recognise(_tensors(checkpoint))
+    if (foreign and foreign[0].unit_range) or checkpoint_meta(checkpoint).get('unit_range') is True:
+        return {'mean': [127.5] * 3, 'std': [127.5] * 3}
+    return {}
+
+
 def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     state = checkpoint.get('state_dict', checkpoint)
     return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}

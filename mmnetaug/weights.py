@@ -37,6 +37,7 @@ class Library:
         tf_padding: whether convolutions of stride 2 pad right and bottom first, as TensorFlow does, where ours pad all
             around: then the outputs differ a little.
         classifier: its linear classifier.
+        unit_range: whether it takes pixels from -1 to 1, not less ImageNet's mean and over its deviation.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Library:
     epsilon: float = EPSILON
     tf_padding: bool = False
     classifier: str = 'classifier'
+    unit_range: bool = False
 
 
 def numbered_blocks(arch: Arch) -> Iterator[tuple[str, int, int, Block]]:
@@ -170,7 +172,7 @@ LIBRARIES = (
     Library('mmpretrain', 'mobilenetv2', ('conv1.conv.weight', 'layer2.0.conv.2.conv.weight'),
             _openmmlab_v2(('0', '1', '2')), classifier='head.fc'),
     Library('Keras', 'mobilenetv2', ('Conv1.weight', 'block_1_expand.weight'), _keras_v2, epsilon=1e-3,
-            tf_padding=True, classifier='predictions'),
+            tf_padding=True, classifier='predictions', unit_range=True),
     Library('torchvision or timm', 'resnet50', ('conv1.weight', 'layer1.0.conv3.weight', 'layer4.2.conv3.weight'),
             _resnet, classifier='fc'),
     Library('mmpretrain', 'resnet50',

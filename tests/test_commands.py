@@ -83,6 +83,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('benchmark a.pth b.pth --names a a', 'a a for 2 checkpoints: expected a name of its own for each'),
         ('speed --growth --repeats 0', '--repeats: 0: expected a whole number of at least 1'),
         ('speed --start voc --against nowhere', '--against nowhere: expected the folder of another checkout'),
+        ('speed --batch 1', '--batch: 1: expected a whole number of at least 2'),
+        ('speed --freeze 0 --batch 2 4', '--freeze measures one network in float32: expected one --arch and --batch'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],
 )

@@ -19,7 +19,7 @@ from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.apis.weights import convert_weights
-from mmnetaug.checkpoint import load_network, load_weights, write_export
+from mmnetaug.checkpoint import load_network, load_weights, read_checkpoint, trained_normalisation, write_export
 from mmnetaug.models.networks.layers import SamePad
 
 
@@ -105,6 +105,7 @@ def test_weights_of_the_other_padding_load_with_a_word(tmp_path, shared):
     assert not logged(lambda: load_weights(network, path))
     assert load_network(path, 10).arch.padding == 'tf'
     convert_weights(shared / 'reference/keras_mobilenetv2_w0.35_no_top.h5', 'mobilenetv2_tiny', tmp_path / 'keras.pth')
+    assert trained_normalisation(read_checkpoint(tmp_path / 'keras.pth'))['mean'] == [127.5] * 3
     backbone = mmnetaug.TinyNet('mobilenetv2_tiny')
     assert word in logged(lambda: load_weights(backbone, tmp_path / 'keras.pth', ignore=('head.', 'classifier.')))
 

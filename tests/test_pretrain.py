@@ -30,6 +30,7 @@ from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks import NetAugHook, estimate_norm_statistics
+from mmnetaug.engine.runner import bare_model, training_runner
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
 from mmnetaug.registry import HOOKS
@@ -232,6 +233,31 @@ def test_a_run_is_not_resumed_as_another(changes, image_tree, tmp_path):
     with pytest.raises(InputError, match=rf'started with {key}\S* .*, not {key}\S* .*its own settings'):
         pretrain(pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1, resume=True, **changes))
     assert (tmp_path / 'run/export.pth').read_bytes() == exported
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'model.netaug': None}, r'NetAugHook without model\.netaug'),
+        ({'default_hooks.netaug': None}, r'model\.netaug without the hook that draws the larger networks'),
+    ],
+)
+def test_half_of_netaug_is_refused(changes, message, image_tree, tmp_path):
+    with pytest.raises(InputError, match=message):
+        pretrain(pretrain_config(image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', epochs=1, **changes))
+
+
+def test_load_from_an_export(image_tree, tmp_path):
+    pretrain(pretrain_config(image_tree, tmp_path / 'first', NANO, epochs=1))
+    export = tmp_path / 'first/export.pth'
+    config = pretrain_config(image_tree, tmp_path / 'second', NANO, epochs=1, load_from=str(export))
+    state = bare_model(training_runner(config)).network.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in torch.load(export)['state_dict'].items())
+    shutil.copytree(image_tree / 'train/dark', image_tree / 'train/grey')
+    shutil.copytree(image_tree / 'val/dark', image_tree / 'val/grey')
+    more = pretrain_config(image_tree, tmp_path / 'more', NANO, epochs=1, load_from=str(export))
+    with pytest.raises(InputError, match=r'(?s)export\.pth .*classifier'):
+        pretrain(more)
 
 
 def test_schedule_of_netaug(image_tree, tmp_path):

@@ -19,7 +19,7 @@ from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_optio
 from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
-from mmnetaug.checkpoint import read_detector
+from mmnetaug.checkpoint import read_detector, write_export
 from mmnetaug.engine.runner import training_runner
 from mmnetaug.registry import DATASETS, HOOKS
 
@@ -210,6 +210,13 @@ def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained
 def test_wrong_values(voc, tmp_path, options, message):
     with pytest.raises(InputError, match=message):
         train_detector(detector_config(voc, tmp_path / 'run', **options))
+
+
+def test_load_from_a_classifier(voc, tmp_path):
+    write_export(tmp_path / 'export.pth', build_network('mobilenetv2_w0.1', 2).state_dict(), {})
+    message = r'load_from=.*export.pth has no tensor of this SingleStageDetector: .* weights of a backbone are given by'
+    with pytest.raises(InputError, match=message):
+        train_detector(detector_config(voc, tmp_path / 'run', load_from=str(tmp_path / 'export.pth')))
 
 
 def test_fewer_images_than_one_batch(voc, tmp_path):

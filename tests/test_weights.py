@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
-from helpers import ROOT
+from helpers import ROOT, detector_config, sample
 from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 
 from mmnetaug import InputError, build_network, load_weights
 from mmnetaug.apis import weights as public
 from mmnetaug.apis.config import read_config
-from mmnetaug.apis.overrides import pretrained_options
-from mmnetaug.checkpoint import load_network
+from mmnetaug.apis.overrides import gray_options, pretrained_options
+from mmnetaug.checkpoint import load_network, read_checkpoint, trained_normalisation
+from mmnetaug.engine.hooks.regularizers import between
 from mmnetaug.models import TinyNet
 
 
@@ -193,6 +195,42 @@ def test_our_own_weights_tell_their_network(tmp_path, arch):
     assert load_network(path, 4).arch.name == arch
     with pytest.raises(InputError, match=rf'has weights of {arch}, not of mobilenetv2_w0\.35: take --arch {arch}'):
         load_weights(build_network('mobilenetv2_w0.35', 4), path)
+
+
+def keras_names(path):
+    """A file that is Keras' by the names of its tensors."""
+    torch.save({'Conv1.weight': torch.zeros(1), 'block_1_expand.weight': torch.zeros(1)}, path)
+    return path
+
+
+def test_keras_weights_get_pixels_from_minus_one_to_one(voc, tmp_path):
+    pixels = [torch.tensor([0, 255, 127], dtype=torch.uint8)[:, None, None].expand(3, 96, 96).contiguous()]
+    for path, expected in (
+        (keras_names(tmp_path / 'keras.pth'), [-1, 1, -0.5 / 127.5]),
+        (tmp_path / 'nowhere.pth', [-123.675 / 58.395, (255 - 116.28) / 57.12, (127 - 103.53) / 57.375]),
+    ):
+        config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc')
+        config.merge_from_dict(pretrained_options(config, str(path), 'mobilenetv2_w0.1'))
+        config.model.data_preprocessor.bgr_to_rgb = False
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            preprocessor = MODELS.build(config.model.data_preprocessor)
+        (image,) = preprocessor({'inputs': pixels, 'data_samples': [sample(96)]})['inputs']
+        assert image[:, 0, 0].tolist() == pytest.approx(expected, abs=1e-6)
+        gray = gray_options(config)
+        assert gray['model.data_preprocessor.mean'] == ([127.5] if expected[0] == -1 else [117.04])
+    other = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc')
+    other.model.backbone = {'type': 'mmdet.ResNet', 'depth': 18}
+    with pytest.raises(InputError, match=r'--pretrained imagenet is for our backbones .*this one is mmdet.ResNet'):
+        pretrained_options(other, 'imagenet', None)
+
+
+def test_a_keras_teacher_gets_them_too(tmp_path):
+    config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_nano_cifar100.py', 'pretrain')
+    preprocessor = MODELS.build(config.model.data_preprocessor)
+    pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    scale, shift = between(preprocessor, trained_normalisation(read_checkpoint(keras_names(tmp_path / 'keras.pth'))))
+    theirs = preprocessor({'inputs': list(pixels)})['inputs'] * scale + shift
+    assert torch.allclose(theirs, pixels.flip(1) / 127.5 - 1, atol=1e-5)
 
 
 def test_weights_of_nobody(tmp_path):

@@ -19,6 +19,7 @@ from mmnetaug.apis.config import dataset_config, dataset_key, get_value
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.archs import get_arch
+from mmnetaug.checkpoint import read_checkpoint, trained_normalisation
 from mmnetaug.config_files import CONFIGS, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
@@ -291,7 +292,9 @@ def gray_options(config: Config) -> Overrides:
     """``--gray`` of any training: images of one channel (:class:`~mmnetaug.datasets.transforms.Grayscale`)."""
     place = 'model.backbone' if 'backbone' in config.model else 'model'
     options: Overrides = {f'{place}.in_channels': 1}
-    options.update({f'model.data_preprocessor.{name}': value for name, value in GRAY.items()})
+    mean, std = (list(config.model.data_preprocessor.get(name) or []) for name in ('mean', 'std'))
+    alike = {'mean': mean[:1], 'std': std[:1]} if len(set(mean)) == 1 == len(set(std)) else {}  # of every colour
+    options.update({f'model.data_preprocessor.{name}': value for name, value in {**GRAY, **alike}.items()})
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if config.get(loader):
             key = dataset_key(config, loader)
@@ -301,18 +304,26 @@ def gray_options(config: Config) -> Overrides:
     return options
 
 
-def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
-    """``--pretrained``: what the backbone starts from.
+def pretrained_options(config: Config, pretrained: str, arch: str | None) -> Overrides:
+    """``--pretrained``: what the backbone starts from. Images are normalised as its weights were trained.
 
     Args:
         config: complete.
         pretrained: 'imagenet' for public ImageNet weights, which are fetched; 'netaug' or 'baseline' for what
             ``mmnetaug pretrain`` makes of that config for ``arch``; a path; or 'none' for random weights.
-        arch: the architecture.
+        arch: the architecture; None of a backbone that is not ours.
+
+    Raises:
+        InputError: weights that cannot be fetched or read, or that are not known for this backbone.
     """
     if pretrained in ('none', 'None'):
         return {'model.backbone.init_cfg': None}
     path = pretrained
+    if arch is None and pretrained in ('imagenet', 'netaug', 'baseline'):
+        raise InputError(
+            f'--pretrained {pretrained} is for our backbones (mmnetaug.TinyNet), and this one is '
+            f'{config.model.backbone.type}: expected a path, or none'
+        )
     if pretrained == 'imagenet':
         path = str(fetch(imagenet_address(arch, max(width_height(image_size(config))))))
     elif pretrained in ('netaug', 'baseline'):
@@ -320,7 +331,12 @@ def pretrained_options(config: Config, pretrained: str, arch: str) -> Overrides:
     init = {'type': 'Pretrained', 'checkpoint': path}
     # where it is there already it is replaced as a whole
     replaces = {'_delete_': True} if 'init_cfg' in config.model.backbone else {}
-    return {'model.backbone.init_cfg': {**init, **replaces}}
+    options: Overrides = {'model.backbone.init_cfg': {**init, **replaces}}
+    if Path(path).is_file():
+        channels = config.model.backbone.get('in_channels', 3)
+        for name, values in trained_normalisation(read_checkpoint(path)).items():
+            options[f'model.data_preprocessor.{name}'] = values[:channels]
+    return options
 
 
 def pretrained_export(kind: str, arch: str) -> str:

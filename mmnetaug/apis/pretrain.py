@@ -13,6 +13,7 @@ from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
+from mmnetaug.engine.hooks.netaug_hook import NetAugHook
 from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
@@ -58,6 +59,11 @@ def pretrain(config: Config) -> dict[str, Any]:
         raise InputError(
             f'the data has {len(classes)} classes and model.num_classes is {config.model.num_classes}: expected the '
             'same; --data-root DIR sets it to the number of classes there'
+        )
+    if config.model.get('netaug') and not any(isinstance(hook, NetAugHook) for hook in runner.hooks):
+        raise InputError(
+            'model.netaug without the hook that draws the larger networks: expected '
+            "default_hooks=dict(netaug=dict(type='mmnetaug.NetAugHook')) beside it, or neither"
         )
     start = time.time()
     accuracy = train_and_validate(runner)

@@ -13,9 +13,11 @@ import torch
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import (
     BEHIND_BACKBONE,
+    checkpoint_meta,
     load_weights,
     network_state,
     read_checkpoint,
+    trained_normalisation,
     trained_padding,
     write_export,
 )
@@ -123,19 +125,21 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
         out: the export.
 
     Returns:
-        What was written: ``arch``, ``padding`` (of the source), ``source``, ``num_classes`` (None without a
-        classifier), ``left_out``: our layers that the export has not.
+        What was written: ``arch``, ``padding``, ``in_channels`` and ``unit_range`` (of the source: whether it takes
+        pixels from -1 to 1), ``source``, ``num_classes`` (None without a classifier), ``left_out``: our layers that the
+        export has not.
 
     Raises:
         InputError: a file that cannot be read, or weights that do not fit the network.
     """
     content = read_checkpoint(source)
-    rows = get_arch(arch, trained_padding(content) or 'symmetric')
+    channels = 1 if checkpoint_meta(content).get('in_channels') == 1 else 3
+    rows = get_arch(arch, trained_padding(content) or 'symmetric', channels)
     state = network_state(content, rows, str(source))
-    backbone = TinyNet(arch, [list(feature_maps(rows))[-1]], padding=rows.padding)
+    backbone = TinyNet(arch, [list(feature_maps(rows))[-1]], padding=rows.padding, in_channels=channels)
     load_weights(backbone, source, ignore=BEHIND_BACKBONE)
     classes = len(state['classifier.bias']) if 'classifier.bias' in state else None
-    own = build_network(arch, classes or 1).state_dict()
+    own = build_network(arch, classes or 1, in_channels=channels).state_dict()
     kept = {name: state[name] for name in own if name in state and state[name].shape == own[name].shape}
     left_out = sorted({name.rpartition('.')[0] for name in own if name not in kept})
     if 'classifier' in left_out:
@@ -143,6 +147,7 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
     meta = {
         **{'arch': rows.name, 'padding': rows.padding, 'source': Path(source).name},
         **{'num_classes': classes, 'left_out': left_out},
+        **{'unit_range': bool(trained_normalisation(content)), 'in_channels': channels},
     }
     write_export(out, kept, meta)
     return meta

@@ -157,7 +157,8 @@ def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
         nargs='+',
         default=[],
         metavar='DIR',
-        help='folders with results of runs from elsewhere, RUN.json or RUN/result.json: not trained again',
+        help='folders with results of runs from elsewhere, RUN.json or RUN/result.json (tested at several sizes: '
+        'RUN.test_SIZE.json): not trained again',
     )
     parser.add_argument(
         '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'

@@ -23,7 +23,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.checkpoint import load_weights, read_checkpoint
 from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
@@ -84,6 +84,8 @@ def training_runner(config: Config) -> Runner:
     runner = build_runner(config, training=True)
     if anew:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
+    if started_from and not config.get('resume'):
+        _start_from(runner, config.load_from, started_from)
     loader = runner.train_loop.dataloader
     images = len(loader.dataset)
     before = _started(Path(config.work_dir)).get(IMAGES, images) if config.get('resume') else images
@@ -98,6 +100,20 @@ def training_runner(config: Config) -> Runner:
     if is_main_process():  # known from here on: the runner has set up the process group
         write_json(Path(config.work_dir) / SCHEDULE, schedule)
     return runner
+
+
+def _start_from(runner: Runner, path: str, checkpoint: dict[str, Any]) -> None:
+    """Load a classifier's export, whose tensors MMEngine would not find, and refuse what has none of the model's."""
+    model, tensors = bare_model(runner), checkpoint.get('state_dict', checkpoint)
+    if any(name in tensors for name in model.state_dict()):
+        return
+    if not hasattr(model, 'network'):
+        raise InputError(
+            f'load_from={path} has no tensor of this {type(model).__name__}: expected a checkpoint of one; weights of '
+            'a backbone are given by --pretrained'
+        )
+    load_weights(model.network, path)
+    runner._load_from = None
 
 
 # Of MMEngine's runner itself, which leaves out those that are None; of others None would end it.

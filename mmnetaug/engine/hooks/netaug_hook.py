@@ -14,6 +14,7 @@ from mmnetaug.datasets.samplers import derived_seed
 from mmnetaug.engine.runner import bare_model, warmup_epochs
 from mmnetaug.errors import InputError
 from mmnetaug.models.classifiers import Classifier
+from mmnetaug.models.networks import NetAug
 from mmnetaug.registry import HOOKS
 
 
@@ -79,6 +80,8 @@ class NetAugHook(Hook):
         return remaining > (runner.max_epochs - warmup_epochs(runner.cfg)) / 2
 
     def before_train(self, runner: Runner) -> None:
+        if not isinstance(getattr(bare_model(runner), 'network', None), NetAug):
+            raise InputError('NetAugHook without model.netaug, which has the widths to draw: expected both, or none')
         if any(isinstance(module, nn.SyncBatchNorm) for module in bare_model(runner).modules()):
             raise InputError(
                 'sync_bn cannot normalise a part of the channels, as the sub-networks of NetAug have them: leave it '

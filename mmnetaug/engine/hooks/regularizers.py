@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from mmengine.hooks import Hook
 from mmengine.registry import TRANSFORMS
 from mmengine.runner import Runner
-from torch import Tensor
+from torch import Tensor, nn
 
-from mmnetaug.checkpoint import load_network, read_checkpoint
+from mmnetaug.checkpoint import load_network, read_checkpoint, trained_normalisation
 from mmnetaug.datasets.samplers import innermost
 from mmnetaug.datasets.transforms import ColorJitter, Grayscale, autoaugment
 from mmnetaug.engine.runner import bare_model
@@ -121,6 +121,13 @@ def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:
         )
 
 
+def between(preprocessor: nn.Module, theirs: dict[str, list[float]]) -> tuple[Tensor, Tensor]:
+    """Factor and summand that turn images as we normalise them into those of a
+    :func:`~mmnetaug.checkpoint.trained_normalisation`."""
+    mean, std = theirs['mean'][0], theirs['std'][0]  # of all colours
+    return preprocessor.std / std, (preprocessor.mean - mean) / std
+
+
 @HOOKS.register_module()
 class DistillationHook(Hook):
     """Learn from a teacher as well (arXiv 1503.02531).
@@ -154,13 +161,16 @@ class DistillationHook(Hook):
         device = next(model.parameters()).device
         teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
         self.teacher = teacher.eval().requires_grad_(False).to(device)
+        self.scale, self.shift = between(
+            model.data_preprocessor, trained_normalisation(read_checkpoint(self.checkpoint))
+        )
         self.criterion = model.criterion
         model.augments.append(self._ask)
         model.criterion = self._loss
 
     @torch.no_grad()
     def _ask(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        self.logits = self.teacher(inputs)
+        self.logits = self.teacher(inputs * self.between[0] + self.between[1] if self.between else inputs)
         return inputs, targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:

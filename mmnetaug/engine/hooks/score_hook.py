@@ -37,8 +37,7 @@ class NothingLearntHook(Hook):
         if metrics[found] >= least:
             return
         self.said = True
-        rate = runner.optim_wrapper.get_lr()
-        rate = (rate.get('base_lr') or rate['lr'])[0]
+        rate = runner.cfg.optim_wrapper.optimizer.lr
         batch = runner.train_dataloader.batch_size
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':

@@ -26,8 +26,8 @@ class YOLOv3Head(YOLOV3Head):
     Args:
         in_channels: of each level, from low to high resolution; the head is as wide.
         depthwise: make every 3x3 convolution depthwise separable.
-        ignore_above: an anchor is not background from this IoU with an object on, nor with this share of it in one
-            that is to be ignored.
+        ignore_above: an anchor is not background from this IoU on with an object that is to be ignored, nor with this
+            share of it in one; of other objects ``neg_iou_thr`` of the assigner says it.
         kwargs: as in ``YOLOV3Head``.
     """
 
