@@ -223,7 +223,8 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
         assert np.abs(one - other).max() < 1e-3
     (tmp_path / 'main.cpp').write_text('#include "m_detect.h"\nint main() { return m_model[0] + m_detect(0, 0, 0); }')
-    subprocess.run(['g++', 'main.cpp', './detect.so', '-o', 'main'], cwd=tmp_path, check=True)  # links, as tflite-micro
+    if shutil.which('g++'):  # links, as in tflite-micro
+        subprocess.run(['g++', 'main.cpp', './detect.so', '-o', 'main'], cwd=tmp_path, check=True)
     if int8:
         return  # of equal scores mmdet keeps any
     boxes, scores = decode([torch.from_numpy(level) for level in maps], described, torch)

@@ -251,7 +251,10 @@ def test_load_from_an_export(image_tree, tmp_path):
     pretrain(pretrain_config(image_tree, tmp_path / 'first', NANO, epochs=1))
     export = tmp_path / 'first/export.pth'
     config = pretrain_config(image_tree, tmp_path / 'second', NANO, epochs=1, load_from=str(export))
-    state = bare_model(training_runner(config)).network.state_dict()
+    runner = training_runner(config)
+    runner._init_model_weights()
+    runner.load_or_resume()  # as MMEngine begins to train
+    state = bare_model(runner).network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in torch.load(export)['state_dict'].items())
     shutil.copytree(image_tree / 'train/dark', image_tree / 'train/grey')
     shutil.copytree(image_tree / 'val/dark', image_tree / 'val/grey')

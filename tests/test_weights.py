@@ -6,6 +6,7 @@ import http.server
 import json
 import threading
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from mmnetaug import InputError, build_network, load_weights
 from mmnetaug.apis import weights as public
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.overrides import gray_options, pretrained_options
-from mmnetaug.checkpoint import load_network, read_checkpoint, trained_normalisation
-from mmnetaug.engine.hooks.regularizers import between
+from mmnetaug.checkpoint import load_network, write_export
+from mmnetaug.engine.hooks import DistillationHook
 from mmnetaug.models import TinyNet
 
 
@@ -224,13 +225,21 @@ def test_keras_weights_get_pixels_from_minus_one_to_one(voc, tmp_path):
         pretrained_options(other, 'imagenet', None)
 
 
-def test_a_keras_teacher_gets_them_too(tmp_path):
+@torch.no_grad()
+@pytest.mark.parametrize('unit_range', [True, False])
+def test_a_keras_teacher_gets_them_too(tmp_path, unit_range):
     config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_nano_cifar100.py', 'pretrain')
-    preprocessor = MODELS.build(config.model.data_preprocessor)
+    config.model.num_classes = 2
+    teacher = build_network('mobilenetv2_nano', 2)
+    write_export(tmp_path / 'export.pth', teacher, {'arch': 'mobilenetv2_nano', 'unit_range': unit_range})
+    dataset = SimpleNamespace(metainfo={'classes': ['cat', 'dog']})
+    runner = SimpleNamespace(model=MODELS.build(config.model), train_dataloader=SimpleNamespace(dataset=dataset))
+    hook = DistillationHook(str(tmp_path / 'export.pth'))
+    hook.before_train(runner)
     pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
-    scale, shift = between(preprocessor, trained_normalisation(read_checkpoint(keras_names(tmp_path / 'keras.pth'))))
-    theirs = preprocessor({'inputs': list(pixels)})['inputs'] * scale + shift
-    assert torch.allclose(theirs, pixels.flip(1) / 127.5 - 1, atol=1e-5)
+    ours = runner.model.data_preprocessor({'inputs': list(pixels)})['inputs']
+    hook._ask(ours, None)
+    close(hook.logits, teacher.eval()(pixels.flip(1) / 127.5 - 1 if unit_range else ours), 1e-5)
 
 
 def test_weights_of_nobody(tmp_path):

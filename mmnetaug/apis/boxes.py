@@ -80,29 +80,30 @@ def read_boxes(path: str | Path) -> Boxes:
 
 
 def _entries(images: Sequence[str], boxes: Boxes) -> list[str]:
-    """The name among ``boxes`` of each image: the longest end of its path, else the only one with its file name."""
+    """The name among ``boxes`` of each image: the longest that its path ends with, or that ends with its path, else the
+    only one with its file name."""
     names: dict[str, list[str]] = {}
-    for name in boxes:
+    for name in sorted(boxes, key=lambda name: -len(Path(name).parts)):
         names.setdefault(Path(name).name, []).append(name)
-    found, absent = [], []
-    for parts in (Path(image).parts for image in images):
-        ends = ['/'.join(parts[start:]) for start in range(len(parts))]
-        own = [end for end in ends if end in boxes][:1] or names.get(parts[-1], [])
+    found, absent = {}, []
+    for image in images:
+        parts, same = Path(image).parts, names.get(Path(image).name, [])
+        own = [name for name in same if all(a == b for a, b in zip(Path(name).parts[::-1], parts[::-1]))][:1] or same
         if len(own) > 1:
-            raise InputError(
-                f'{" and ".join(own[:2])} may both be {"/".join(parts[-2:])}: expected names that its path ends with'
-            )
-        found += own
-        absent += [] if own else [parts[-1]]
+            raise InputError(f'{own[0]} and {own[1]} may both be {image}: expected names that its path ends with')
+        found.update({image: own[0]} if own else {})
+        absent += [] if own else [Path(image).name]
     if absent:
         raise InputError(
             f'{len(absent)} of {len(images)} images have no entry, first {absent[0]}: expected the boxes of each, an '
             'empty list where nothing was found'
         )
-    name, count = Counter(found).most_common(1)[0]
-    if count > 1:
-        raise InputError(f'{name} is the name of {count} images in several folders: expected their folders before it')
-    return found
+    for name, count in Counter(found.values()).items():
+        if count > 1:
+            raise InputError(
+                f'{name} is the name of {count} images in several folders: expected their folders before it'
+            )
+    return [found[image] for image in images]
 
 
 def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, int]) -> InstanceData:

@@ -215,12 +215,15 @@ def detection_data_options(
 
 
 def own_data_options(config: Config, classes: Sequence[str] | None, allow_outside: bool) -> Overrides:
-    """``--classes`` or ``--allow-outside`` without other data: of the folder that the config names.
+    """``--classes`` and ``--allow-outside`` without other data: of what the config names.
 
     Raises:
         InputError: what is found there cannot be used, or is not what the config trains and tests on.
     """
-    before = {loader: dataset_config(config, loader) for loader in ('train_dataloader', 'test_dataloader')}
+    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+    if not classes:
+        return {f'{dataset_key(config, loader)}.allow_outside': True for loader in loaders if allow_outside}
+    before = {loader: dataset_config(config, loader) for loader in loaders}
     options = detection_data_options(
         config, before['train_dataloader'].get('data_root') or '.', classes, allow_outside=allow_outside
     )
@@ -228,11 +231,11 @@ def own_data_options(config: Config, classes: Sequence[str] | None, allow_outsid
     changed.merge_from_dict(options)
     for loader, dataset in before.items():
         own, found = _annotations(dataset), _annotations(dataset_config(changed, loader))
-        if own != found and any(Path(path).exists() for path in own):
+        if own != found and any(Path(path.removesuffix(f' ({dataset.get("split")})')).exists() for path in own):
             raise InputError(
                 f'the config reads {", ".join(sorted(own))}, and options of the data would read '
                 f'{", ".join(sorted(found))}: name the data (--data-root, or --train-ann and --test-ann), or write '
-                'metainfo=dict(classes=...) and the like into the config'
+                'metainfo=dict(classes=(...)) of the data sets and model.bbox_head.num_classes into the config'
             )
     return options
 
@@ -241,7 +244,8 @@ def _annotations(dataset: Mapping[str, Any]) -> set[str]:
     """Paths of a data set's annotations or lists of images."""
     names = dataset.get('ann_file') or []
     names = [names] if isinstance(names, str) else names
-    return {os.path.normpath(Path(dataset.get('data_root') or '', name)) for name in names}
+    split = f' ({dataset["split"]})' if dataset.get('split') else ''
+    return {os.path.normpath(Path(dataset.get('data_root') or '', name)) + split for name in names}
 
 
 def evaluators(data: dict) -> list[dict]:

@@ -24,8 +24,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 def main(args: argparse.Namespace) -> None:
     out = Path(args.out)
-    if out.suffix.lower() not in ('.png', '.svg'):
-        raise InputError(f'--out {out}: expected a name that ends in .png or .svg')
+    if out.suffix.lower() not in ('.png', '.svg', '.pdf', '.jpg', '.webp'):
+        raise InputError(f'--out {out}: expected a name that ends in .png, .svg, .pdf, .jpg or .webp')
 
     from mmnetaug.engine.history import read_history
     from mmnetaug.visualization import plot_curves

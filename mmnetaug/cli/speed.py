@@ -12,14 +12,11 @@ from mmnetaug.errors import InputError
 LAYOUTS = ('voc', 'coco', 'folders')
 
 
-INSTEAD = ('evaluation', 'batches', 'freeze', 'growth', 'start', 'jpeg')  # of the steps
-
-
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(prog, __doc__, 'mmnetaug speed --arch mobilenetv2_tiny mcunet --batch 64 --out speed.json')
     parser.add_argument('--arch', nargs='+', default=['mobilenetv2_tiny'], help='networks')
     parser.add_argument('--size', type=whole(1), help="side in pixels (default: the network's own)")
-    parser.add_argument('--batch', type=whole(2), nargs='+', default=[64], help='images in a batch')
+    parser.add_argument('--batch', type=whole(1), nargs='+', default=[64], help='images in a batch')
     parser.add_argument(
         '--precision', nargs='+', choices=['float32', 'tf32', 'bf16'], default=['float32'], help='of the steps'
     )
@@ -61,11 +58,14 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.against and not Path(args.against, 'mmnetaug').is_dir():
         raise InputError(f'--against {args.against}: expected the folder of another checkout')
-    instead = [name for name in INSTEAD if getattr(args, name) not in (None, False)]
+    others = ('evaluation', 'batches', 'freeze', 'growth', 'start', 'jpeg')
+    instead = [name for name in others if getattr(args, name) not in (None, False)]
     if instead and (len(args.arch) > 1 or len(args.batch) > 1 or args.precision != ['float32']):
         raise InputError(
             f'--{instead[0]} measures one network in float32: expected one --arch and --batch, no --precision'
         )
+    if not instead and min(args.batch) < 2:
+        raise InputError(f'--batch {min(args.batch)}: normalisation needs two images to train on')
     sizes = {arch: args.size or get_arch(arch).input_size for arch in args.arch}
 
     import torch

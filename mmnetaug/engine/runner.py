@@ -67,30 +67,27 @@ def training_runner(config: Config) -> Runner:
             'torch.compile would compile anew for each network that NetAug draws: leave out compile '
             '(--cfg-options compile=False), or train without NetAug'
         )
-    started_from = {}
-    if config.get('load_from') and '://' not in config.load_from:
-        started_from = read_checkpoint(config.load_from)
     schedule = _check_work_dir(config)
-    anew = False
-    if config.get('resume'):
-        if Path(config.work_dir, 'last_checkpoint').exists():
-            config.load_from = None  # which MMEngine would resume instead
-        else:  # MMEngine would only say that it did not find last_checkpoint, or look for an epoch in bare weights
-            anew = not config.get('load_from') or 'optimizer' not in started_from
-            config.resume = not anew
+    start, work_dir = config.get('load_from'), Path(config.work_dir)
+    resumes = config.get('resume') and (work_dir / 'last_checkpoint').exists()
+    if start and resumes and Path(start).resolve().parent != work_dir.resolve():
+        config.load_from = start = None  # MMEngine would go on with what the run once started from
+    local = start if start and '://' not in start else None
+    resumable = 'optimizer' in read_checkpoint(local) if local else bool(start)
+    anew = bool(config.get('resume')) and not resumes and not resumable
+    if anew:  # MMEngine would only say that it did not find last_checkpoint, or miss the epoch of bare weights
+        config.resume = False
     prepare_distributed(config)
     # Loggers are found by this name and the second of the start: runs of one process that start together need others.
     config.setdefault('experiment_name', str(config.work_dir))
     runner = build_runner(config, training=True)
     if anew:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
-    if started_from and not config.get('resume'):
-        _start_from(runner, config.load_from, started_from)
     loader = runner.train_loop.dataloader
     images = len(loader.dataset)
-    before = _started(Path(config.work_dir)).get(IMAGES, images) if config.get('resume') else images
+    before = _started(work_dir).get(IMAGES, images) if resumes else images
     if before != images:
-        raise _other_settings(Path(config.work_dir), f'{before} {IMAGES}', f'{images}')
+        raise _other_settings(work_dir, f'{before} {IMAGES}', f'{images}')
     schedule[IMAGES] = images
     if not len(loader):
         raise InputError(
@@ -98,22 +95,23 @@ def training_runner(config: Config) -> Runner:
             'smaller --batch-size'
         )
     if is_main_process():  # known from here on: the runner has set up the process group
-        write_json(Path(config.work_dir) / SCHEDULE, schedule)
+        write_json(work_dir / SCHEDULE, schedule)
     return runner
 
 
-def _start_from(runner: Runner, path: str, checkpoint: dict[str, Any]) -> None:
-    """Load a classifier's export, whose tensors MMEngine would not find, and refuse what has none of the model's."""
-    model, tensors = bare_model(runner), checkpoint.get('state_dict', checkpoint)
-    if any(name in tensors for name in model.state_dict()):
-        return
+def _load_export(model: nn.Module, path: str) -> bool:
+    """Load a classifier's export, whose tensors MMEngine would not find; False where there is some that it finds."""
+    checkpoint = read_checkpoint(path)
+    tensors = {name.removeprefix('module.') for name in checkpoint.get('state_dict', checkpoint)}
+    if tensors & model.state_dict().keys():
+        return False
     if not hasattr(model, 'network'):
         raise InputError(
             f'load_from={path} has no tensor of this {type(model).__name__}: expected a checkpoint of one; weights of '
             'a backbone are given by --pretrained'
         )
     load_weights(model.network, path)
-    runner._load_from = None
+    return True
 
 
 # Of MMEngine's runner itself, which leaves out those that are None; of others None would end it.
@@ -129,6 +127,13 @@ class _Runner(Runner):
         super().register_default_hooks(
             {name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS}
         )
+
+    def load_or_resume(self) -> None:
+        """As in MMEngine, and an export of a classifier."""
+        path = self._load_from
+        if path and '://' not in path and not self._resume and not self._has_loaded:
+            self._has_loaded = _load_export(bare_model(self), path)
+        super().load_or_resume()
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         logger = super().build_logger(*args, **options)
@@ -319,7 +324,8 @@ def _started(work_dir: Path) -> dict[str, Any]:
 
 def _other_settings(work_dir: Path, theirs: str, ours: str) -> InputError:
     return InputError(
-        f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings, or give another --work-dir'
+        f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings (what an earlier release '
+        'had: --cfg-options KEY=VALUE), or give another --work-dir'
     )
 
 

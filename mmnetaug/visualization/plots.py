@@ -36,7 +36,9 @@ def _save(figure: plt.Figure, *paths: str | Path) -> Path:
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f'{path.name}.partial')
-        same = {'metadata': {'Date': None}} if path.suffix == '.svg' else {}  # drawn again, the file is the same
+        same = (
+            {'metadata': {'Date': None}} if path.suffix.lower() == '.svg' else {}
+        )  # drawn again, the file is the same
         with plt.rc_context({'svg.hashsalt': path.stem}):
             figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', **same)
         os.replace(partial, path)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.errors import InputError, check_whole
@@ -19,7 +19,7 @@ class PatienceHook(Hook):
         validations: how many.
 
     Raises:
-        InputError: no such number, or a run that keeps no ``best.pth``.
+        InputError: no such number, or a run that keeps no ``best.pth`` or counts iterations.
     """
 
     priority = 'LOWEST'  # after the checkpoint hook has compared
@@ -32,6 +32,11 @@ class PatienceHook(Hook):
         self.checkpoints = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
         if self.checkpoints is None or not self.checkpoints.keep_best:
             raise InputError('--patience compares with best.pth: expected a mmnetaug.CheckpointHook with keep_best')
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            raise InputError(
+                '--patience is for configs that count epochs, and this one counts iterations: leave it out'
+            )
+        self.said = False
         self._compare(runner)
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
@@ -41,7 +46,8 @@ class PatienceHook(Hook):
         best, loop = self.checkpoints.best, runner.train_loop
         if best and runner.epoch - best['epoch'] >= self.validations * runner.val_interval:
             loop.stop_training = True
-            if runner.epoch < runner.max_epochs:
+            if runner.epoch < runner.max_epochs and not self.said:
+                self.said = True
                 runner.logger.info(
                     f'stops after epoch {runner.epoch} of {runner.max_epochs}: {best["measure"]} was best in epoch '
                     f'{best["epoch"]}, and {self.validations} validations since brought nothing better (--patience)'

@@ -121,7 +121,7 @@ def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:
         )
 
 
-def between(preprocessor: nn.Module, theirs: dict[str, list[float]]) -> tuple[Tensor, Tensor]:
+def rescaling(preprocessor: nn.Module, theirs: dict[str, list[float]]) -> tuple[Tensor, Tensor]:
     """Factor and summand that turn images as we normalise them into those of a
     :func:`~mmnetaug.checkpoint.trained_normalisation`."""
     mean, std = theirs['mean'][0], theirs['std'][0]  # of all colours
@@ -161,16 +161,15 @@ class DistillationHook(Hook):
         device = next(model.parameters()).device
         teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
         self.teacher = teacher.eval().requires_grad_(False).to(device)
-        self.scale, self.shift = between(
-            model.data_preprocessor, trained_normalisation(read_checkpoint(self.checkpoint))
-        )
+        theirs = trained_normalisation(read_checkpoint(self.checkpoint))
+        self.rescaling = rescaling(model.data_preprocessor, theirs) if theirs else None
         self.criterion = model.criterion
         model.augments.append(self._ask)
         model.criterion = self._loss
 
     @torch.no_grad()
     def _ask(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        self.logits = self.teacher(inputs * self.between[0] + self.between[1] if self.between else inputs)
+        self.logits = self.teacher(inputs * self.rescaling[0] + self.rescaling[1] if self.rescaling else inputs)
         return inputs, targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:

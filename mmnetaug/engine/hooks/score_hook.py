@@ -37,7 +37,8 @@ class NothingLearntHook(Hook):
         if metrics[found] >= least:
             return
         self.said = True
-        rate = runner.cfg.optim_wrapper.optimizer.lr
+        optimizer = runner.cfg.optim_wrapper.get('optimizer') or {}
+        rate = optimizer.get('lr') or runner.optim_wrapper.get_lr()['lr'][0]
         batch = runner.train_dataloader.batch_size
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':
