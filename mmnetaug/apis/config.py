@@ -16,10 +16,9 @@ from mmnetaug.config_files import find_config
 from mmnetaug.errors import InputError
 
 # What a config may have at its top: what MMEngine's runner reads, and keys of ours.
-TOP = {*inspect.signature(Runner.__init__).parameters, 'allow_overlap', 'compile', 'export_safetensors'} - {
-    'self',
-    'cfg',
-}
+TOP = {'allow_overlap', 'compile', 'export_safetensors'} | (
+    set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+)
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 

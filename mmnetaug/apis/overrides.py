@@ -231,21 +231,24 @@ def own_data_options(config: Config, classes: Sequence[str] | None, allow_outsid
     changed.merge_from_dict(options)
     for loader, dataset in before.items():
         own, found = _annotations(dataset), _annotations(dataset_config(changed, loader))
-        if own != found and any(Path(path.removesuffix(f' ({dataset.get("split")})')).exists() for path in own):
+        if own != found and any(Path(path).exists() for path, _ in own):
+            ours, theirs = (
+                ', '.join(f'{path} {split}'.strip() for path, split in sorted(each)) for each in (own, found)
+            )
             raise InputError(
-                f'the config reads {", ".join(sorted(own))}, and options of the data would read '
-                f'{", ".join(sorted(found))}: name the data (--data-root, or --train-ann and --test-ann), or write '
-                'metainfo=dict(classes=(...)) of the data sets and model.bbox_head.num_classes into the config'
+                f'the config reads {ours}, and options of the data would read {theirs}: name the data (--data-root, or '
+                '--train-ann and --test-ann), or write metainfo=dict(classes=(...)) of the data sets and '
+                'model.bbox_head.num_classes into the config'
             )
     return options
 
 
-def _annotations(dataset: Mapping[str, Any]) -> set[str]:
-    """Paths of a data set's annotations or lists of images."""
+def _annotations(dataset: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Paths of a data set's annotations or lists of images, each with the part of it that is read, '' for all."""
     names = dataset.get('ann_file') or []
     names = [names] if isinstance(names, str) else names
-    split = f' ({dataset["split"]})' if dataset.get('split') else ''
-    return {os.path.normpath(Path(dataset.get('data_root') or '', name)) + split for name in names}
+    folder, split = dataset.get('data_root') or '', dataset.get('split', '')
+    return {(os.path.normpath(Path(folder, name)), split) for name in names}
 
 
 def evaluators(data: dict) -> list[dict]:

@@ -202,9 +202,9 @@ def given(kind: type, args: argparse.Namespace) -> Any:
 
 def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, Any]]) -> None:
     defaults = vars(parser().parse_args([args.figure, '--from-results', args.from_results]))
-    given = [name for name, value in defaults.items() if getattr(args, name) != value and name != 'out']
-    if given:
-        names = ', '.join('--' + {'train': 'no-training'}.get(name, name.replace('_', '-')) for name in given)
+    ignored = [name for name, value in defaults.items() if getattr(args, name) != value and name != 'out']
+    if ignored:
+        names = ', '.join('--' + {'train': 'no-training'}.get(name, name.replace('_', '-')) for name in ignored)
         raise InputError(f'--from-results draws again all that is in its JSON: leave out {names}')
     out = args.out or args.from_results
     texts = '\n'.join(comparison['text'] for comparison in redraw(args.from_results, out)['comparisons'])

@@ -226,7 +226,7 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
             return None
         kept = []
         for annotation in boxes:
-            if annotation['category_id'] not in self.cat_ids:
+            if annotation['category_id'] not in self.cat2label:
                 name = self.coco.cats[annotation['category_id']]['name']
                 self.findings.add(f'objects of another class ({name}) left out', image['file_name'])
                 continue

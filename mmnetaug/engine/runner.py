@@ -91,8 +91,7 @@ def training_runner(config: Config) -> Runner:
     schedule[IMAGES] = images
     if not len(loader):
         raise InputError(
-            f'{len(loader.dataset)} images to train on are less than one batch of {loader.batch_size}: give a '
-            'smaller --batch-size'
+            f'{images} images to train on are less than one batch of {loader.batch_size}: give a smaller --batch-size'
         )
     if is_main_process():  # known from here on: the runner has set up the process group
         write_json(work_dir / SCHEDULE, schedule)

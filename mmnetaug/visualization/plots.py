@@ -36,11 +36,9 @@ def _save(figure: plt.Figure, *paths: str | Path) -> Path:
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f'{path.name}.partial')
-        same = (
-            {'metadata': {'Date': None}} if path.suffix.lower() == '.svg' else {}
-        )  # drawn again, the file is the same
+        metadata = {'Date': None} if path.suffix.lower() == '.svg' else None  # drawn again, the file is the same
         with plt.rc_context({'svg.hashsalt': path.stem}):
-            figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', **same)
+            figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', metadata=metadata)
         os.replace(partial, path)
     plt.close(figure)
     return Path(paths[0])
@@ -99,13 +97,12 @@ def _draw_panels(
     """
     width, height = 6.4, 4.2
     figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
-    for axes, panel in zip(row[0], panels):
-        draw(axes, panel)
-        lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
-        axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
     scales: dict[Any, list[plt.Axes]] = {}
     for axes, panel in zip(row[0], panels):
+        draw(axes, panel)
         scales.setdefault(panel.get('scale', axes), []).append(axes)
+        lines = '\n'.join(textwrap.fill(line, 84, subsequent_indent='    ') for line in panel['lines'])
+        axes.set_title(lines, fontsize=7.5, loc='left', linespacing=1.3)
     for same in scales.values():
         limits = [limit for axes in same for limit in axes.get_ylim()]
         for axes in same:

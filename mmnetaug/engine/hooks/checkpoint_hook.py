@@ -37,12 +37,14 @@ class CheckpointHook(_CheckpointHook):
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         self.best = None
-        if runner.iter:  # a run that is resumed, perhaps from somewhere else, or from an earlier release
-            note = Path(runner.work_dir) / 'last_checkpoint'
-            last = Path(note.read_text(encoding='utf-8').strip()).name if note.is_file() else ''
-            runner.message_hub.update_info(WRITTEN, runner.message_hub.get_info(WRITTEN, last) if last else '')
+        if not runner.iter:
+            return
+        # a run that is resumed, perhaps from somewhere else, or from an earlier release
+        note = Path(runner.work_dir) / 'last_checkpoint'
+        last = Path(note.read_text(encoding='utf-8').strip()).name if note.is_file() else ''
+        runner.message_hub.update_info(WRITTEN, runner.message_hub.get_info(WRITTEN, last) if last else '')
         path = Path(runner.work_dir) / BEST
-        if path.is_file() and runner.iter:  # a run that is resumed
+        if path.is_file():
             self.best = torch.load(path, map_location='cpu')['meta'].get('best')
 
     def after_train_iter(
