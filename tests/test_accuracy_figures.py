@@ -13,7 +13,7 @@ from mmnetaug import InputError, build_network
 from mmnetaug.checkpoint import write_export
 from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
-from mmnetaug.visualization import plots
+from mmnetaug.visualization import panels
 from mmnetaug.workflow import accuracy
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
@@ -292,7 +292,7 @@ def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_p
 def test_panels_of_one_network_share_their_scale(figure, root, image_tree, tmp_path, monkeypatch):
     wanted = settings(figure, image_tree, networks=[TINY, f'{TINY}@0.0125', LARGE], epochs=[20])
     drawn = []
-    monkeypatch.setattr(plots.plt, 'close', drawn.append)
+    monkeypatch.setattr(panels.plt, 'close', drawn.append)
     carry_out(plan_accuracy(wanted, root, tmp_path / 'out'), tmp_path / 'out')
     first, slower, large = drawn[-1].axes
     titles = [axes.get_title(loc='left').splitlines()[0] for axes in (first, slower, large)]
