@@ -314,6 +314,15 @@ def test_boxes_of_yolo_with_keypoints(tmp_path):
     assert boxes(load(find_detection_data(data), 'test'))['c.png'] == [(1, [24, 12, 40, 36]), (0, [16, 12, 48, 36])]
 
 
+def test_labels_of_yolo_without_image(tmp_path):
+    data = yolo(tmp_path)
+    for name in ('a', 'gone', 'classes'):
+        (data / f'labels/val/{name}.txt').write_text('0 0.5 0.5 0.5 0.5\n')
+    found = find_detection_data(data)
+    assert load(found, 'test').findings.names['annotations without image left out'] == ['a.txt', 'gone.txt']
+    assert not load(found, 'train').findings.names
+
+
 def test_objects_of_a_class_that_is_tested_alone(tmp_path):
     write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 10, 10, 20, 20)]}, ['cat'])
     write_coco(tmp_path, 'val2017', {'b.jpg': [(1, 10, 10, 20, 20), (2, 5, 5, 9, 9), (2, 30, 20, 20, 20)]})

@@ -77,7 +77,11 @@ class YOLODetection(SeededSamples, ReportsFindings, BaseDetDataset):
         label = {name: place for place, name in enumerate(self.metainfo['classes'])}
         self.labels = [label.get(name) for name in self.content['names']]
         infos = []
-        for path in dict.fromkeys(split_images(self.yaml, self.content, self.split)):
+        paths = list(dict.fromkeys(split_images(self.yaml, self.content, self.split)))
+        for folder in dict.fromkeys(path.parent for path in paths):
+            for name in _without_image(folder):
+                self.findings.add('annotations without image left out', name)
+        for path in paths:
             size = self.usable_image(path, self.yaml.parent)
             if size is not None:
                 info = {'img_path': str(path), 'img_id': len(infos), 'width': size[0], 'height': size[1]}
@@ -138,6 +142,16 @@ def labels_of(image: Path) -> Path:
             parts[place] = 'labels'
             break
     return Path(*parts).with_suffix('.txt')
+
+
+def _without_image(folder: Path) -> list[str]:
+    """The files of labels of a folder of images that belong to none of them."""
+    labels = labels_of(folder / 'image.jpg').parent
+    if labels == folder or not os.path.isdir(labels) or not os.path.isdir(folder):
+        return []
+    images = {os.path.splitext(name)[0] for name in os.listdir(folder)}
+    names = sorted(name for name in os.listdir(labels) if name.endswith('.txt') and name != 'classes.txt')
+    return [name for name in names if os.path.splitext(name)[0] not in images]
 
 
 def split_images(path: Path, content: dict[str, Any], split: str) -> Iterator[Path]:
