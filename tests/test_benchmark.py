@@ -137,6 +137,8 @@ def test_markdown_table():
         ['320', '-'],
         ['160x128', '225 KB'],
     ]
+    of_mmdet = {**rows[0], 'arch': None}  # a backbone that is not ours
+    assert markdown_table([of_mmdet]).splitlines()[2] == '| a | - | 320 | 0.500 | 2.00 M | 12.3 |'
 
 
 def write_log(folder, records):

@@ -168,12 +168,13 @@ def _measure(checkpoint: str | Path, size: Size) -> dict[str, Any]:
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
-    """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure."""
+    """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure, and for a
+    backbone that is not ours."""
     columns = [column for column in COLUMNS if any(column in row for row in rows)]
     lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
     for row in rows:
         values = ['-' if row.get(column) is None else _written(row[column], COLUMNS[column]) for column in columns]
-        lines.append([row['name'], row['arch'], size_text(row['size']), *values])
+        lines.append([row['name'], row['arch'] or '-', size_text(row['size']), *values])
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 
 
