@@ -4,12 +4,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import build_detector
+from mmdet.registry import MODELS
+from mmengine.registry import DefaultScope
 from torch import nn
 
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.evaluation import describe_memory
-from mmnetaug.evaluation.memory import arena_bytes
+from mmnetaug.evaluation.complexity import input_channels
+from mmnetaug.evaluation.memory import arena_bytes, memory_and_macs
 
 
 def test_two_layers_by_hand():
@@ -85,6 +88,16 @@ def test_sizes_that_are_none():
             mmnetaug.peak_memory(nn.Conv2d(3, 8, 3), wrong)
     with pytest.raises(InputError, match=r'images of 100x100 pixels do not fit'):
         mmnetaug.peak_memory(build_detector('yolov3', size=96), 100)
+
+
+def test_images_have_the_channels_of_the_first_convolution_unless_that_reads_something_else():
+    """YOLOX's first convolution reads an image cut into four, of twelve channels."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        yolox = MODELS.build({'type': 'CSPDarknet', 'deepen_factor': 0.33, 'widen_factor': 0.125})
+    _, layers = memory_and_macs(yolox, 64)
+    assert layers['stem.conv.conv'] == 32 * 32 * 9 * 12 * 8
+    assert input_channels(nn.Conv2d(1, 8, 3)) == input_channels(mmnetaug.build_network('mcunet', in_channels=1)) == 1
+    assert input_channels(nn.Conv2d(3, 8, 3)) == 3
 
 
 def test_a_supernet_counts_as_what_it_acts_as():

@@ -45,8 +45,12 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 
 def input_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes: 3, or 1 for gray ones."""
-    return next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
+    """Channels of the images that a network takes: 3, or 1 for gray ones, as its first convolution has it.
+
+    One with other channels reads what was made of the image, such as the 12 that YOLOX's Focus cuts it into.
+    """
+    first = next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
+    return first if first in (1, 3) else 3
 
 
 @torch.no_grad()
