@@ -7,11 +7,16 @@ import subprocess
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from helpers import ROOT, detector_config
+from helpers import ROOT, detector_config, write_image
+from mmengine.config import ConfigDict
+from mmengine.registry import DefaultScope
 
 from mmnetaug import InputError, count_macs
+from mmnetaug.deploy.inputs import Inputs
+from mmnetaug.evaluation.speed import measure_inference
 from mmnetaug.registry import MODELS
 
 # Written as a user would: a child of a config of ours with another neck and head.
@@ -134,6 +139,45 @@ def test_heads_of_mmdet_build_on_our_networks(neck, head):
     model = channels_of(TINY, neck, head)
     assert model.bbox_head.in_channels == 16
     assert json.dumps([TINY, neck, head]) == given, 'what was given is not changed'
+
+
+CENTERNET = {
+    'type': 'CenterNet',
+    'data_preprocessor': {'type': 'DetDataPreprocessor', 'mean': [127.5] * 3, 'std': [127.5] * 3},
+    'backbone': {**TINY, 'out_features': ['stride32']},
+    'neck': {
+        'type': 'CTResNetNeck',
+        'in_channels': 32,
+        'num_deconv_filters': (16, 16, 16),
+        'num_deconv_kernels': (4, 4, 4),
+        'use_dcn': False,
+    },
+    'bbox_head': {'type': 'CenterNetHead', 'num_classes': 2, 'in_channels': 16, 'feat_channels': 16},
+    'test_cfg': {'topk': 9, 'local_maximum_kernel': 3, 'max_per_img': 9},
+}
+CENTERNET_STEPS = [
+    {'type': 'LoadImageFromFile', 'to_float32': True},
+    {
+        'type': 'RandomCenterCropPad',
+        **{'ratios': None, 'border': None, 'mean': [0, 0, 0], 'std': [1, 1, 1], 'to_rgb': True},
+        **{'test_mode': True, 'test_pad_mode': ['logical_or', 31], 'test_pad_add_pix': 1},
+    },
+    {'type': 'PackDetInputs', 'meta_keys': ('img_id', 'border', 'scale_factor')},
+]
+
+
+def test_a_head_is_told_what_its_config_says(tmp_path):
+    """CenterNet's reads where in the padded image the image lies."""
+    write_image(tmp_path / 'a.png', 60, 50)
+    images = Inputs({'config': {'test_dataloader': {'dataset': {'pipeline': CENTERNET_STEPS}}}})
+    for image in (tmp_path / 'a.png', np.zeros((50, 60, 3), np.uint8)):
+        read = images.read(image)
+        assert read['inputs'].shape == (3, 64, 64), 'padded all around'
+        assert read['data_samples'].border.tolist() == [7, 57, 2, 62]
+        assert read['data_samples'].ori_shape == (50, 60)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(ConfigDict(CENTERNET)).eval()
+    assert measure_inference(model, (64, 96), repeats=4)['latency_ms'] > 0
 
 
 def test_a_neck_for_other_feature_maps():

@@ -43,7 +43,8 @@ class Inputs:
             while 'dataset' in dataset:
                 dataset = dataset['dataset']
             steps = [step for step in dataset['pipeline'] if step['type'].rpartition('.')[2] != 'LoadAnnotations']
-            steps[-1] = {**steps[-1], 'meta_keys': META_KEYS}
+            given = steps[-1].get('meta_keys', ())  # a head may read more, such as CenterNet's the border
+            steps[-1] = {**steps[-1], 'meta_keys': (*META_KEYS, *(key for key in given if key not in META_KEYS))}
         else:
             resize = {'type': 'mmnetaug.ResizeCenterCrop', 'size': meta['size'][0]}
             steps = [{'type': 'LoadImageFromFile'}, {'type': 'mmnetaug.AllBits'}, resize]
@@ -51,7 +52,8 @@ class Inputs:
             steps.append({'type': 'PackDetInputs', 'meta_keys': META_KEYS[:1]})
         self._from_file = _compose(steps)
         changes = [step for step in steps if step['type'].rpartition('.')[2] not in LOADERS]
-        self._from_array = _compose([{'type': 'LoadImageFromNDArray'}, *changes])
+        floats = any(step.get('to_float32') for step in steps)
+        self._from_array = _compose([{'type': 'LoadImageFromNDArray', 'to_float32': floats}, *changes])
 
     def read(self, image: str | Path | np.ndarray) -> dict[str, Any]:
         """``inputs``, (3, H, W) uint8 BGR, and ``data_samples`` of an image.

@@ -129,6 +129,7 @@ def measure_inference(detector: SingleStageDetector, size: Size, repeats: int = 
     width, height = width_height(size)
     image = torch.randint(256, (input_channels(detector), height, width), dtype=torch.uint8)
     shape = {'img_shape': (height, width), 'ori_shape': (height, width), 'scale_factor': (1.0, 1.0)}
+    shape['border'] = (0, height, 0, width)  # top, bottom, left and right of the image, which CenterNet's head reads
     in_nms = 0.0
     batched_nms = base_dense_head.batched_nms
 
