@@ -6,11 +6,14 @@ import subprocess
 import sys
 import textwrap
 from pickle import UnpicklingError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import pseudo_collate
+from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
@@ -234,6 +237,17 @@ def test_a_head_with_its_own_loss_keeps_it():
             self.loss_cls = torch.nn.CrossEntropyLoss()
 
     assert isinstance(ssd_head(MendedHead).loss_cls, torch.nn.CrossEntropyLoss)
+
+
+@pytest.mark.parametrize('loader', [{}, {'test_dataloader': {'collate_fn': 'pseudo_collate'}}])
+def test_inferencers_take_the_functions_that_runners_take(loader):
+    inferencer = SimpleNamespace(scope='mmdet')
+    init = BaseInferencer._init_collate
+    assert init(inferencer, Config(loader)) is pseudo_collate, 'which MMEngine takes itself'
+    config = Config.fromfile('configs/det/ssdlite_baseline_voc.py')
+    assert init(inferencer, config).func is mmnetaug.datasets.collate_detection
+    config.test_dataloader.collate_fn = {'type': pseudo_collate}
+    assert init(inferencer, config)([{'a': 1}, {'a': 2}]) == {'a': [1, 2]}
 
 
 def test_applying_twice_changes_nothing():

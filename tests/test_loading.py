@@ -74,3 +74,14 @@ def test_batches_arrive_whole(workers):
     boxes = copy.deepcopy(samples[3]).gt_instances.bboxes
     boxes += 1  # they can be written to
     assert boxes.tolist() == [[2, 3, 4, 5]] * 3 and samples[3].ori_shape == (32, 32)
+
+
+def test_other_samples_are_left_as_they_are():
+    """Those of mmdet's test-time augmentation hold a list for each image, those of its inferencer are pairs."""
+    drawn = Drawn([32, 32])
+    augmented = [{name: [value, value] for name, value in drawn[index].items()} for index in range(2)]
+    batch = collate_detection(augmented)
+    assert [[image.unique().item() for image in images] for images in batch['inputs']] == [[0, 1], [0, 1]]
+    assert [[len(each.gt_instances) for each in samples] for samples in batch['data_samples']] == [[0, 1], [0, 1]]
+    paths, batch = collate_detection([('a.jpg', drawn[0]), ('b.jpg', drawn[1])])
+    assert list(paths) == ['a.jpg', 'b.jpg'] and [image.shape for image in batch['inputs']] == [(3, 32, 32)] * 2

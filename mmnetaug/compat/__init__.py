@@ -14,13 +14,14 @@ from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.compat import checkpoint, config_text, loader_workers, openmp, ssd_head
+from mmnetaug.compat import checkpoint, config_text, inferencer, loader_workers, openmp, ssd_head
 
 NEEDED = ('mmengine', 'mmcv', 'mmdet')
 # Module -> what mends it, once it is imported.
 MENDS = {
     'multiprocessing.queues': loader_workers.end_workers_that_cannot_send,
     'mmengine.config.config': config_text.format_configs_quickly,
+    'mmengine.infer.infer': inferencer.take_functions_as_runners_do,
     'mmengine.runner.checkpoint': checkpoint.read_safetensors,
     'mmengine.runner.runner': checkpoint.keep_checkpoints_plain,
     'mmdet.models.dense_heads.ssd_head': ssd_head.add_missing_loss,

@@ -2,7 +2,7 @@
 
 import io
 import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,10 +37,13 @@ def collate_detection(samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         samples: of ``PackDetInputs``: ``inputs`` (C, H, W) and ``data_samples``.
 
     Returns:
-        ``inputs`` (N, C, H, W), or a list of N images of several sizes, and the list ``data_samples``.
+        ``inputs`` (N, C, H, W), or a list of N images of several sizes, and the list ``data_samples``. Of samples of
+        other kinds, such as those of test-time augmentation and of mmdet's inferencer, what ``pseudo_collate`` gives.
     """
     batch = pseudo_collate(samples)
-    images = batch['inputs']
+    images = batch['inputs'] if isinstance(batch, Mapping) else [None]
+    if not all(isinstance(image, torch.Tensor) for image in images):
+        return batch
     if len({image.shape for image in images}) == 1:
         memory = None
         if torch.utils.data.get_worker_info() is not None:  # stacked where the other process reads it
