@@ -18,7 +18,7 @@ from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
-from mmnetaug.compat import config_text, openmp
+from mmnetaug.compat import config_text, openmp, package_configs
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
 
 COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
@@ -248,6 +248,23 @@ def test_inferencers_take_the_functions_that_runners_take(loader):
     assert init(inferencer, config).func is mmnetaug.datasets.collate_detection
     config.test_dataloader.collate_fn = {'type': pseudo_collate}
     assert init(inferencer, config)([{'a': 1}, {'a': 2}]) == {'a': [1, 2]}
+
+
+def test_configs_of_packages_are_found_without_pkg_resources(tmp_path):
+    """``'PACKAGE::FILE'``, of mmdet's wheel, which has its configs in ``.mim``, and of ours, wherever they are."""
+    (tmp_path / 'retinanet.py').write_text("_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'")
+    (tmp_path / 'ours.py').write_text("_base_ = ['mmnetaug::det/ssdlite_baseline_voc.py']\nroot = _base_.data_root")
+    assert Config.fromfile(tmp_path / 'retinanet.py').model.bbox_head.type == 'RetinaHead'
+    ours = Config.fromfile(tmp_path / 'ours.py')
+    assert ours.model == Config.fromfile('configs/det/ssdlite_baseline_voc.py').model
+    assert ours.root == 'data/VOCdevkit/' and '_scope_' not in ours.pretty_text
+    (tmp_path / 'none.py').write_text("_base_ = 'mmpretrain::resnet/resnet18_8xb32_in1k.py'")
+    with pytest.raises(ModuleNotFoundError, match='mmpretrain is not installed'):
+        Config.fromfile(tmp_path / 'none.py')
+    assert package_configs.package_folder('mmdet') == os.path.dirname(importlib.import_module('mmdet').__file__)
+    assert package_configs.package_folder('mmcv-lite') == os.path.dirname(importlib.import_module('mmcv').__file__)
+    with pytest.raises(ModuleNotFoundError, match='nowhere is not installed'):
+        package_configs.package_folder('nowhere')
 
 
 def test_applying_twice_changes_nothing():

@@ -14,17 +14,20 @@ from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.compat import checkpoint, config_text, inferencer, loader_workers, openmp, ssd_head
+from mmnetaug.compat import checkpoint, config_text, inferencer, loader_workers, openmp, package_configs, ssd_head
 
 NEEDED = ('mmengine', 'mmcv', 'mmdet')
 # Module -> what mends it, once it is imported.
 MENDS = {
-    'multiprocessing.queues': loader_workers.end_workers_that_cannot_send,
-    'mmengine.config.config': config_text.format_configs_quickly,
-    'mmengine.infer.infer': inferencer.take_functions_as_runners_do,
-    'mmengine.runner.checkpoint': checkpoint.read_safetensors,
-    'mmengine.runner.runner': checkpoint.keep_checkpoints_plain,
-    'mmdet.models.dense_heads.ssd_head': ssd_head.add_missing_loss,
+    'multiprocessing.queues': [loader_workers.end_workers_that_cannot_send],
+    'mmengine.config.config': [
+        config_text.format_configs_quickly,
+        package_configs.find_packages_by_their_modules,
+    ],
+    'mmengine.infer.infer': [inferencer.take_functions_as_runners_do],
+    'mmengine.runner.checkpoint': [checkpoint.read_safetensors],
+    'mmengine.runner.runner': [checkpoint.keep_checkpoints_plain],
+    'mmdet.models.dense_heads.ssd_head': [ssd_head.add_missing_loss],
 }
 COMPILED_MODULE = 'mmcv._ext'
 
@@ -34,11 +37,15 @@ def install() -> None:
     if any(isinstance(finder, _Mender) for finder in sys.meta_path):
         return
     openmp.wait_shortly()
-    for name, mend in MENDS.items():
-        if name in sys.modules:
-            mend(sys.modules[name])
+    for name in MENDS.keys() & sys.modules.keys():
+        _mend(sys.modules[name])
     sys.meta_path.insert(0, _Mender())
     sys.meta_path.append(_StandIns())
+
+
+def _mend(module: ModuleType) -> None:
+    for mend in MENDS[module.__name__]:
+        mend(module)
 
 
 def check_installed() -> None:
@@ -62,21 +69,21 @@ class _Mender(MetaPathFinder):
             spec = None if finder is self else finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
-                    spec.loader = _MendingLoader(spec.loader, name)
+                    spec.loader = _MendingLoader(spec.loader)
                 return spec
         return None
 
 
 class _MendingLoader(Loader):
-    def __init__(self, loader: Any, name: str) -> None:
-        self.loader, self.name = loader, name
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
         self.loader.exec_module(module)
-        MENDS[self.name](module)
+        _mend(module)
 
     def __getattr__(self, name: str) -> Any:  # get_source and the like
         return getattr(self.loader, name)
