@@ -322,6 +322,60 @@ def test_new_keys_that_parts_have(voc, tmp_path):
         train_detector(config)
 
 
+# Written with types as classes, which MMEngine's pure Python configs can have.
+PURE = """
+from mmcv.transforms import LoadImageFromFile
+from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs
+from mmdet.models import SingleStageDetector
+from mmengine.dataset import pseudo_collate
+from mmengine.optim import LinearLR, OptimWrapper
+from mmnetaug.models import TinyNet
+from my_detector import MyHead
+from torch.optim import SGD
+
+model = dict(type=SingleStageDetector, backbone=dict(type=TinyNet, arch='mcunet'), bbox_head=dict(type=MyHead))
+pipeline = [dict(type=LoadImageFromFile), dict(type=LoadAnnotations, with_bbox=True), dict(type=PackDetInputs)]
+train_dataloader = dict(collate_fn=dict(type=pseudo_collate), dataset=dict(pipeline=pipeline))
+optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
+param_scheduler = [dict(type=LinearLR, end=3)]
+"""
+
+
+def test_types_of_pure_python_become_the_names_that_they_are_registered_by(tmp_path):
+    (tmp_path / 'pure.py').write_text(PURE)
+    config = read_config(tmp_path / 'pure.py', 'det')
+    model, loader = config.model, config.train_dataloader
+    assert [part.type for part in (model, model.backbone, model.bbox_head)] == [
+        *('SingleStageDetector', 'mmnetaug.TinyNet', 'MyHead')
+    ]
+    assert [step.type for step in loader.dataset.pipeline] == ['LoadImageFromFile', 'LoadAnnotations', 'PackDetInputs']
+    others = loader.collate_fn, config.optim_wrapper, config.optim_wrapper.optimizer, config.param_scheduler[0]
+    assert [part.type for part in others] == ['pseudo_collate', 'OptimWrapper', 'SGD', 'LinearLR']
+    assert config.default_scope == 'mmdet' and config.custom_imports == {'imports': ['my_detector']}
+    assert json.loads(json.dumps(config.model)) == config.model
+    config.dump(tmp_path / 'dumped.py')
+    assert read_config(tmp_path / 'dumped.py', 'det').to_dict() == config.to_dict()
+    (tmp_path / 'pure.py').write_text(
+        PURE.replace('LoadAnnotations, Pack', 'Pack').replace(
+            'mmcv.transforms import', 'mmcv.transforms import LoadAnnotations,'
+        )
+    )
+    pipeline = read_config(tmp_path / 'pure.py', 'det').train_dataloader.dataset.pipeline
+    assert pipeline[1].type == 'mmengine.LoadAnnotations', "mmcv's, and not mmdet's"
+    (tmp_path / 'pure.py').write_text(PURE.replace("arch='mcunet'", 'arch=SGD'))
+    with pytest.raises(InputError, match=r'pure.py: model.backbone.arch is .*SGD.*, which is code: expected'):
+        read_config(tmp_path / 'pure.py', 'det')
+
+
+def test_no_scopes_remain_of_a_base_of_mmdet(tmp_path):
+    """They say what is so anyway, and a checkpoint that holds one is refused."""
+    (tmp_path / 'retinanet.py').write_text("_base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'")
+    assert '_scope_' in Config.fromfile(tmp_path / 'retinanet.py').pretty_text
+    config = read_config(tmp_path / 'retinanet.py', 'det')
+    stock = Config.fromfile(MMDET_TOOLS.parent / 'configs/retinanet/retinanet_r50_fpn_1x_coco.py')
+    assert config.to_dict() == stock.to_dict()
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [

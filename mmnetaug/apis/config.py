@@ -9,7 +9,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from mmengine import registry
 from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.runner import Runner
 
 from mmnetaug.config_files import find_config
@@ -19,6 +21,7 @@ from mmnetaug.errors import InputError
 TOP = {'allow_overlap', 'compile', 'export_safetensors'} | (
     set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 )
+LIBRARIES = ('mmdet', 'mmcv', 'mmengine', 'mmnetaug', 'torch')  # which register their parts themselves
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 
@@ -36,7 +39,9 @@ def read_config(path: str | Path, kind: str) -> Config:
     folder = f'configs/{kind}'
     path = find_config(path, kind)
     try:
-        config = Config.fromfile(str(path))
+        config = _with_names(Config.fromfile(str(path)))
+    except InputError:
+        raise
     except Exception as error:  # a config is Python, and may fail in any way
         raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
     model = config.get('model') or {}
@@ -47,6 +52,71 @@ def read_config(path: str | Path, kind: str) -> Config:
             'them'
         )
     return config
+
+
+def _with_names(config: Config) -> Config:
+    """The same config with each ``type`` as a text, as checkpoints hold it, instead of a class or function (pure Python
+    configs), and without the scope that MMEngine notes in what comes from ``'mmdet::...'``.
+
+    Raises:
+        InputError: code where it is no ``type``.
+    """
+    scope, names, modules = config.get('default_scope') or 'mmdet', {}, set()
+
+    def name(kind: Any) -> str:
+        if kind not in names:  # its module may have been imported just now
+            names.update(_registered(scope))
+        if kind in names and kind.__module__.partition('.')[0] not in LIBRARIES:
+            modules.add(kind.__module__)
+        return names.get(kind, f'{kind.__module__}.{kind.__qualname__}')
+
+    def named(value: Any, place: str) -> Any:
+        if isinstance(value, Mapping):
+            return {
+                key: name(below) if key == 'type' and _is_code(below) else named(below, f'{place}{key}.')
+                for key, below in value.items()
+                if not (key == '_scope_' and below == scope)
+            }
+        if isinstance(value, (list, tuple)):
+            return type(value)(named(below, f'{place}{index}.') for index, below in enumerate(value))
+        if _is_code(value):
+            raise InputError(
+                f'{config.filename}: {place[:-1]} is {value}, which is code: expected a number, a text or the like, or '
+                'dict(type=...)'
+            )
+        return value
+
+    # without what the file has imported
+    given = {key: value for key, value in config._to_lazy_dict().items() if not _is_code(value)}
+    values = named(ConfigDict(given), '')
+    if names:
+        values['default_scope'] = scope
+    if modules:  # which the config that a run writes down imports no more by itself
+        values['custom_imports'] = {'imports': [*_custom_modules(config), *sorted(modules)]}
+    return Config(values, config.text, config.filename, config.env_variables)
+
+
+def _custom_modules(config: Config) -> list[str]:
+    """The modules that a config imports (``custom_imports``)."""
+    given = (config.get('custom_imports') or {}).get('imports') or []
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _is_code(value: Any) -> bool:
+    return isinstance(value, (type, LazyObject, LazyAttr)) or inspect.isroutine(value)
+
+
+def _registered(scope: str) -> dict[Any, str]:
+    """Class or function -> the name by which a config with this default scope finds it."""
+    names: dict[Any, str] = {}
+    for root in vars(registry).values():
+        if isinstance(root, registry.Registry):
+            own = root.children.get(scope, root)
+            for each in (own, root, *root.children.values()):
+                for name, kind in each.module_dict.items():
+                    found = own.module_dict.get(name, root.module_dict.get(name)) is kind
+                    names.setdefault(kind, name if found else f'{each.scope}.{name}')
+    return names
 
 
 def import_custom(modules: Sequence[str]) -> None:
