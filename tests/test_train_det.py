@@ -4,7 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import pytest
@@ -191,6 +194,29 @@ def test_missing_checkpoint_says_what_makes_it(tmp_path, monkeypatch, pretrained
     with pytest.raises(InputError, match=message):
         change = pretrained_options(config, pretrained, arch) if pretrained else arch_options(config, arch)
         config.merge_from_dict(change)
+        check_pretrained(config)
+
+
+def test_a_checkpoint_at_an_address_is_fetched_for_backbones_of_mmdet(tmp_path, monkeypatch):
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'home'))
+    (tmp_path / 'web').mkdir()
+    torch.save({'state_dict': {'conv1.weight': torch.zeros(64, 3, 7, 7)}}, tmp_path / 'web/resnet.pth')
+    server = ThreadingHTTPServer(('127.0.0.1', 0), partial(SimpleHTTPRequestHandler, directory=tmp_path / 'web'))
+    Thread(target=server.serve_forever, daemon=True).start()
+    address = f'http://127.0.0.1:{server.server_port}/resnet.pth'
+    config = read_config(ROOT / CONFIG, 'det')
+    init = {'type': 'Pretrained', 'checkpoint': address}
+    config.model.backbone = {'type': 'ResNet', 'depth': 50, 'init_cfg': init}
+    check_pretrained(config)
+    assert (tmp_path / 'home/hub/checkpoints/resnet.pth').read_bytes() == (tmp_path / 'web/resnet.pth').read_bytes()
+    config.model.backbone.init_cfg.checkpoint = address.replace('resnet', 'nowhere')
+    with pytest.raises(
+        InputError, match=r'nowhere\.pth, .* cannot be fetched \(HTTPError: .*404.*\): check the address'
+    ):
+        check_pretrained(config)
+    server.shutdown()
+    config.model.backbone = {'type': 'mmnetaug.TinyNet', 'arch': 'mcunet', 'init_cfg': init}
+    with pytest.raises(InputError, match=r'no pretrained checkpoint at http://'):
         check_pretrained(config)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.runner.checkpoint import CheckpointLoader
 
 from mmnetaug.apis.config import dataset_config, dataset_key, get_value
 from mmnetaug.apis.image_sizes import image_size
@@ -360,9 +361,22 @@ def pretrained_export(kind: str, arch: str) -> str:
 
 
 def check_pretrained(config: Config) -> None:
-    """Raise :class:`InputError` where the checkpoint of the backbone is not there, with what makes it."""
-    path = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
+    """Raise :class:`InputError` where the checkpoint of the backbone is not there, with what makes it.
+
+    One at an address (``torchvision://resnet50``), which MMEngine takes for backbones that are not ours, is fetched.
+    """
+    backbone = config.model.backbone
+    path = (backbone.get('init_cfg') or {}).get('checkpoint')
     if path is None or Path(path).is_file():
+        return
+    if '://' in path and backbone.type.rpartition('.')[2] != 'TinyNet':
+        try:
+            CheckpointLoader.load_checkpoint(path, map_location='cpu', logger='silent')
+        except Exception as error:  # of the network, of the file that came, or of a package that knows addresses
+            raise InputError(
+                f'{path}, which the backbone starts from, cannot be fetched ({type(error).__name__}: {error}): check '
+                'the address and the network, or give --pretrained PATH or none'
+            ) from error
         return
     made = PRETRAINED.fullmatch(path)
     if made:
