@@ -11,6 +11,7 @@ from mmdet.models.dense_heads import GFLHead, RTMDetHead, RTMDetSepBNHead, SSDHe
 from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
+from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
 
 # Heads whose prediction is known here -> its kind. A subclass may predict in another way, and is not among them.
@@ -49,7 +50,7 @@ def describe_head(
         return None
     if cfg.get('min_bbox_size', -1) > 0:
         return None
-    maps = raw_maps(detector, torch.zeros(1, getattr(detector.backbone, 'in_channels', 3), size[1], size[0]))
+    maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
     sizes = [tuple(level.shape[-2:]) for level in maps[: head.prior_generator.num_levels]]
     described: dict[str, Any] = {}
     if kind == 'ssd':
