@@ -9,6 +9,7 @@ import torch
 from helpers import ROOT, build_detector, detector_config, sample
 from mmdet.registry import MODELS
 from mmengine.logging import MessageHub
+from mmengine.registry import DefaultScope
 
 import mmnetaug
 from mmnetaug import Detector, InputError
@@ -18,6 +19,7 @@ from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.cli.arguments import given_size
+from mmnetaug.deploy.decode import describe_head
 from mmnetaug.registry import TASK_UTILS, TRANSFORMS
 
 
@@ -58,6 +60,52 @@ def test_anchors_lie_where_the_feature_maps_are():
     assert torch.allclose(centres[-1], torch.tensor([80.0, 64.0]))
     with pytest.raises(InputError, match=r'images of 128x128 pixels .* for \(160, 128\)'):
         generator.grid_priors([(8, 8)], device='cpu')
+
+
+@pytest.fixture
+def ssd(tmp_path):
+    """mmdet's SSDLite, whose anchors are written for 320 pixels."""
+    (tmp_path / 'ssd.py').write_text("_base_ = 'mmdet::ssd/ssdlite_mobilenetv2-scratch_8xb24-600e_coco.py'")
+    return read_config(tmp_path / 'ssd.py', 'det')
+
+
+@pytest.mark.parametrize('size', [96, (224, 160)])
+def test_anchors_of_mmdets_ssd_lie_where_the_feature_maps_are(ssd, size):
+    width, height = (size, size) if isinstance(size, int) else size
+    stock = ssd.model.bbox_head.anchor_generator.copy()
+    assert not any('anchor' in key for key in size_options(ssd, 320))
+    ssd.merge_from_dict(size_options(ssd, size))
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(ssd.model).eval()
+    with torch.no_grad():
+        maps = [tuple(level.shape[-2:]) for level in model(torch.zeros(1, 3, height, width))[0]]
+    assert maps[:2] == [(height // 16, width // 16), (height // 32, width // 32)] and maps[-1] == (1, 1)
+    for (rows, columns), side, level in zip(
+        maps, stock.min_sizes, model.bbox_head.prior_generator.grid_priors(maps, device='cpu'), strict=True
+    ):
+        centres = (level[:, :2] + level[:, 2:]) / 2
+        cell = torch.tensor([width / columns, height / rows])
+        assert torch.allclose(centres[0], cell / 2) and torch.allclose(
+            centres[-1], torch.tensor([width, height]) - cell / 2
+        )
+        square = (level[0, 2:] - level[0, :2]).tolist()
+        assert square == [pytest.approx(side * (width * height) ** 0.5 / 320)] * 2
+    assert describe_head(model, (width, height))['levels'][0] == [*maps[0], 6 * maps[0][0] * maps[0][1]]
+    ssd.merge_from_dict(size_options(ssd, 320))  # and back
+    assert image_size(ssd) == 320
+    again = ssd.model.bbox_head.anchor_generator
+    assert again.min_sizes == pytest.approx(stock.min_sizes) and again.max_sizes == pytest.approx(stock.max_sizes)
+    expected = [320 / round(320 / stride) for stride in stock.strides]
+    assert again.strides == [pytest.approx((stride, stride)) for stride in expected]
+
+
+def test_anchors_of_mmdets_ssd_that_are_for_one_size(ssd):
+    ssd.model.bbox_head.anchor_generator.strides[3] = 100
+    with pytest.raises(
+        InputError, match=r'--size 96: model.bbox_head.anchor_generator is for images of 320 pixels alone'
+    ):
+        size_options(ssd, 96)
+    assert size_options(ssd, 96, model=False), 'to test at'
 
 
 def test_cost_follows_the_area():

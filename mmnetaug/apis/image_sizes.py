@@ -1,6 +1,7 @@
 """Sizes of images in a complete config: what they are, and what ``--size`` does to them."""
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from mmengine.config import Config
 from mmnetaug.apis.config import dataset_config, dataset_key, get_value
 from mmnetaug.engine.runner import flat
 from mmnetaug.errors import InputError
-from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, width_height
+from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, size_text, width_height
 
 PAD = 'mmnetaug.PadRightAndBottom'
 # Arguments of transforms that are sizes of images in pixels.
@@ -107,7 +108,36 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
         for name, value in flat(place, get_value(config, place)).items()
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
+    if model:
+        options.update(_ssd_anchors(config, padded))
     return options if padded == target else {**options, **_padding_steps(config, loaders, options)}
+
+
+def _ssd_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
+    """Anchors of mmdet's SSD for images of another width and height: their sides, and the distances between them, which
+    are the image's side by that of a feature map. Each map has half the sides of the one before, rounded up."""
+    anchors = config.model.get('bbox_head', {}).get('anchor_generator', {})
+    if anchors.get('type', '').rpartition('.')[2] != 'SSDAnchorGenerator':
+        return {}
+    old = width_height(image_size(config))
+    if new == old:
+        return {}
+    place = 'model.bbox_head.anchor_generator'
+    given = [each if isinstance(each, (list, tuple)) else (each, each) for each in anchors.strides]
+
+    def strides(size: tuple[int, int]) -> list[tuple[float, ...]]:
+        halvings = [given[0][0] * 2**level for level in range(len(given))]
+        return [tuple(side / math.ceil(side / halving) for side in size) for halving in halvings]
+
+    differ = [abs(side - expected) for pair in zip(given, strides(old)) for side, expected in zip(*pair)]
+    if max(differ) >= 1 or 'min_sizes' not in anchors:
+        raise InputError(
+            f'--size {size_text(new)}: {place} is for images of {size_text(old)} pixels alone. Leave out --size, or '
+            'write its strides, min_sizes and max_sizes for other images into the config, with the sizes of the images'
+        )
+    ratio = math.sqrt(math.prod(new) / math.prod(old))
+    scaled = {key: [ratio * side for side in anchors[key]] for key in ('min_sizes', 'max_sizes')}
+    return {f'{place}.{key}': value for key, value in {**scaled, 'strides': strides(new)}.items()}
 
 
 def _padding_steps(config: Config, loaders: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
