@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT, detector_config, pretrain_config, with_larger_head, write_photographs
+from mmengine.registry import DefaultScope
 
 import mmnetaug
 from mmnetaug import Detector, InputError
@@ -22,6 +23,7 @@ from mmnetaug.datasets.transforms import Grayscale
 from mmnetaug.deploy.decode import raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
+from mmnetaug.registry import DATASETS
 
 
 @torch.no_grad()
@@ -83,6 +85,27 @@ def test_it_is_a_value_of_the_config():
         assert [step.type for step in loader.dataset.pipeline][-2:] == ['mmnetaug.Grayscale', 'PackDetInputs']
     with pytest.raises(InputError, match=r'in_channels 2: expected 3 .* 1 for gray'):
         mmnetaug.build_network('mobilenetv2_tiny', in_channels=2)
+
+
+def test_mosaics_are_made_of_colour_and_then_gray(voc, tmp_path):
+    """Of a wrapper with a pipeline of its own, the step is in that; mosaics are filled with colours."""
+    config = detector_config(voc, tmp_path / 'run')
+    dataset = config.train_dataloader.dataset
+    load, mix = dataset.pipeline[:2], [{'type': 'Mosaic', 'img_scale': (96, 96)}, {'type': 'Resize', 'scale': (96, 96)}]
+    config.train_dataloader.dataset = {
+        'type': 'MultiImageMixDataset',
+        'dataset': {**dataset, 'pipeline': load},
+        'pipeline': [*mix, {'type': 'PackDetInputs'}],
+    }
+    config.merge_from_dict(size_options(config, (120, 120)))  # and padding is there as well
+    config.merge_from_dict(gray_options(config))
+    train = config.train_dataloader.dataset
+    assert [step.type for step in train.pipeline] == [
+        *('Mosaic', 'Resize', 'mmnetaug.PadRightAndBottom', 'mmnetaug.Grayscale', 'PackDetInputs')
+    ]
+    assert [step.type for step in train.dataset.pipeline] == [step.type for step in load]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        assert DATASETS.build(train)[0]['inputs'].shape == (1, 128, 128)
 
 
 def test_export_of_gray_images_that_are_not_square(tmp_path):

@@ -230,6 +230,15 @@ def dataset_key(config: Config, loader: str) -> str:
     return key
 
 
+def pipeline_key(config: Config, loader: str) -> str:
+    """Dotted key of the pipeline that gives the network its images: of a wrapper with one of its own, such as
+    ``MultiImageMixDataset``, that one, and not what reads the files."""
+    key, inner = f'{loader}.dataset', dataset_key(config, loader)
+    while key != inner and 'pipeline' not in get_value(config, key):
+        key = f'{key}.dataset'
+    return f'{key}.pipeline'
+
+
 def get_value(config: Config, key: str) -> Any:
     """The value at a dotted key."""
     value = config

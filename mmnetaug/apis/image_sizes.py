@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import dataset_config, dataset_key, get_value
+from mmnetaug.apis.config import dataset_config, get_value, pipeline_key
 from mmnetaug.engine.runner import flat
 from mmnetaug.errors import InputError
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, size_text, width_height
@@ -145,7 +145,7 @@ def _padding_steps(config: Config, loaders: Sequence[str], options: dict[str, An
     changed, pipelines = copy.deepcopy(config), {}
     changed.merge_from_dict(options)
     for loader in loaders:
-        key = f'{dataset_key(config, loader)}.pipeline'
+        key = pipeline_key(config, loader)
         *steps, pack = get_value(changed, key)
         if not any(step.type == PAD for step in steps):
             pipelines[key] = [*steps, {'type': PAD}, pack]

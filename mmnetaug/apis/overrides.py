@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmnetaug.apis.config import dataset_config, dataset_key, get_value
+from mmnetaug.apis.config import dataset_config, dataset_key, get_value, pipeline_key
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.archs import get_arch
@@ -305,10 +305,10 @@ def gray_options(config: Config) -> Overrides:
     options.update({f'model.data_preprocessor.{name}': value for name, value in {**GRAY, **alike}.items()})
     for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
         if config.get(loader):
-            key = dataset_key(config, loader)
-            *steps, pack = get_value(config, f'{key}.pipeline')
+            key = pipeline_key(config, loader)
+            *steps, pack = get_value(config, key)
             if not any(step.type == GRAYSCALE for step in steps):
-                options[f'{key}.pipeline'] = [*steps, {'type': GRAYSCALE}, pack]
+                options[key] = [*steps, {'type': GRAYSCALE}, pack]
     return options
 
 
