@@ -56,6 +56,17 @@ def test_table_json_csv_and_picture_agree(detector, tmp_path):
     assert cv2.imread(str(tmp_path / 'out/benchmark.png')).shape[0] > 300
 
 
+def test_without_average_precision_there_is_a_table_and_no_picture(detector, tmp_path):
+    """As mmdet's ``CocoMetric`` has it, whose names are others, and of a backbone that is not ours."""
+    _, result = detector
+    nothing = {'arch': None, 'AP': None, 'AP50': None, 'AP50_area': None, 'AP50_11point': None}
+    scores = {**result, **nothing}
+    with mock.patch('mmnetaug.apis.benchmark.test_detector', lambda *_: scores):
+        benchmark([result['checkpoint']], ['its'], tmp_path / 'out')
+    assert (tmp_path / 'out/benchmark.md').read_text().splitlines()[2].startswith('| its | - | 96 | - | - |')
+    assert not list((tmp_path / 'out').glob('*.png'))
+
+
 def run_tool(monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['benchmark.py', *map(str, arguments)])
     runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')

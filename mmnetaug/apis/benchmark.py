@@ -113,8 +113,9 @@ def benchmark(
         writer.writeheader()
         writer.writerows(rows)
     (out_dir / 'benchmark.md').write_text(markdown_table(rows), encoding='utf-8')
-    measure = next((column for column in COLUMNS if column.startswith('AP50') and column in rows[0]), None)
-    if measure:  # else an evaluator without average precision
+    measured = [column for column in COLUMNS if all(row.get(column) is not None for row in rows)]
+    measure = next((column for column in measured if column.startswith('AP50')), None)
+    if measure:  # else an evaluator without average precision, or with names of its own
         plot_ap_against_macs(rows, out_dir / 'benchmark.png', measure)
         for column, (file, label, unit) in PICTURES.items():
             known = [row for row in rows if row.get(column)]

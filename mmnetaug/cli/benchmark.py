@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> None:
     import_custom(args.custom_imports)
     config = read_config(configs[0], 'det') if configs else None
     rows = benchmark(checkpoints, names, args.out, config, args.data_root, files, args.allow_outside)
-    print(f'{markdown_table(rows)}\nTable, JSON, CSV and picture are in {args.out}')
+    print(f'{markdown_table(rows)}\nTable, JSON, CSV and pictures (of AP50, where it was measured) are in {args.out}')
 
 
 def checkpoint_names(paths: list[Path]) -> list[str]:
