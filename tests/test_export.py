@@ -163,16 +163,20 @@ def test_pictures_objects_and_videos(trained, photographs, tmp_path):
     assert {each['image_id'] for each in json.loads((tmp_path / 'out/predictions.json').read_text())} == {0, 1, 2}
 
 
-def test_a_classifier(image_tree, tmp_path):
-    pretrain(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100', epochs=1))
+@pytest.mark.parametrize('bgr_to_rgb', [True, False])
+def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100', epochs=1)
+    ours = config.model.data_preprocessor
+    if not bgr_to_rgb:
+        ours.update(mean=[0, 10, 20], std=[255, 254, 253], bgr_to_rgb=False)
+    pretrain(config)
     checkpoint = tmp_path / 'run/export.pth'
     export(checkpoint, 'onnx', int8=False)
     artefact = open_artefact(tmp_path / 'run/export.onnx')
     side = artefact.meta['size'][0]
     image = np.random.default_rng(0).integers(0, 256, (3, side, side)).astype(np.float32)
-    mean, std = (
-        np.array(each, np.float32)[:, None, None] for each in ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-    )
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in (ours.mean, ours.std))
+    assert artefact.meta['channels'] == ('RGB' if bgr_to_rgb else 'BGR')
     with torch.no_grad():
         truth = load_network(checkpoint, 2).eval()(torch.from_numpy((image - mean) / std)[None])
     assert np.abs(artefact.run(image)[0] - truth[0].numpy()).max() < 1e-4

@@ -16,7 +16,7 @@ from mmnetaug.apis.image_sizes import image_size as tested_size
 from mmnetaug.apis.image_sizes import resized_size
 from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.apis.train import describe_detector
-from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
+from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector, trained_normalisation
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
@@ -31,6 +31,7 @@ from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.extras import FORMATS
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import width_height
+from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.registry import DATASETS
 
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
@@ -128,7 +129,8 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     Raises:
         InputError: the file cannot be read, or does not say which network it is of.
     """
-    meta = checkpoint_meta(read_checkpoint(checkpoint))
+    content = read_checkpoint(checkpoint)
+    meta = checkpoint_meta(content)
     if 'config' in meta:
         return _detector(checkpoint)
     if not {'arch', 'classes', 'input_size'} <= meta.keys():
@@ -137,9 +139,11 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
             'mmnetaug train or mmnetaug pretrain wrote'
         )
     network = fused(load_network(checkpoint, len(meta['classes'])))
-    channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'
+    gray = network.arch.in_channels == 1
+    its = trained_normalisation(content, network.arch.in_channels) or (GRAY if gray else IMAGENET)
+    channels = 'GRAY' if gray else 'RGB' if its['bgr_to_rgb'] else 'BGR'
     described = _described('classification', meta, [meta['input_size']] * 2, channels, ['logits'], None)
-    return Deployable(RawClassifier(network), described)
+    return Deployable(RawClassifier(network, its['mean'], its['std']), described)
 
 
 @torch.no_grad()

@@ -23,10 +23,10 @@ from mmnetaug.checkpoint import read_checkpoint, trained_normalisation
 from mmnetaug.config_files import CONFIGS, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
-from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.task_modules.prior_generators import width_height
+from mmnetaug.normalisation import GRAY
 
 Overrides = dict[str, Any]
 GRAYSCALE = 'mmnetaug.Grayscale'
@@ -341,8 +341,8 @@ def pretrained_options(config: Config, pretrained: str, arch: str | None) -> Ove
     options: Overrides = {'model.backbone.init_cfg': {**init, **replaces}}
     if Path(path).is_file():
         channels = config.model.backbone.get('in_channels', 3)
-        for name, values in trained_normalisation(read_checkpoint(path)).items():
-            options[f'model.data_preprocessor.{name}'] = values[:channels]
+        for name, value in trained_normalisation(read_checkpoint(path), channels).items():
+            options[f'model.data_preprocessor.{name}'] = value
     return options
 
 
