@@ -255,13 +255,14 @@ def evaluators(data: dict) -> list[dict]:
     """The measures for a data set of :func:`~mmnetaug.datasets.discovery.find_detection_data`.
 
     VOC and YOLO layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve
-    (since VOC2010), of each class too, and over IoU 0.5 to 0.95. COCO layout: pycocotools' average precision over IoU
-    0.5 to 0.95, at 0.5, at 0.75, and by size.
+    (since VOC2010), of each class too, and over IoU 0.5 to 0.95; boxes of VOC are of whole pixels. COCO layout:
+    pycocotools' average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and by size.
     """
     if data['layout'] == 'coco':
         ann_file = Path(data['test']['data_root']) / data['test']['ann_file']
         return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': str(ann_file)}]
-    return [{'type': 'mmnetaug.VOCAveragePrecision'}]
+    whole_pixels = {} if data['layout'] == 'voc' else {'use_legacy_coordinate': False}
+    return [{'type': 'mmnetaug.VOCAveragePrecision', **whole_pixels}]
 
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
