@@ -84,6 +84,12 @@ def test_classes_keep_their_figures_whatever_their_ids(tmp_path):
     assert result['class_AP50'] == pytest.approx({'cat': 1, 'dog': 0})
 
 
+def test_a_json_that_is_too_deep(tmp_path):
+    (tmp_path / 'boxes.json').write_text('[' * 100_000)
+    with pytest.raises(InputError, match=r'boxes\.json cannot be read .*expected a JSON file'):
+        read_boxes(tmp_path / 'boxes.json')
+
+
 def test_images_of_one_name_in_several_folders(tmp_path):
     for split in ('train2017', 'val2017'):
         write_coco(tmp_path, split, {'one/1.jpg': [(1, 10, 10, 20, 20)], 'two/1.jpg': [(1, 30, 20, 20, 20)]})

@@ -160,6 +160,11 @@ def test_pictures_objects_and_videos(trained, photographs, tmp_path):
     while capture.read()[0]:
         frames += 1
     assert frames == 3
+    for again in (drawn, drawn.parent):  # what is there already is drawn over by nobody
+        before = {path: path.read_bytes() for path in drawn.parent.iterdir()}
+        with pytest.raises(InputError, match='would be drawn over: name another folder with --out-dir'):
+            infer(again, trained, tmp_path / 'out', score_thr=0.01)
+        assert {path: path.read_bytes() for path in drawn.parent.iterdir()} == before
     assert {each['image_id'] for each in json.loads((tmp_path / 'out/predictions.json').read_text())} == {0, 1, 2}
 
 
@@ -302,16 +307,19 @@ def untrained(brief, tmp_path):
         (['--format', 'onnx', '--out', '{tmp}/a.tflite'], 'expected a name that ends in .onnx'),
         (['--format', 'onnx', '--data-root', '{tmp}/nowhere'], 'no data set at'),
         (['--format', 'caffe'], "invalid choice: 'caffe'"),
+        (['--format', 'tflite', '--json', '{tmp}/export.json'], 'is where the TFLite file is described'),
+        (['--format', 'tflite', '--out', '{tmp}/run/result.tflite'], 'result.json is there and says nothing of a TFL'),
     ],
 )
 def test_wrong_options(untrained, tmp_path, monkeypatch, capsys, options, message):
     (tmp_path / 'run').mkdir(exist_ok=True)
+    (tmp_path / 'run/result.json').write_text('{"AP": 1}')
     arguments = [str(untrained), *(option.replace('{tmp}', str(tmp_path)) for option in options)]
     monkeypatch.setattr(sys, 'argv', ['export.py', *arguments])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
     assert end.value.code == 2 and message in capsys.readouterr().err
-    assert not list(tmp_path.glob('*.onnx'))
+    assert not list(tmp_path.glob('*.onnx')) and (tmp_path / 'run/result.json').read_text() == '{"AP": 1}'
 
 
 def test_files_that_are_no_artefacts(untrained, tmp_path, photographs, monkeypatch):

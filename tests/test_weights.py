@@ -306,6 +306,10 @@ def test_files_that_are_none(reference, tmp_path):
         file['numbers'] = np.arange(3)
     with h5py.File(tmp_path / 'empty.h5', 'w'):
         pass
+    with h5py.File(tmp_path / 'huge.h5', 'w') as file:
+        layer = file.create_group('Conv1/Conv1')
+        layer.create_dataset('kernel:0', (10**7, 10**7), 'f4', chunks=(1, 100))  # of which nothing is there
+        file.attrs['layer_names'], file['Conv1'].attrs['weight_names'] = ['Conv1'], ['Conv1/kernel:0']
     with zipfile.ZipFile(tmp_path / 'odd.keras', 'w') as archive:
         archive.writestr('config.json', json.dumps({}))
     (tmp_path / 'half.safetensors').write_bytes(b'\x10\x00\x00\x00\x00\x00\x00\x00{"a"')
@@ -313,6 +317,7 @@ def test_files_that_are_none(reference, tmp_path):
         'half.h5': 'cannot be read as a Keras file.*fetch it again',
         'other.h5': 'cannot be read as a Keras file',
         'empty.h5': 'without layers of Keras: expected the weights of MobileNetV2',
+        'huge.h5': 'cannot be read as a Keras file.*llocate',
         'odd.keras': 'cannot be read as a Keras file',
         'half.safetensors': 'cannot be read as safetensors.*fetch it again',
     }.items():

@@ -1,6 +1,7 @@
 """From a checkpoint to a file that runs without PyTorch."""
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,11 @@ def export(
         print_log(f'{head} {NO_DECODER}: the file gives raw maps', 'current')
     if c_code:
         check_c(meta)
-    suffix = f'{".int8" if int8 else ""}.{kind}'
-    path = Path(out) if out else Path(checkpoint).with_suffix(suffix)
+    path = artefact_path(checkpoint, kind, out, int8)
     if path.suffix != f'.{kind}':
         raise InputError(f'--out {path}: expected a name that ends in .{kind}')
+    if kind == 'tflite':
+        _check_beside(path.with_suffix('.json'))
     config = checkpoint_config(checkpoint) if detector else None
     if config:
         set_test_data(config, data_root, files, allow_outside)
@@ -118,6 +120,21 @@ def export(
         result['before'] = test_detector(config, checkpoint)
         result['after'] = test_detector(config, path)
     return result
+
+
+def artefact_path(checkpoint: str | Path, kind: str, out: str | Path | None, int8: bool) -> Path:
+    """Where :func:`export` writes; the JSON of a TFLite file is beside it, with the suffix ``.json``."""
+    return Path(out) if out else Path(checkpoint).with_suffix(f'{".int8" if int8 else ""}.{kind}')
+
+
+def _check_beside(path: Path) -> None:
+    """Raise :class:`InputError` where the JSON of a TFLite file would take the place of something else."""
+    try:
+        there = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):
+        there = None
+    if path.exists() and not (isinstance(there, dict) and 'layout' in there):
+        raise InputError(f'{path} is there and says nothing of a TFLite file: name another place with --out')
 
 
 def load_deployable(checkpoint: str | Path) -> Deployable:
