@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from mmnetaug.archs import PADDINGS, Arch, get_arch
 from mmnetaug.errors import InputError
 from mmnetaug.models.networks.network import Network, build_network
+from mmnetaug.normalisation import IMAGENET, UNIT_RANGE, normalisation
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
 from mmnetaug.weights import LIBRARIES, convert, nearest_arch, own_arch, read_keras, recognise
@@ -182,13 +183,15 @@ def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
     return 'symmetric' if any('.op_list.' in name for name in state) else None
 
 
-def trained_normalisation(checkpoint: Mapping[str, Any]) -> dict[str, list[float]]:
-    """``mean`` and ``std`` of the pixels that the weights of a checkpoint of :func:`read_checkpoint` were trained with,
-    as of a ``data_preprocessor``; empty where they are ImageNet's, or not known."""
-    foreign = recognise(_tensors(checkpoint))
-    if (foreign and foreign[0].unit_range) or checkpoint_meta(checkpoint).get('unit_range') is True:
-        return {'mean': [127.5] * 3, 'std': [127.5] * 3}
-    return {}
+def trained_normalisation(checkpoint: Mapping[str, Any], channels: int = 3) -> dict[str, Any]:
+    """The :func:`~mmnetaug.normalisation.normalisation` of the pixels that the weights of a checkpoint of
+    :func:`read_checkpoint` were trained with; empty where it does not tell."""
+    if foreign := recognise(_tensors(checkpoint)):
+        return normalisation(UNIT_RANGE if foreign[0].unit_range else IMAGENET, channels)
+    told: Any = checkpoint_meta(checkpoint)
+    for key in ('config' if 'config' in told else 'recipe', 'model', 'data_preprocessor'):
+        told = told.get(key) if isinstance(told, Mapping) else None
+    return normalisation(told, channels)
 
 
 def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

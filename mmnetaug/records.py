@@ -52,7 +52,7 @@ def read_record(path: str | Path, remedy: str) -> dict[str, Any]:
         record = json.loads(Path(path).read_text(encoding='utf-8'))
     except OSError as error:
         raise InputError(f'no result at {path} ({error.strerror}): {remedy}') from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f'{path} is half-written or damaged ({error}): expected a whole JSON file. Delete it; then {remedy}'
         ) from error

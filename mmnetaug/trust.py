@@ -1,11 +1,13 @@
 """What a checkpoint says of a detector, checked before anything is built from it.
 
 A checkpoint of plain data can still name what shall be built. MMEngine's registries take any importable name, such as
-``subprocess.Popen``, and import modules that a scope names; mmcv evaluates ``nms.type`` as an expression; ``init_cfg``
-loads files and addresses. So only parts that are registered already are accepted, by name, and no argument that reads
-files or addresses, imports or writes.
+``subprocess.Popen``, and import modules that a scope names; mmcv evaluates ``nms.type`` as an expression, as one of
+mmdet's parts for tracking does with an argument; ``init_cfg`` loads files and addresses, some data sets and measures
+pickles. So only parts that are registered already are accepted, by name, of the modules that detectors are made of, and
+no argument that reads files or addresses, imports or writes.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,14 +24,35 @@ SECTIONS = {
     'test_evaluator': ('METRICS',),
     'test_cfg': ('LOOPS',),
 }
+# Section -> modules whose registered parts it may name, besides those that a user has imported.
+MODULES = {
+    'model': (
+        *('mmnetaug.models', 'torch.nn', 'mmcv.cnn', 'mmcv.ops', 'mmengine.model', 'mmengine.utils'),
+        *(f'mmdet.models.{part}' for part in ('backbones', 'necks', 'dense_heads', 'detectors', 'losses', 'layers')),
+        *(f'mmdet.models.{part}' for part in ('data_preprocessors', 'roi_heads', 'seg_heads')),
+        *(f'mmdet.models.task_modules.{part}' for part in ('assigners', 'coders', 'prior_generators', 'samplers')),
+    ),
+    'test_dataloader': (
+        *('mmnetaug.datasets', 'mmcv.transforms', 'mmengine.dataset'),
+        *(f'mmdet.datasets.{part}' for part in ('transforms', 'samplers', 'dataset_wrappers')),
+        *(f'mmdet.datasets.{part}' for part in ('coco', 'voc', 'xml_style', 'cityscapes', 'lvis', 'objects365')),
+    ),
+    'test_evaluator': (
+        'mmnetaug.evaluation',
+        *(f'mmdet.evaluation.metrics.{part}_metric' for part in ('coco', 'voc', 'lvis')),
+    ),
+    'test_cfg': ('mmnetaug.engine', 'mmengine.runner', 'mmdet.engine'),
+}
+CLASS = re.compile(r'\.metainfo\.classes\.\d+$')  # a name, whatever it looks like
+LIBRARIES = (*SCOPES, 'torch')
 NMS_TYPES = ('nms', 'soft_nms')
-# Registered parts that fetch by name, import, or write.
-REFUSED_TYPES = ('BertModel', 'Albu', 'DumpResults', 'DumpDetResults', 'DumpProposals', 'DumpOdVGResults')
+# Parts of these modules that fetch by name, or import.
+REFUSED_TYPES = ('ATSSVLFusionHead', 'Detectron2Wrapper', 'RandomSamplingNegPos', 'Albu')
 # Arguments that read files or addresses, import, or write; where and when they are ours, a command line gives them.
 REFUSED = {
     *('init_cfg', 'pretrained', 'checkpoint', 'teacher_config', 'teacher_ckpt', 'load_from'),
     *('_scope_', '_delete_', 'imports', 'custom_imports'),
-    *('backend_args', 'file_client_args', 'format_only', 'outfile_prefix', 'out_file_path'),
+    *('backend_args', 'file_client_args', 'format_only', 'outfile_prefix', 'proposal_file', 'collect_dir'),
 }
 
 
@@ -52,7 +75,7 @@ def check_config(config: Any, place: str) -> None:
         elif section not in SECTIONS:
             _refuse(place, section, '...', f'only {", ".join(SECTIONS)}')
         else:
-            _check(value, section, _registered(SECTIONS[section]), place)
+            _check(value, section, _registered(section), place)
 
 
 def _check(value: Any, path: str, known: set[str], place: str) -> None:
@@ -72,6 +95,8 @@ def _check(value: Any, path: str, known: set[str], place: str) -> None:
     elif isinstance(value, (list, tuple)):
         for index, below in enumerate(value):
             _check(below, f'{path}.{index}', known, place)
+    elif isinstance(value, str) and '://' in value and not CLASS.search(path):
+        _refuse(place, path, value, 'no address')
     elif not isinstance(value, (str, int, float, bool, type(None))):
         _refuse(place, path, type(value).__name__, 'a number, a text or a list of these')
 
@@ -87,18 +112,24 @@ def _check_type(name: Any, path: str, known: set[str], place: str) -> None:
         )
 
 
-def _registered(names: tuple[str, ...]) -> set[str]:
-    """Names, with and without their scope, of all that these libraries register, and what a user has imported."""
+def _registered(section: str) -> set[str]:
+    """Names, with and without their scope, of what a section may name, and of what a user has imported."""
     found = set()
-    for name in names:
+    for name in SECTIONS[section]:
         root = getattr(ours, name, None) or _root(name)
         while root.parent is not None:
             root = root.parent
         for registry in (root, *root.children.values()):
             if registry.scope in SCOPES:
                 registry.import_from_location()
-                found |= {name for key in registry.module_dict for name in (key, f'{registry.scope}.{key}')}
+                usable = [key for key, part in registry.module_dict.items() if _may_be_named(part, section)]
+                found |= {name for key in usable for name in (key, f'{registry.scope}.{key}')}
     return found
+
+
+def _may_be_named(part: Any, section: str) -> bool:
+    module = f'{part.__module__}.'
+    return module.partition('.')[0] not in LIBRARIES or module.startswith(tuple(f'{m}.' for m in MODULES[section]))
 
 
 def _root(name: str) -> Registry:

@@ -331,7 +331,7 @@ def read_keras(path: Path) -> dict[str, Tensor]:
             source = path
         with h5py.File(source) as file:
             tensors = {name: torch.from_numpy(np.asarray(value)) for name, value in _keras_tensors(file)}
-    except (OSError, LookupError, ValueError, TypeError, RuntimeError, zipfile.BadZipFile) as error:
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError, zipfile.BadZipFile) as error:
         raise InputError(
             f'{path} ({path.stat().st_size} bytes) cannot be read as a Keras file: {error}. Expected .h5 or .keras as '
             'Keras writes them; it may be half fetched: fetch it again'

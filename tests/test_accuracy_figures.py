@@ -14,7 +14,7 @@ from mmnetaug.checkpoint import write_export
 from mmnetaug.config_files import CONTROLS, PAPER, methods, regularizers
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.visualization import panels
-from mmnetaug.workflow import accuracy
+from mmnetaug.workflow import accuracy, accuracy_report
 from mmnetaug.workflow.accuracy import AccuracySettings, plan_accuracy, redraw_accuracy
 from mmnetaug.workflow.graph import run_plan
 from mmnetaug.workflow.pretraining import LR
@@ -427,3 +427,12 @@ def test_one_command(image_tree, tmp_path):
         assert point['accuracy'] == pytest.approx(result['top1'] / 100)
         assert point['train_accuracy'] == pytest.approx(result['history'][-1]['train_eval_top1'] / 100)
     assert report['headline'] in done.stdout
+
+
+def test_gaps_are_of_the_seeds_that_both_have():
+    gaps = {('baseline', 0): 0.1, ('baseline', 1): 0.1, ('baseline', 2): 0.3, ('netaug', 0): 0.08, ('netaug', 1): 0.08}
+    points = [
+        {'network': TINY, 'method': method, 'seed': seed, 'accuracy': 0.5, 'train_accuracy': 0.5 + gap, 'gap': gap}
+        for (method, seed), gap in gaps.items()
+    ]
+    assert accuracy_report._compare_learning(points, 'netaug')['text'].endswith('gap 10.0 to 8.0')

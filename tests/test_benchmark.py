@@ -173,6 +173,8 @@ def test_history_joins_resumed_parts(tmp_path):
     )
     assert read_history(tmp_path, 'loss') == [(1, 3.0), (2, 1.0)]
     assert read_history(tmp_path, 'top1') == [(1, 10.0), (2, 20.0)]
+    write_log(tmp_path / '20260103_000000/vis_data', [{'epoch': 2, 'step': 40, 'loss': 4.0}])  # in the middle of it
+    assert read_history(tmp_path, 'loss') == [(1, 3.0), (2, 2.5)]
 
 
 def test_pictures_are_drawn(tmp_path):

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from helpers import ROOT, write_coco
+from helpers import ROOT, write_coco, write_image
 
 from mmnetaug import InputError
 from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
@@ -41,12 +41,53 @@ def test_boxes_on_data_in_coco_layout(tmp_path):
     assert [result['AP50'], result['AP']] == pytest.approx([1, 1], abs=1e-3)  # no dog anywhere
 
 
+def test_a_box_of_yolo_has_no_pixel_more(tmp_path):
+    """8x8 pixels found 3 pixels aside: an IoU of 40 / 88, or 54 / 108 with Pascal VOC's whole pixels."""
+    for split in ('train', 'val'):
+        write_image(tmp_path / f'images/{split}/a.jpg')  # 64x48
+        (tmp_path / 'labels' / split).mkdir(parents=True)
+        (tmp_path / f'labels/{split}/a.txt').write_text(f'0 {16 / 64} {16 / 48} {8 / 64} {8 / 48}\n')
+    (tmp_path / 'data.yaml').write_text('names: [cat]\ntrain: images/train\nval: images/val\n')
+    boxes = {'a.jpg': [[15, 12, 23, 20, 0.5, 'cat']]}
+    assert evaluate_boxes(boxes, str(tmp_path))['AP50_area'] == 0
+    boxes['a.jpg'][0][:4] = [14, 12, 22, 20]  # 48 / 80
+    assert evaluate_boxes(boxes, str(tmp_path))['AP50_area'] == 1
+
+
+def test_objects_of_coco_thinner_than_a_pixel_are_missed_too(tmp_path):
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path, split, {'a.jpg': [(1, 10, 10, 20, 20), (1, 40, 10, 0.9, 20)]})
+    found = evaluate_boxes({'a.jpg': [[10, 10, 30, 30, 0.5, 'cat']]}, str(tmp_path))['AP50']
+    assert found == pytest.approx(51 / 101)  # recall ends at a half
+
+
+def test_an_image_of_coco_with_two_ids(tmp_path):
+    """The cat is in its first entry, the dog in its second, the sheep in both."""
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path, split, {'a.jpg': [(1, 10, 10, 20, 20), (3, 5, 5, 9, 9)]}, ('cat', 'dog', 'sheep'))
+        path = tmp_path / f'annotations/instances_{split}.json'
+        content = json.loads(path.read_text())
+        content['images'].append({**content['images'][0], 'id': 2})
+        for number, (category, box) in enumerate(((2, [40, 20, 20, 20]), (3, [5, 5, 9, 9])), 3):
+            content['annotations'].append({'id': number, 'image_id': 2, 'category_id': category, 'bbox': box})
+        path.write_text(json.dumps(content))
+    boxes = {'a.jpg': [[10, 10, 30, 30, 0.5, 'cat'], [40, 20, 60, 40, 0.5, 'dog'], [5, 5, 14, 14, 0.5, 'sheep']]}
+    result = evaluate_boxes(boxes, str(tmp_path))
+    assert result['images'] == 1 and result['AP50'] == pytest.approx(1)
+
+
 def test_classes_keep_their_figures_whatever_their_ids(tmp_path):
     """The dog has the lower id and is missed."""
     for split in ('train2017', 'val2017'):
         write_coco(tmp_path, split, {'a.jpg': [(2, 10, 10, 20, 20), (1, 40, 20, 20, 20)]}, ('dog', 'cat'))
     result = evaluate_boxes({'a.jpg': [[10, 10, 30, 30, 0.5, 'cat']]}, str(tmp_path), ['cat', 'dog'])
     assert result['class_AP50'] == pytest.approx({'cat': 1, 'dog': 0})
+
+
+def test_a_json_that_is_too_deep(tmp_path):
+    (tmp_path / 'boxes.json').write_text('[' * 100_000)
+    with pytest.raises(InputError, match=r'boxes\.json cannot be read .*expected a JSON file'):
+        read_boxes(tmp_path / 'boxes.json')
 
 
 def test_images_of_one_name_in_several_folders(tmp_path):

@@ -160,19 +160,28 @@ def test_pictures_objects_and_videos(trained, photographs, tmp_path):
     while capture.read()[0]:
         frames += 1
     assert frames == 3
+    for again in (drawn, drawn.parent):  # what is there already is drawn over by nobody
+        before = {path: path.read_bytes() for path in drawn.parent.iterdir()}
+        with pytest.raises(InputError, match='would be drawn over: name another folder with --out-dir'):
+            infer(again, trained, tmp_path / 'out', score_thr=0.01)
+        assert {path: path.read_bytes() for path in drawn.parent.iterdir()} == before
     assert {each['image_id'] for each in json.loads((tmp_path / 'out/predictions.json').read_text())} == {0, 1, 2}
 
 
-def test_a_classifier(image_tree, tmp_path):
-    pretrain(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100', epochs=1))
+@pytest.mark.parametrize('bgr_to_rgb', [True, False])
+def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
+    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_tiny_cifar100', epochs=1)
+    ours = config.model.data_preprocessor
+    if not bgr_to_rgb:
+        ours.update(mean=[0, 10, 20], std=[255, 254, 253], bgr_to_rgb=False)
+    pretrain(config)
     checkpoint = tmp_path / 'run/export.pth'
     export(checkpoint, 'onnx', int8=False)
     artefact = open_artefact(tmp_path / 'run/export.onnx')
     side = artefact.meta['size'][0]
     image = np.random.default_rng(0).integers(0, 256, (3, side, side)).astype(np.float32)
-    mean, std = (
-        np.array(each, np.float32)[:, None, None] for each in ([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])
-    )
+    mean, std = (np.array(each, np.float32)[:, None, None] for each in (ours.mean, ours.std))
+    assert artefact.meta['channels'] == ('RGB' if bgr_to_rgb else 'BGR')
     with torch.no_grad():
         truth = load_network(checkpoint, 2).eval()(torch.from_numpy((image - mean) / std)[None])
     assert np.abs(artefact.run(image)[0] - truth[0].numpy()).max() < 1e-4
@@ -298,16 +307,19 @@ def untrained(brief, tmp_path):
         (['--format', 'onnx', '--out', '{tmp}/a.tflite'], 'expected a name that ends in .onnx'),
         (['--format', 'onnx', '--data-root', '{tmp}/nowhere'], 'no data set at'),
         (['--format', 'caffe'], "invalid choice: 'caffe'"),
+        (['--format', 'tflite', '--json', '{tmp}/export.json'], 'is where the TFLite file is described'),
+        (['--format', 'tflite', '--out', '{tmp}/run/result.tflite'], 'result.json is there and says nothing of a TFL'),
     ],
 )
 def test_wrong_options(untrained, tmp_path, monkeypatch, capsys, options, message):
     (tmp_path / 'run').mkdir(exist_ok=True)
+    (tmp_path / 'run/result.json').write_text('{"AP": 1}')
     arguments = [str(untrained), *(option.replace('{tmp}', str(tmp_path)) for option in options)]
     monkeypatch.setattr(sys, 'argv', ['export.py', *arguments])
     with pytest.raises(SystemExit) as end:
         runpy.run_path(str(ROOT / 'tools/export.py'), run_name='__main__')
     assert end.value.code == 2 and message in capsys.readouterr().err
-    assert not list(tmp_path.glob('*.onnx'))
+    assert not list(tmp_path.glob('*.onnx')) and (tmp_path / 'run/result.json').read_text() == '{"AP": 1}'
 
 
 def test_files_that_are_no_artefacts(untrained, tmp_path, photographs, monkeypatch):

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers import build_detector
+from mmcv.cnn import ConvModule
 from mmdet.registry import MODELS
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -23,6 +24,13 @@ def test_two_layers_by_hand():
     assert found['weight_bytes'] == (3 * 8 * 9 + 4 * 8) + (8 * 4 + 4 * 4)
     assert mmnetaug.peak_memory(network, (32, 16)) == 32 * 16 * (8 + 4)
     assert network.training
+
+
+def test_weights_of_shared_convolutions_are_there_for_each_normalisation():
+    """As in RTMDet's head; one behind another is fused, and so there twice."""
+    first, second = (ConvModule(3, 3, 3, padding=1, norm_cfg={'type': 'BN'}) for _ in range(2))
+    second.conv = first.conv
+    assert describe_memory(nn.Sequential(first, second), 32)['weight_bytes'] == 2 * (3 * 3 * 9 + 4 * 3)
 
 
 class PadRightAndBottom(nn.Conv2d):

@@ -71,6 +71,9 @@ def test_precision_recall_by_hand():
     # 3 objects: F1 is 2/4 from 0.9 on, 2/5 from 0.6 on, 4/6 from 0.5 on
     assert best_threshold([curve, missed]) == pytest.approx((0.5, 4 / 6))
     assert best_threshold([missed]) == (0, 0)
+    # a threshold takes all detections of one score: of 0.9 both, one of which is right
+    equal = result([(0, *A)], [(0.9, 0, *A), (0.9, 0, *FAR)])
+    assert best_threshold([precision_recall([equal], 0)]) == pytest.approx((0.9, 2 / 3))
     # detections of something ignored count neither way
     ignored = result([(0, *A), (0, *B)], [(0.8, 0, *A), *[(0.5, 0, *FAR)] * 5, (0.3, 0, *B)], [(0, *FAR)])
     assert best_threshold([precision_recall([ignored], 0)]) == pytest.approx((0.3, 1))

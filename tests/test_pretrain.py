@@ -162,6 +162,15 @@ def test_grouped_optimizer_is_that_of_mmengine(image_tree):
         torch.testing.assert_close(ours, theirs)
 
 
+def test_a_shared_parameter_is_updated_once(image_tree):
+    config = pretrain_config(image_tree, '')
+    shared = torch.nn.Conv2d(3, 3, 1)
+    model = torch.nn.ModuleList(torch.nn.Sequential(shared, torch.nn.BatchNorm2d(3)) for _ in range(3))
+    groups = build_optim_wrapper(model, config.optim_wrapper).optimizer.param_groups
+    updated = [id(parameter) for group in groups for parameter in group['params']]
+    assert sorted(updated) == sorted(map(id, model.parameters()))
+
+
 def test_a_stopped_run_resumes_to_the_same_result(image_tree, tmp_path):
     whole = pretrain(pretrain_config(image_tree, tmp_path / 'whole', NETAUG_NANO, epochs=3))
     config = pretrain_config(image_tree, tmp_path / 'stopped', NETAUG_NANO, epochs=3)

@@ -342,7 +342,9 @@ def test_findings_of_sets_with_one_folder_of_annotations(tmp_path):
     assert sorted(names for each in train.values() for names in each) == ['a.xml', 'b.xml']
 
 
-@pytest.mark.parametrize('names', ['names: [cat, dog]', 'nc: 2\nnames:\n  0: cat\n  1: dog'])
+@pytest.mark.parametrize(
+    'names', ['names: [cat, dog]', 'nc: 2\nnames:\n  0: cat\n  1: dog', "names: {'1': dog, '0': cat}"]
+)
 def test_yolo_layout(tmp_path, names):
     found = find_detection_data(yolo(tmp_path, names))
     assert (found['layout'], found['classes']) == ('yolo', ['cat', 'dog'])

@@ -234,6 +234,20 @@ def test_interrupted_or_damaged_data_are_made_again(tmp_path, monkeypatch, capsy
     assert files_of(out) == complete
 
 
+def test_a_link_is_followed_and_a_damaged_marker_said(tmp_path):
+    link = tmp_path / 'link'
+    link.symlink_to(tmp_path / 'there')
+    (tmp_path / 'there').mkdir()
+    for _ in range(2):
+        generate_shapes(link, **SMALL, force=True)
+    assert link.is_symlink() and (tmp_path / 'there/generator.json').is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['link', 'there']
+    for content in ('', '[]', '{}'):
+        (tmp_path / 'there/generator.json').write_text(content)
+        with pytest.raises(InputError, match=r'generator\.json is damaged .*add --force'):
+            generate_shapes(link, **SMALL)
+
+
 @pytest.mark.parametrize('force', [False, True])
 def test_foreign_folders_are_left_alone(tmp_path, force):
     (tmp_path / 'mine').mkdir()

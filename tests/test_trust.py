@@ -44,6 +44,10 @@ ATTACKS = {
     'model.bbox_head.loss_cls': POPEN,
     'model.bbox_head.anchor_generator': POPEN,
     'model.train_cfg.assigner': POPEN,
+    'model.train_cfg.sampler': {
+        'type': 'mmdet.CameraMotionCompensation',
+        'warp_mode': "__import__('os').system('touch {ran}')",
+    },
     'model.data_preprocessor': POPEN,
     'model.data_preprocessor.batch_augments': [POPEN],
     'model.test_cfg.nms': {'type': "__import__('os').system('touch {ran}')", 'iou_threshold': 0.5},
@@ -58,6 +62,9 @@ ATTACKS = {
     'test_dataloader.sampler': POPEN,
     'test_dataloader.collate_fn': POPEN,
     'test_dataloader.dataset.backend_args': {'backend': 'http'},
+    'test_dataloader.dataset.proposal_file': '{ran}.pkl',
+    'test_dataloader.dataset.metainfo.note': 'http://127.0.0.1:9/x',
+    'test_dataloader.dataset': {'type': 'mmdet.BaseDetDataset', 'ann_file': '{ran}.pkl'},
     'test_evaluator': [{'type': 'mmengine.DumpResults', 'out_file_path': '{ran}.pkl'}],
     'test_cfg': POPEN,
     'default_scope': 'evil',
@@ -106,6 +113,23 @@ def test_nothing_of_a_malicious_checkpoint_runs(voc, tmp_path, place, legacy):
             with pytest.raises(InputError, match=f'{name} was not loaded: its '):
                 attempt()
     assert not ran.exists() and not ran.with_suffix('.pkl').exists()
+
+
+@pytest.mark.parametrize(
+    ('section', 'part'),
+    [
+        *(('model', name) for name in ('AppearanceFreeLink', 'BertModel', 'ByteTrack', 'Detectron2Wrapper')),
+        *(('test_dataloader', name) for name in ('OpenImagesDataset', 'BaseDetDataset', 'RandomSamplingNegPos')),
+        *(('test_evaluator', name) for name in ('CocoOccludedSeparatedMetric', 'SemSegMetric', 'DumpProposals')),
+    ],
+)
+def test_parts_that_read_write_or_fetch(section, part):
+    with pytest.raises(InputError, match=rf'x was not loaded: its {section}\.type is .mmdet\.{part}'):
+        check_config({section: {'type': f'mmdet.{part}'}}, 'x')
+
+
+def test_a_name_of_a_class_is_no_address():
+    check_config({'test_dataloader': {'dataset': {'metainfo': {'classes': ['cat', 'x://y']}}}}, 'x')
 
 
 @pytest.mark.parametrize('path', sorted((ROOT / 'configs/det').glob('*.py')), ids=lambda path: path.stem)

@@ -226,12 +226,24 @@ def test_keras_weights_get_pixels_from_minus_one_to_one(voc, tmp_path):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('unit_range', [True, False])
-def test_a_keras_teacher_gets_them_too(tmp_path, unit_range):
+@pytest.mark.parametrize(
+    ('preprocessor', 'expected'),
+    [
+        (
+            {'mean': [127.5] * 3, 'std': [127.5] * 3, 'bgr_to_rgb': True},
+            lambda pixels, ours: pixels.flip(1) / 127.5 - 1,
+        ),
+        ({'mean': [0, 10, 20], 'std': [1, 2, 4]}, lambda pixels, ours: (pixels - BGR[0]) / BGR[1]),
+        ({}, lambda pixels, ours: pixels),
+        (None, lambda pixels, ours: ours),
+    ],
+)
+def test_a_teacher_gets_pixels_as_it_was_trained(tmp_path, preprocessor, expected):
     config = read_config(ROOT / 'configs/pretrain/baseline_mbv2_nano_cifar100.py', 'pretrain')
     config.model.num_classes = 2
     teacher = build_network('mobilenetv2_nano', 2)
-    write_export(tmp_path / 'export.pth', teacher, {'arch': 'mobilenetv2_nano', 'unit_range': unit_range})
+    recipe = {'model': {'data_preprocessor': preprocessor}}
+    write_export(tmp_path / 'export.pth', teacher, {'arch': 'mobilenetv2_nano', 'recipe': recipe})
     dataset = SimpleNamespace(metainfo={'classes': ['cat', 'dog']})
     runner = SimpleNamespace(model=MODELS.build(config.model), train_dataloader=SimpleNamespace(dataset=dataset))
     hook = DistillationHook(str(tmp_path / 'export.pth'))
@@ -239,7 +251,23 @@ def test_a_keras_teacher_gets_them_too(tmp_path, unit_range):
     pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     ours = runner.model.data_preprocessor({'inputs': list(pixels)})['inputs']
     hook._ask(ours, None)
-    close(hook.logits, teacher.eval()(pixels.flip(1) / 127.5 - 1 if unit_range else ours), 1e-5)
+    close(hook.logits, teacher.eval()(expected(pixels.float(), ours)), 1e-4)
+
+
+BGR = torch.tensor([[0.0, 10, 20], [1, 2, 4]])[:, :, None, None]
+
+
+def test_a_detector_starts_with_the_pixels_of_an_earlier_one(voc, tmp_path):
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc')
+    for preprocessor, gray in (
+        ({'mean': [127.5] * 3, 'std': [127.5] * 3, 'bgr_to_rgb': True}, [127.5]),
+        ({'mean': [1.0, 2.0, 3.0], 'std': [1.0, 1.0, 2.0], 'bgr_to_rgb': False}, [117.04]),
+    ):
+        content = {'config': {'model': {'data_preprocessor': preprocessor}}, 'classes': ['cat', 'dog']}
+        torch.save({'state_dict': {}, 'meta': content}, tmp_path / 'export.pth')
+        config.merge_from_dict(pretrained_options(config, str(tmp_path / 'export.pth'), 'mobilenetv2_w0.1'))
+        assert {name: config.model.data_preprocessor[name] for name in preprocessor} == preprocessor
+        assert gray_options(config)['model.data_preprocessor.mean'] == gray
 
 
 def test_weights_of_nobody(tmp_path):
@@ -278,6 +306,10 @@ def test_files_that_are_none(reference, tmp_path):
         file['numbers'] = np.arange(3)
     with h5py.File(tmp_path / 'empty.h5', 'w'):
         pass
+    with h5py.File(tmp_path / 'huge.h5', 'w') as file:
+        layer = file.create_group('Conv1/Conv1')
+        layer.create_dataset('kernel:0', (10**7, 10**7), 'f4', chunks=(1, 100))  # of which nothing is there
+        file.attrs['layer_names'], file['Conv1'].attrs['weight_names'] = ['Conv1'], ['Conv1/kernel:0']
     with zipfile.ZipFile(tmp_path / 'odd.keras', 'w') as archive:
         archive.writestr('config.json', json.dumps({}))
     (tmp_path / 'half.safetensors').write_bytes(b'\x10\x00\x00\x00\x00\x00\x00\x00{"a"')
@@ -285,6 +317,7 @@ def test_files_that_are_none(reference, tmp_path):
         'half.h5': 'cannot be read as a Keras file.*fetch it again',
         'other.h5': 'cannot be read as a Keras file',
         'empty.h5': 'without layers of Keras: expected the weights of MobileNetV2',
+        'huge.h5': 'cannot be read as a Keras file.*llocate',
         'odd.keras': 'cannot be read as a Keras file',
         'half.safetensors': 'cannot be read as safetensors.*fetch it again',
     }.items():

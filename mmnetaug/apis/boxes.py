@@ -72,7 +72,7 @@ def read_boxes(path: str | Path) -> Boxes:
     """
     try:
         boxes = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f'{path} cannot be read ({error}): expected a JSON file') from error
     if not isinstance(boxes, dict) or not all(isinstance(found, list) for found in boxes.values()):
         raise InputError(f'{path}: expected {{"IMAGE.jpg": [[x1, y1, x2, y2, score, "class"], ...], ...}}')

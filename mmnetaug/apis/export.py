@@ -1,6 +1,7 @@
 """From a checkpoint to a file that runs without PyTorch."""
 
 import itertools
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from mmnetaug.apis.image_sizes import image_size as tested_size
 from mmnetaug.apis.image_sizes import resized_size
 from mmnetaug.apis.test import build_detector, checkpoint_config, set_test_data, test_detector
 from mmnetaug.apis.train import describe_detector
-from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector
+from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector, trained_normalisation
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
@@ -31,6 +32,7 @@ from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.extras import FORMATS
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import width_height
+from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.registry import DATASETS
 
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
@@ -90,10 +92,11 @@ def export(
         print_log(f'{head} {NO_DECODER}: the file gives raw maps', 'current')
     if c_code:
         check_c(meta)
-    suffix = f'{".int8" if int8 else ""}.{kind}'
-    path = Path(out) if out else Path(checkpoint).with_suffix(suffix)
+    path = artefact_path(checkpoint, kind, out, int8)
     if path.suffix != f'.{kind}':
         raise InputError(f'--out {path}: expected a name that ends in .{kind}')
+    if kind == 'tflite':
+        _check_beside(path.with_suffix('.json'))
     config = checkpoint_config(checkpoint) if detector else None
     if config:
         set_test_data(config, data_root, files, allow_outside)
@@ -119,6 +122,21 @@ def export(
     return result
 
 
+def artefact_path(checkpoint: str | Path, kind: str, out: str | Path | None, int8: bool) -> Path:
+    """Where :func:`export` writes; the JSON of a TFLite file is beside it, with the suffix ``.json``."""
+    return Path(out) if out else Path(checkpoint).with_suffix(f'{".int8" if int8 else ""}.{kind}')
+
+
+def _check_beside(path: Path) -> None:
+    """Raise :class:`InputError` where the JSON of a TFLite file would take the place of something else."""
+    try:
+        there = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError, RecursionError):
+        there = None
+    if path.exists() and not (isinstance(there, dict) and 'layout' in there):
+        raise InputError(f'{path} is there and says nothing of a TFLite file: name another place with --out')
+
+
 def load_deployable(checkpoint: str | Path) -> Deployable:
     """A trained network from its checkpoint.
 
@@ -128,7 +146,8 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     Raises:
         InputError: the file cannot be read, or does not say which network it is of.
     """
-    meta = checkpoint_meta(read_checkpoint(checkpoint))
+    content = read_checkpoint(checkpoint)
+    meta = checkpoint_meta(content)
     if 'config' in meta:
         return _detector(checkpoint)
     if not {'arch', 'classes', 'input_size'} <= meta.keys():
@@ -137,9 +156,11 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
             'mmnetaug train or mmnetaug pretrain wrote'
         )
     network = fused(load_network(checkpoint, len(meta['classes'])))
-    channels = 'GRAY' if network.arch.in_channels == 1 else 'RGB'
+    gray = network.arch.in_channels == 1
+    its = trained_normalisation(content, network.arch.in_channels) or (GRAY if gray else IMAGENET)
+    channels = 'GRAY' if gray else 'RGB' if its['bgr_to_rgb'] else 'BGR'
     described = _described('classification', meta, [meta['input_size']] * 2, channels, ['logits'], None)
-    return Deployable(RawClassifier(network), described)
+    return Deployable(RawClassifier(network, its['mean'], its['std']), described)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from mmnetaug.apis.detector import Detector
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep, save_image
 from mmnetaug.errors import InputError, printable
 from mmnetaug.records import write_json
 from mmnetaug.visualization.fonts import drawable_names
@@ -82,12 +82,11 @@ def infer(
     if images.suffix.lower() in VIDEO_SUFFIXES:
         pictures = [_draw_video(images, out_dir / 'vis', drawn)]
     else:
-        pictures = []
-        for number, path in enumerate(tqdm(_usable(images), desc='images', unit='image', leave=False, disable=None)):
-            picture = out_dir / 'vis' / _name(path)
+        usable = _usable(images)
+        pictures = [_other(out_dir / 'vis' / _name(path), path) for path in usable]
+        for number, path in enumerate(tqdm(usable, desc='images', unit='image', leave=False, disable=None)):
             loaded = read_deep(path) if is_deep(path) else cv2.imread(str(path))
-            cv2.imwrite(str(picture), drawn(path, loaded, number, path.name))
-            pictures.append(picture)
+            save_image(pictures[number], drawn(path, loaded, number, path.name))
     write_json(out_dir / 'predictions.json', predictions)
     return pictures
 
@@ -137,14 +136,23 @@ def _name(path: Path) -> str:
     return name if cv2.haveImageWriter(name) else f'{name}.jpg'
 
 
+def _other(picture: Path, path: Path) -> Path:
+    """The place of a picture, which must not be that of its image."""
+    if picture.exists() and picture.samefile(path):
+        raise InputError(f'{printable(path)} would be drawn over: name another folder with --out-dir')
+    return picture
+
+
 def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> Path:
     """Draw each frame of a video into another, MP4."""
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
         raise InputError(f'{printable(path)} cannot be read as a video')
     size = int(video.get(cv2.CAP_PROP_FRAME_WIDTH)), int(video.get(cv2.CAP_PROP_FRAME_HEIGHT))
-    out = folder / f'{path.stem}.mp4'
+    out = _other(folder / f'{path.stem}.mp4', path)
     writer = cv2.VideoWriter(str(out), cv2.VideoWriter_fourcc(*'mp4v'), video.get(cv2.CAP_PROP_FPS) or 25, size)
+    if not writer.isOpened():
+        raise InputError(f'{printable(out)} cannot be written: check the free space and the permissions of --out-dir')
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
     with tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False, disable=None) as progress:
         number = 0

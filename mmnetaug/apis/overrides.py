@@ -24,10 +24,10 @@ from mmnetaug.checkpoint import read_checkpoint, trained_normalisation
 from mmnetaug.config_files import CONFIGS, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
-from mmnetaug.deploy.network import GRAY
 from mmnetaug.engine.runner import warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.task_modules.prior_generators import width_height
+from mmnetaug.normalisation import GRAY
 
 Overrides = dict[str, Any]
 GRAYSCALE = 'mmnetaug.Grayscale'
@@ -256,13 +256,14 @@ def evaluators(data: dict) -> list[dict]:
     """The measures for a data set of :func:`~mmnetaug.datasets.discovery.find_detection_data`.
 
     VOC and YOLO layout: average precision at IoU 0.5 by 11 points of recall (VOC2007) and by the area under the curve
-    (since VOC2010), of each class too, and over IoU 0.5 to 0.95. COCO layout: pycocotools' average precision over IoU
-    0.5 to 0.95, at 0.5, at 0.75, and by size.
+    (since VOC2010), of each class too, and over IoU 0.5 to 0.95; boxes of VOC are of whole pixels. COCO layout:
+    pycocotools' average precision over IoU 0.5 to 0.95, at 0.5, at 0.75, and by size.
     """
     if data['layout'] == 'coco':
         ann_file = Path(data['test']['data_root']) / data['test']['ann_file']
         return [{'type': 'mmnetaug.COCOAveragePrecision', 'ann_file': str(ann_file)}]
-    return [{'type': 'mmnetaug.VOCAveragePrecision'}]
+    whole_pixels = {} if data['layout'] == 'voc' else {'use_legacy_coordinate': False}
+    return [{'type': 'mmnetaug.VOCAveragePrecision', **whole_pixels}]
 
 
 def arch_options(config: Config, arch: str, pretrained: bool = True) -> Overrides:
@@ -342,8 +343,8 @@ def pretrained_options(config: Config, pretrained: str, arch: str | None) -> Ove
     options: Overrides = {'model.backbone.init_cfg': {**init, **replaces}}
     if Path(path).is_file():
         channels = config.model.backbone.get('in_channels', 3)
-        for name, values in trained_normalisation(read_checkpoint(path)).items():
-            options[f'model.data_preprocessor.{name}'] = values[:channels]
+        for name, value in trained_normalisation(read_checkpoint(path), channels).items():
+            options[f'model.data_preprocessor.{name}'] = value
     return options
 
 

@@ -125,9 +125,9 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
         out: the export.
 
     Returns:
-        What was written: ``arch``, ``padding``, ``in_channels`` and ``unit_range`` (of the source: whether it takes
-        pixels from -1 to 1), ``source``, ``num_classes`` (None without a classifier), ``left_out``: our layers that the
-        export has not.
+        What was written: ``arch``, ``padding`` and ``in_channels`` of the source, ``recipe`` (how its pixels are
+        normalised, where it tells), ``source``, ``num_classes`` (None without a classifier), ``left_out``: our layers
+        that the export has not.
 
     Raises:
         InputError: a file that cannot be read, or weights that do not fit the network.
@@ -147,7 +147,9 @@ def convert_weights(source: str | Path, arch: str, out: str | Path) -> dict[str,
     meta = {
         **{'arch': rows.name, 'padding': rows.padding, 'source': Path(source).name},
         **{'num_classes': classes, 'left_out': left_out},
-        **{'unit_range': bool(trained_normalisation(content)), 'in_channels': channels},
+        'in_channels': channels,
     }
+    if its := trained_normalisation(content, channels):
+        meta['recipe'] = {'model': {'data_preprocessor': its}}
     write_export(out, kept, meta)
     return meta

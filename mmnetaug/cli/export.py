@@ -1,8 +1,10 @@
 """Write a trained network as ONNX or TFLite, to run without PyTorch."""
 
 import argparse
+import os
 
 from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, given_path, new_parser
+from mmnetaug.errors import InputError
 from mmnetaug.extras import FORMATS
 
 
@@ -41,11 +43,14 @@ def main(args: argparse.Namespace) -> None:
     files = data_files(args) or None
 
     from mmnetaug.apis.config import import_custom
-    from mmnetaug.apis.export import export
+    from mmnetaug.apis.export import artefact_path, export
     from mmnetaug.apis.train import summary
     from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import RESULT_VERSION, write_json
 
+    described = artefact_path(args.checkpoint, args.format, args.out, args.int8).with_suffix('.json')
+    if args.json and args.format == 'tflite' and os.path.realpath(args.json) == os.path.realpath(described):
+        raise InputError(f'--json {args.json} is where the TFLite file is described: expected another name')
     show_plainly()
     import_custom(args.custom_imports)
     result = export(

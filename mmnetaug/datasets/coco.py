@@ -59,7 +59,8 @@ class COCOAnnotations(COCO):
         _unify(categories)
         numbers = dict(zip(given, (category['id'] for category in categories)))
         annotations = self._annotations(parts[2], images, numbers)
-        self.dataset = {'images': list(images.values()), 'categories': categories, 'annotations': annotations}
+        images = list({image['id']: image for image in images.values()}.values())
+        self.dataset = {'images': images, 'categories': categories, 'annotations': annotations}
         with contextlib.redirect_stdout(io.StringIO()):
             self.createIndex()
         self.img_ann_map, self.cat_img_map = self.imgToAnns, self.catToImgs
@@ -74,8 +75,10 @@ class COCOAnnotations(COCO):
         return [category['name'] for category in self.dataset['categories']]
 
     def _images(self, entries: list) -> dict[Any, dict]:
-        """Id -> image, with ids that are all numbers or all text."""
+        """Id -> image, with ids that are all numbers or all text; all ids of a file lead to its first entry."""
         images: dict[Any, dict] = {}
+        of_file: dict[str, dict] = {}
+        self.again: set[str] = set()
         for place, entry in enumerate(entries, 1):
             number = _identifier(entry)
             if number is None or not isinstance(entry.get('file_name'), str) or not entry['file_name']:
@@ -84,12 +87,16 @@ class COCOAnnotations(COCO):
                 self.findings.add('images with the id of another left out', entry['file_name'])
             else:
                 size = {side: _side(entry.get(side)) for side in ('width', 'height')}
-                images[number] = {'id': number, 'file_name': entry['file_name'].replace('\\', '/'), **size}
-        _unify(list(images.values()))
+                name = entry['file_name'].replace('\\', '/')
+                if name in of_file:
+                    self.findings.add('images that are listed again, with another id, taken together', name)
+                    self.again.add(name)
+                images[number] = of_file.setdefault(name, {'id': number, 'file_name': name, **size})
+        _unify(list(of_file.values()))
         return images
 
     def _annotations(self, entries: list, images: dict[Any, dict], categories: dict[Any, Any]) -> list[dict]:
-        kept = []
+        kept, seen = [], set()
         for place, entry in enumerate(entries, 1):
             image = images.get(_identifier(entry, 'image_id'))
             if image is None:
@@ -102,9 +109,9 @@ class COCOAnnotations(COCO):
             box = _box(entry.get('bbox'))
             if box is None:
                 self.findings.add('annotations without a box left out', name)
-            elif min(box[2:]) < 1:
+            elif min(box[2:]) <= 0:
                 self.findings.add('boxes without area left out', name)
-            else:
+            elif name not in self.again or _first((name, categories[category], *box), seen):
                 area = _number(entry.get('area'))
                 kept.append(
                     {
@@ -142,6 +149,13 @@ def _categories(entries: list, annotations: list, path: str | Path, findings: Fi
         if count > 1:
             raise InputError(f'{path} has {count} categories with {key} {value}: expected each to have its own')
     return [{'id': category['id'], 'name': category['name']} for category in found]
+
+
+def _first(key: tuple, seen: set[tuple]) -> bool:
+    """Whether a key comes for the first time, which it does no more."""
+    first = key not in seen
+    seen.add(key)
+    return first
 
 
 def _unify(entries: list[dict]) -> None:

@@ -31,7 +31,8 @@ def read_data_yaml(path: Path) -> dict[str, Any]:
         if names is None:
             names = [f'class_{number}' for number in range(int(content['nc']))]
         if isinstance(names, dict):
-            names = [names[number] for number in range(len(names))]
+            numbered = {int(number): name for number, name in names.items()}
+            names = [numbered[number] for number in range(len(names))]
         names = [printable(name).strip() for name in names]
         if not names or len(set(names)) < len(names) or not all(names):
             raise ValueError(f'names {names}, which should be one or more, all different')

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.deploy.decode import MAX_RATIO
-from mmnetaug.deploy.network import GRAY, IMAGENET, number_of_channels
+from mmnetaug.deploy.network import number_of_channels
 from mmnetaug.errors import InputError
+from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')

@@ -1,5 +1,6 @@
 """What leaves PyTorch: a network with its normalisation, and what a program must know of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,10 +9,6 @@ from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
 from mmnetaug.deploy.decode import decode, raw_maps
-
-IMAGENET = {'mean': [123.675, 116.28, 103.53], 'std': [58.395, 57.12, 57.375], 'bgr_to_rgb': True}
-# The brightness (ITU-R BT.601) of ImageNet's mean colour, and the deviation of its channels, which are much alike.
-GRAY = {'mean': [117.04], 'std': [57.67], 'bgr_to_rgb': False}
 
 
 @dataclass
@@ -75,9 +72,8 @@ class RawDetector(Normalised):
 class RawClassifier(Normalised):
     """A classifier; its only output is (N, classes) logits."""
 
-    def __init__(self, network: nn.Module) -> None:
-        values = GRAY if network.arch.in_channels == 1 else IMAGENET
-        super().__init__(*(torch.tensor(values[name]) for name in ('mean', 'std')))
+    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__(torch.tensor(mean), torch.tensor(std))
         self.network = network
 
     def run(self, image: Tensor) -> tuple[Tensor, ...]:

@@ -20,7 +20,7 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 
     An optimizer updates the tensors of a group together. It also takes PyTorch's fused update where there is one: for
     the two hundred small tensors of a tiny network AdamW's step then takes a tenth of the time on a CPU, and on a GPU
-    it is one kernel.
+    it is one kernel. A parameter that several modules share is updated once.
     """
 
     def add_params(self, params: list[dict], module: nn.Module, prefix: str = '', **options: Any) -> None:
@@ -31,9 +31,12 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         with _quiet():  # it logs a line for each parameter
             super().add_params(params, module, **options)
         groups: dict[tuple, dict] = {}
+        seen: set[int] = set()
         for group in params:
-            tensors = group.pop('params')
-            groups.setdefault(tuple(sorted(group.items())), {**group, 'params': []})['params'] += tensors
+            tensors = [tensor for tensor in group.pop('params') if id(tensor) not in seen]
+            seen.update(map(id, tensors))
+            if tensors:
+                groups.setdefault(tuple(sorted(group.items())), {**group, 'params': []})['params'] += tensors
         params[:] = groups.values()
 
     def __call__(self, model: nn.Module) -> Any:

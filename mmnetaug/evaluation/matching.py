@@ -88,8 +88,10 @@ def best_threshold(curves: Sequence[PrecisionRecall]) -> tuple[float, float]:
     order = np.argsort(-scores, kind='stable')
     right, wrong = hits[order].cumsum(), misses[order].cumsum()  # what lies on something ignored is neither
     f1 = 2 * right / (right + wrong + sum(curve.objects for curve in curves))
-    best = int(f1.argmax())
-    return float(scores[order][best]), float(f1[best])
+    scores = scores[order]
+    last = np.append(scores[1:] != scores[:-1], True)  # of equal scores: a threshold takes all of them or none
+    best = int(np.where(last, f1, -1).argmax())
+    return float(scores[best]), float(f1[best])
 
 
 def confusion_matrix(images: Sequence[ImageResult], num_classes: int, threshold: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import OperationMode, input_channels, run_once
+from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
@@ -71,10 +72,11 @@ def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Count
             'multiples of 32'
         ) from error
     peak, layer = recorder.peak(output)
-    return {'peak_memory': peak, 'peak_layer': layer, 'weight_bytes': _weight_bytes(model)}, recorder.macs
+    return {'peak_memory': peak, 'peak_layer': layer, 'weight_bytes': _weight_bytes(fused(model))}, recorder.macs
 
 
 def _weight_bytes(model: nn.Module) -> int:
+    """Of a model as it is deployed."""
     folded = (nn.modules.batchnorm._BatchNorm,)  # into the convolution before
     total = 0
     for part in model.modules():

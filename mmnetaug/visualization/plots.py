@@ -86,7 +86,7 @@ def plot_run(rows: Sequence[Mapping[str, str]], path: str | Path) -> Path:
         path: the picture, PNG or SVG by its suffix.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    losses = [name for name in names if 'loss' in name]
+    losses = [name for name in names if 'loss' in name and '/' not in name]  # not the AP50 of a class such as blossom
     others = {*losses, 'epoch', 'seconds', 'lr'}
     measures = [name for name in names if name not in others and '/' not in name.removeprefix('coco/')]
     figure, both = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')

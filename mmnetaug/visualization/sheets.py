@@ -12,6 +12,8 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
+from mmnetaug.datasets.images import save_image
+
 CELL = 400  # pixels of the longer side of an image in a sheet
 GAP = 6
 
@@ -70,5 +72,4 @@ def write_sheet(pictures: Sequence[np.ndarray], columns: int, path: str | Path, 
     for number, picture in enumerate(pictures):
         x, y = GAP + number % columns * (width + GAP), bar + number // columns * (height + GAP)
         sheet[y : y + picture.shape[0], x : x + picture.shape[1]] = picture
-    if not cv2.imwrite(str(path), sheet):
-        raise OSError(f'{path} cannot be written')
+    save_image(path, sheet)

@@ -156,7 +156,9 @@ def _compare_lengths(points: Sequence[Mapping[str, Any]], method: str) -> dict[s
 
 def _compare_learning(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, Any]:
     found = {measure: _difference(points, method, measure) for measure in ('train_accuracy', 'accuracy', 'gap')}
-    gaps = [100 * np.mean(_values(points, name, 'gap')) for name in ('baseline', method)]
+    seeds = [{point['seed'] for point in points if point['method'] == name} for name in ('baseline', method)]
+    both = [point for point in points if point['seed'] in seeds[0] & seeds[1]]
+    gaps = [100 * np.mean(_values(both, name, 'gap')) for name in ('baseline', method)]
     text = (
         f'{_name(method)}: {_difference_text(found["train_accuracy"])} in training, '
         f'{_difference_text(found["accuracy"])} in validation; gap {gaps[0]:.1f} to {gaps[1]:.1f}'

@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mmnetaug.datasets.images import save_image
 from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.preparation.shapes import ShapeSource
 from mmnetaug.errors import InputError
@@ -50,14 +51,14 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
     Raises:
         InputError: ``out`` is not ours, or was made with other parameters and ``force`` is not set.
     """
-    out = Path(os.path.abspath(out))
+    out = Path(os.path.realpath(out) if os.path.islink(out) else os.path.abspath(out))  # of a link what it leads to is replaced
     partial = out.parent / f'{out.name}.partial'
     for folder in (out, partial):
         empty = folder.is_dir() and not any(folder.iterdir())
         if folder.exists() and not empty and not (folder / MARKER).is_file():
             raise InputError(f'{folder} was not made by this generator; name another place with --out')
     if (out / MARKER).is_file() and not force:
-        made = json.loads((out / MARKER).read_text(encoding='utf-8'))
+        made = _read_marker(out / MARKER)
         if made.get('parameters') != parameters:
             raise InputError(
                 f'{out} was made with other parameters (see {MARKER} in it); '
@@ -88,6 +89,14 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
     return True
 
 
+def _read_marker(path: Path) -> dict:
+    try:
+        made = json.loads(path.read_text(encoding='utf-8'))
+        return {'parameters': made['parameters'], 'files': int(made['files'])}
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
+        raise InputError(f'{path} is damaged ({error!r}): add --force to make the folder anew') from error
+
+
 def _count_files(folder: Path) -> int:
     return sum(len(files) for _, _, files in os.walk(folder))
 
@@ -109,16 +118,11 @@ def _parallel(function: Callable, tasks: Sequence, source, jobs: int | None, tit
         return list(tqdm(calls, total=len(tasks), desc=title, unit='image', mininterval=0.5, disable=None))
 
 
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    if not cv2.imwrite(str(path), image):
-        raise InputError(f'{path} cannot be written; check the free space and the permissions of --out')
-
-
 def _make_classification(task: tuple) -> None:
     folder, size, *key = task
     rng = np.random.default_rng([0, *key])  # key: seed, split, label, index
     image, _ = compose(rng, _source, size, size, [key[2]], CLASSIFICATION_SCALE, clutter=1, min_visible=0.6)
-    _write_picture(folder / f'{key[-1]:05d}.jpg', vary_photometry(rng, image))
+    save_image(folder / f'{key[-1]:05d}.jpg', vary_photometry(rng, image))
 
 
 def _make_detection(task: tuple, **composition) -> dict:
@@ -145,7 +149,7 @@ def write_image(out: Path, split: int, index: int, image: np.ndarray, objects: S
     voc = out / 'VOCdevkit' / 'VOC2007'
     height, width = image.shape[:2]
     path = voc / 'JPEGImages' / f'{name}.jpg'
-    _write_picture(path, image)
+    save_image(path, image)
     linked = out / 'coco' / ('train2017', 'val2017')[split] / path.name
     try:
         os.link(path, linked)
@@ -385,5 +389,5 @@ def draw_preview(folder: Path, images: int = 24) -> Path:
             cv2.putText(picture, text, (x, max(y - 2, 8)), cv2.FONT_HERSHEY_SIMPLEX, 0.3, colour)
         tile[: image['height'], : image['width']] = picture
     rows = [np.hstack(tiles[i : i + 6]) for i in range(0, len(tiles), 6)]
-    _write_picture(path := Path(folder) / 'preview.png', np.vstack(rows))
+    save_image(path := Path(folder) / 'preview.png', np.vstack(rows))
     return path

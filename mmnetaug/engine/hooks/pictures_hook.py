@@ -96,7 +96,8 @@ class PicturesHook(Hook):
         if not is_main_process():
             return
         names = drawable_names(runner.val_dataloader.dataset.metainfo['classes'])
-        legacy = any(isinstance(metric, VOCAveragePrecision) for metric in runner.val_evaluator.metrics)
+        metrics = runner.val_evaluator.metrics
+        legacy = any(isinstance(metric, VOCAveragePrecision) and metric.use_legacy_coordinate for metric in metrics)
         curves = {name: precision_recall(results, label, legacy) for label, name in enumerate(names)}
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         if not curves:

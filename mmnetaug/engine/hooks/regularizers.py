@@ -121,11 +121,16 @@ def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:
         )
 
 
-def rescaling(preprocessor: nn.Module, theirs: dict[str, list[float]]) -> tuple[Tensor, Tensor]:
-    """Factor and summand that turn images as we normalise them into those of a
+def renormalised(inputs: Tensor, preprocessor: nn.Module, theirs: dict[str, Any]) -> Tensor:
+    """Images (N, C, H, W) that a ``data_preprocessor`` has normalised, as in a
     :func:`~mmnetaug.checkpoint.trained_normalisation`."""
-    mean, std = theirs['mean'][0], theirs['std'][0]  # of all colours
-    return preprocessor.std / std, (preprocessor.mean - mean) / std
+    ours = [getattr(preprocessor, name, inputs.new_full((1, 1, 1), value)) for name, value in (('mean', 0), ('std', 1))]
+    mean, std = (inputs.new_tensor(theirs[name])[:, None, None] for name in ('mean', 'std'))
+    turns = theirs['bgr_to_rgb'] != preprocessor._channel_conversion
+    if not turns and torch.equal(ours[0], mean) and torch.equal(ours[1], std):
+        return inputs
+    pixels = inputs * ours[1] + ours[0]
+    return ((pixels.flip(1) if turns else pixels) - mean) / std
 
 
 @HOOKS.register_module()
@@ -161,15 +166,15 @@ class DistillationHook(Hook):
         device = next(model.parameters()).device
         teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
         self.teacher = teacher.eval().requires_grad_(False).to(device)
-        theirs = trained_normalisation(read_checkpoint(self.checkpoint))
-        self.rescaling = rescaling(model.data_preprocessor, theirs) if theirs else None
+        theirs = trained_normalisation(read_checkpoint(self.checkpoint), model.network.arch.in_channels)
+        self.normalised = partial(renormalised, preprocessor=model.data_preprocessor, theirs=theirs) if theirs else None
         self.criterion = model.criterion
         model.augments.append(self._ask)
         model.criterion = self._loss
 
     @torch.no_grad()
     def _ask(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        self.logits = self.teacher(inputs * self.rescaling[0] + self.rescaling[1] if self.rescaling else inputs)
+        self.logits = self.teacher(self.normalised(inputs) if self.normalised else inputs)
         return inputs, targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:

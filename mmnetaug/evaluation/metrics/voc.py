@@ -36,12 +36,17 @@ class Matched(NamedTuple):
 class VOCAveragePrecision(BaseMetric):
     """What mmdet's ``VOCMetric`` says of the boxes, for all overlaps by one matching and unrounded.
 
-    A detection takes the object that it overlaps most; objects that are "difficult" count neither way; sides of boxes
-    are one pixel longer than their difference (the VOC development kit).
+    A detection takes the object that it overlaps most; objects that are "difficult" count neither way.
 
     Args:
+        use_legacy_coordinate: sides of boxes are one pixel longer than their difference, as of the whole pixels of
+            Pascal VOC (its development kit).
         options: of MMEngine's ``BaseMetric``.
     """
+
+    def __init__(self, use_legacy_coordinate: bool = True, **options: Any) -> None:
+        super().__init__(**options)
+        self.use_legacy_coordinate = use_legacy_coordinate
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Match each sample's ``pred_instances`` (``bboxes`` (N, 4) in pixels of the original image as x1, y1, x2, y2,
@@ -49,7 +54,8 @@ class VOCAveragePrecision(BaseMetric):
         for sample in data_samples:
             names = ('gt_instances', 'ignored_instances', 'pred_instances')
             parts = [{key: sample[name][key].cpu().numpy() for key in ('bboxes', 'labels')} for name in names]
-            self.results.append(_match(*parts, sample['pred_instances']['scores'].cpu().numpy()))
+            scores = sample['pred_instances']['scores'].cpu().numpy()
+            self.results.append(_match(*parts, scores, self.use_legacy_coordinate))
 
     def compute_metrics(self, results: list[Matched]) -> dict[str, float]:
         """Means over the classes that have objects, fractions.
@@ -84,7 +90,7 @@ class VOCAveragePrecision(BaseMetric):
         }
 
 
-def _match(objects: dict, ignored: dict, found: dict, scores: np.ndarray) -> Matched:
+def _match(objects: dict, ignored: dict, found: dict, scores: np.ndarray, legacy: bool) -> Matched:
     best_first = np.argsort(-scores, kind='stable')
     boxes, labels = found['bboxes'][best_first], found['labels'][best_first]
     truth, kinds = (np.concatenate([objects[key], ignored[key]]) for key in ('bboxes', 'labels'))
@@ -92,7 +98,7 @@ def _match(objects: dict, ignored: dict, found: dict, scores: np.ndarray) -> Mat
     shape = len(boxes), len(IOU_THRESHOLDS)
     right, wrong = np.zeros(shape, bool), np.ones(shape, bool)
     if len(boxes) and len(truth):
-        overlaps = bbox_overlaps(boxes, truth, use_legacy_coordinate=True)
+        overlaps = bbox_overlaps(boxes, truth, use_legacy_coordinate=legacy)
         overlaps[labels[:, None] != kinds] = -1
         taken = overlaps.argmax(axis=1)
         overlapping = overlaps.max(axis=1)[:, None] >= IOU_THRESHOLDS
