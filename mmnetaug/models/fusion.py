@@ -21,7 +21,8 @@ def fused(model: nn.Module) -> nn.Module:
     Returns:
         The copy, in evaluation mode; training it would be another network.
     """
-    model = copy.deepcopy(model).eval().requires_grad_(False)
+    model = copy.deepcopy(model).requires_grad_(False)
+    model.eval()  # which gives nothing back in some of mmdet's backbones
     for layer in list(model.modules()):
         if isinstance(layer, ConvNormAct) and hasattr(layer, 'norm'):
             name = 'norm'
