@@ -99,12 +99,7 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         epochs: warm-up included.
     """
     check_whole('epochs', epochs, 1)
-    if 'max_epochs' not in config.train_cfg:
-        raise InputError(
-            'this config counts iterations, not epochs: change train_cfg.max_iters and the schedule in the config, or '
-            'with --cfg-options'
-        )
-    before = config.train_cfg.max_epochs
+    before = config.train_cfg.get('max_epochs')
     check_whole('train_cfg.max_epochs', before, 1)
     warmup = warmup_epochs(config)
     shorter = min(warmup, epochs - 1)

@@ -15,13 +15,19 @@ from mmnetaug.apis.overrides import (
     patience_options,
     worker_options,
 )
+from mmnetaug.engine.runner import check_training
 
 
 def read_run_config(args: argparse.Namespace, kind: str) -> Config:
     """The config that ``args`` names, with the modules that it needs; ``kind`` as in
-    :func:`~mmnetaug.apis.config.read_config`."""
+    :func:`~mmnetaug.apis.config.read_config`.
+
+    Raises:
+        InputError: see there, and :func:`~mmnetaug.engine.runner.check_training`.
+    """
     import_custom(args.custom_imports)
     config = read_config(args.config, kind)
+    check_training(config)
     if args.custom_imports:  # noted, so that the config of the run is complete
         given = (config.get('custom_imports') or {}).get('imports') or []
         given = [given] if isinstance(given, str) else given

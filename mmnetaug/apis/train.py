@@ -10,14 +10,14 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.apis.config import dataset_config
+from mmnetaug.apis.config import complete_test_part, dataset_config
 from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, check_training, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
@@ -48,9 +48,11 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         ``value`` and ``epoch`` of the best validation, whose weights are ``best.pth``), and where the checkpoint is.
 
     Raises:
-        InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
-            directory that holds another run.
+        InputError: see :func:`~mmnetaug.engine.runner.check_training`; nothing to train or to test on, a pretrained
+            checkpoint that is missing or does not fit, or a work directory that holds another run.
     """
+    check_training(config)
+    complete_test_part(config)
     check_pretrained(config)
     size = image_size(config)
     runner = training_runner(config)

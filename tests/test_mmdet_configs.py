@@ -1,0 +1,73 @@
+"""Configs as MMDetection's users write them: what is taken, and what is refused before anything is written."""
+
+import json
+
+import pytest
+from helpers import ROOT, detector_config
+from mmengine.runner import IterBasedTrainLoop
+
+from mmnetaug import InputError
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.train import train_detector
+from mmnetaug.cli.run import main
+
+BASE = f"_base_ = ['{ROOT}/configs/det/ssdlite_baseline_light_voc.py']\n"
+
+
+@pytest.fixture
+def refused(voc, tmp_path, capsys):
+    """A function from a config's text, and options, to what ``mmnetaug train`` says instead of starting."""
+
+    def train(text, *options):
+        (tmp_path / 'mine.py').write_text(BASE + text)
+        with pytest.raises(SystemExit) as end:
+            main(['train', f'{tmp_path}/mine.py', '--data-root', str(voc), '--work-dir', f'{tmp_path}/run', *options])
+        assert end.value.code == 2 and not (tmp_path / 'run').exists()
+        return capsys.readouterr().err
+
+    return train
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        "train_cfg = dict(_delete_=True, type='IterBasedTrainLoop', max_iters=12)",
+        "train_cfg = dict(_delete_=True, type='mmengine.IterBasedTrainLoop', max_iters=12)",
+        'train_cfg = dict(_delete_=True, by_epoch=False, max_iters=12)',
+        'train_cfg = dict(by_epoch=False, max_iters=12)',
+        'train_cfg = dict(_delete_=True, max_epochs=12)',
+    ],
+)
+def test_training_goes_by_epochs(refused, text):
+    said = refused(text)
+    assert ': expected a loop that counts epochs' in said and 'max_epochs=N' in said, said
+
+
+def test_epochs_that_do_not_end_and_loops_named_twice(voc, tmp_path, refused):
+    said = refused("train_dataloader = dict(sampler=dict(_delete_=True, type='InfiniteSampler'))")
+    assert "'InfiniteSampler'} never ends an epoch: expected one that does, such as" in said
+    assert 'has type and by_epoch: expected one of them' in refused('train_cfg = dict(by_epoch=True)')
+    config = detector_config(voc, tmp_path / 'run')
+    config.train_cfg = {'type': IterBasedTrainLoop, 'max_iters': 2}
+    with pytest.raises(InputError, match='expected a loop that counts epochs'):
+        train_detector(config)
+
+
+def test_without_validation(refused):
+    said = refused('val_cfg = val_dataloader = val_evaluator = None')
+    assert 'the config has no val_cfg, val_dataloader, val_evaluator: expected what to train with, and what' in said
+    said = refused('optim_wrapper = None\ntest_cfg = test_dataloader = test_evaluator = None')
+    assert 'the config has no optim_wrapper: expected' in said
+
+
+def test_without_a_test_part_it_is_that_of_validation(voc, tmp_path):
+    (tmp_path / 'mine.py').write_text(f'{BASE}test_cfg = test_dataloader = test_evaluator = None')
+    config = read_config(tmp_path / 'mine.py', 'det')
+    assert config.test_dataloader == config.val_dataloader and config.test_evaluator == config.val_evaluator
+    assert config.test_cfg == {'type': 'TestLoop'}
+
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', epochs=1)
+    tested = json.loads(json.dumps(config.test_dataloader.to_dict()))
+    config.test_cfg = config.test_dataloader = config.test_evaluator = None
+    result = train_detector(config)
+    assert result['config']['test_dataloader'] == tested and 'AP50_area' in result
