@@ -31,7 +31,10 @@ FILES = (  # of a finished run, in the order in which they are named
     *('train_batch.jpg', 'test_batch.jpg', 'export.safetensors'),
 )
 SHOWN_CLASSES = 20  # in a line of the console
-COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
+COCO_MEASURES = {  # of ours -> of mmdet's CocoMetric
+    **{'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75'},
+    **{'AP_small': 'bbox_mAP_s', 'AP_medium': 'bbox_mAP_m', 'AP_large': 'bbox_mAP_l'},
+}
 
 
 def train_detector(config: Config, command: str = '') -> dict[str, Any]:
@@ -178,9 +181,10 @@ def head_name(model: dict[str, Any]) -> str:
 def measures(metrics: dict[str, float]) -> dict[str, Any]:
     """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
     without small objects."""
-    if any(key.startswith('coco/') for key in metrics):
+    coco = {name: metrics.get(f'coco/{name}', metrics.get(f'coco/{other}')) for name, other in COCO_MEASURES.items()}
+    if any(value is not None for value in coco.values()):
         by_class = _by_class(metrics, f'coco/{BY_CLASS}')
-        return {**{name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}, **by_class}
+        return {**{name: None if value == -1 else value for name, value in coco.items()}, **by_class}
     by_class = _by_class(metrics, BY_CLASS)
     found = {name: value for name, value in metrics.items() if name.startswith('AP') and not name.startswith(BY_CLASS)}
     others = {name.replace('/', '_'): value for name, value in metrics.items() if isinstance(value, float)}
@@ -195,5 +199,5 @@ def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, flo
 def summary(result: dict[str, Any]) -> str:
     """Measured AP (fractions) and MACs of a result of a detector, in one line."""
     measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
-    return f'{scores}, {result["macs"] / 1e6:.1f} M MACs'
+    scores = [f'{name} {value:.3f}' for name, value in measured.items()]
+    return ', '.join([*scores, f'{result["macs"] / 1e6:.1f} M MACs'])
