@@ -1,14 +1,17 @@
 """Configs as MMDetection's users write them: what is taken, and what is refused before anything is written."""
 
 import json
+import logging
+from types import SimpleNamespace
 
 import pytest
-from helpers import ROOT, detector_config
+from helpers import ROOT, detector_config, write_coco
+from mmdet.registry import DATASETS
 from mmengine.runner import IterBasedTrainLoop
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
-from mmnetaug.apis.train import train_detector
+from mmnetaug.apis.train import check_overlap, train_detector
 from mmnetaug.cli.run import main
 
 BASE = f"_base_ = ['{ROOT}/configs/det/ssdlite_baseline_light_voc.py']\n"
@@ -71,3 +74,36 @@ def test_without_a_test_part_it_is_that_of_validation(voc, tmp_path):
     config.test_cfg = config.test_dataloader = config.test_evaluator = None
     result = train_detector(config)
     assert result['config']['test_dataloader'] == tested and 'AP50_area' in result
+
+
+def data_set(folder, kind, split):
+    given = {'data_root': str(folder), 'ann_file': f'annotations/instances_{split}.json'}
+    return {'type': kind, **given, 'data_prefix': {'img': split}, 'metainfo': {'classes': ('cat', 'dog')}}
+
+
+@pytest.mark.parametrize('kind', ['mmnetaug.COCODetection', 'mmdet.CocoDataset'])
+def test_images_to_train_and_to_test_on_are_compared_within_any_data_set(tmp_path, caplog, kind):
+    boxes = [(1, 10, 10, 20, 20), (2, 30, 20, 30, 24)]
+    for split, names in [('one', 'ab'), ('two', 'cd'), ('val', 'ef')]:
+        write_coco(tmp_path, split, {f'{name}.jpg': boxes for name in names})
+    (tmp_path / 'val/e.jpg').unlink()
+    (tmp_path / 'val/e.jpg').symlink_to(tmp_path / 'two/d.jpg')
+    one, two, val = (data_set(tmp_path, kind, split) for split in ('one', 'two', 'val'))
+    both = {'type': 'mmengine.ConcatDataset', 'datasets': [one, two]}
+
+    def check(train, test, allowed=False):
+        loaders = [SimpleNamespace(dataset=DATASETS.build(dataset)) for dataset in (train, test)]
+        runner = SimpleNamespace(train_dataloader=loaders[0], val_dataloader=loaders[1], logger=logging.getLogger())
+        check_overlap(runner, allowed)
+
+    with pytest.raises(InputError, match=r'1 of 2 images to test on are trained on too, first .*two/d\.jpg'):
+        check({'type': 'mmengine.RepeatDataset', 'times': 2, 'dataset': both}, val)
+    check(both, val, allowed=True)
+    check(one, val)
+    assert 'is not known' not in caplog.text
+
+
+def test_data_sets_that_do_not_say_which_images_they_have(caplog):
+    loader = SimpleNamespace(dataset=[1, 2])
+    check_overlap(SimpleNamespace(train_dataloader=loader, val_dataloader=loader, logger=logging.getLogger()), False)
+    assert 'list has no img_path of its images: whether images to test on are trained on is not known' in caplog.text

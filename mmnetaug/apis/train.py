@@ -14,6 +14,7 @@ from mmnetaug.apis.config import complete_test_part, dataset_config
 from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
+from mmnetaug.datasets.findings import real_paths
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
@@ -142,20 +143,36 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
     Raises:
         InputError: images are both, and that is not ``allowed``.
     """
-    data = {}
+    data = {'Train': set(), 'Test': set()}
     for verb, loader in (('Train', runner.train_dataloader), ('Test', runner.val_dataloader)):
-        dataset = loader.dataset
-        while hasattr(dataset, 'dataset'):  # RepeatDataset and the like
-            dataset = dataset.dataset
-        data[verb] = getattr(dataset, 'image_paths', frozenset())
-        source = getattr(dataset, 'ann_file', type(dataset).__name__)
-        runner.logger.info(f'{verb}s on {len(dataset)} images: {printable(source)}')
+        for dataset in _data_sets(loader.dataset):
+            source = printable(getattr(dataset, 'ann_file', type(dataset).__name__))
+            runner.logger.info(f'{verb}s on {len(dataset)} images: {source}')
+            try:
+                data[verb] |= _image_paths(dataset)
+            except (AttributeError, KeyError, TypeError):
+                runner.logger.warning(
+                    f'{source} has no img_path of its images: whether images to test on are trained on is not known'
+                )
     both = sorted(data['Train'] & data['Test'])
     if both and not allowed:
         raise InputError(
             f'{len(both)} of {len(data["Test"])} images to test on are trained on too, first {printable(both[0])}: '
             'expected others; --allow-overlap if that is meant'
         )
+
+
+def _data_sets(dataset: Any) -> list[Any]:
+    """Those that read files, within ``RepeatDataset``, ``ConcatDataset`` and the like."""
+    if hasattr(dataset, 'datasets'):
+        return [each for below in dataset.datasets for each in _data_sets(below)]
+    return _data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+
+
+def _image_paths(dataset: Any) -> frozenset[str]:
+    if hasattr(dataset, 'image_paths'):  # ours
+        return dataset.image_paths
+    return frozenset(real_paths(dataset.get_data_info(index)['img_path'] for index in range(len(dataset))))
 
 
 def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
