@@ -2,17 +2,23 @@
 
 import json
 import logging
+import os
+import signal
 from types import SimpleNamespace
 
 import pytest
+import torch
 from helpers import ROOT, detector_config, write_coco
 from mmdet.registry import DATASETS
+from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.train import check_overlap, train_detector
 from mmnetaug.cli.run import main
+from mmnetaug.errors import Stopped
+from mmnetaug.registry import HOOKS
 
 BASE = f"_base_ = ['{ROOT}/configs/det/ssdlite_baseline_light_voc.py']\n"
 
@@ -74,6 +80,40 @@ def test_without_a_test_part_it_is_that_of_validation(voc, tmp_path):
     config.test_cfg = config.test_dataloader = config.test_evaluator = None
     result = train_detector(config)
     assert result['config']['test_dataloader'] == tested and 'AP50_area' in result
+
+
+@pytest.mark.parametrize(
+    ('hook', 'option', 'message'),
+    [
+        ("_delete_=True, type='CheckpointHook'", '--checkpoint-interval 2', 'is CheckpointHook, and iterations'),
+        ("type='CheckpointHook'", '', 'is CheckpointHook, and iterations and keep_best'),
+        ("out_dir='elsewhere'", '', 'has out_dir=elsewhere and by_epoch=True: expected neither'),
+        ('by_epoch=False', '', 'has out_dir=None and by_epoch=False: expected neither'),
+    ],
+)
+def test_checkpoint_hooks(refused, hook, option, message):
+    assert message in refused(f'default_hooks = dict(checkpoint=dict({hook}))', *option.split())
+
+
+class Signal(Hook):
+    """SIGTERM within the first epoch."""
+
+    def after_train_iter(self, runner, **kwargs):
+        if runner.iter == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_signal_saves_whatever_hook_saves_epochs(voc, tmp_path, monkeypatch):
+    monkeypatch.setitem(HOOKS.module_dict, 'Signal', Signal)
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', epochs=1)
+    config.default_hooks.checkpoint = {'type': 'CheckpointHook', 'interval': 1}
+    config.default_hooks.signal = {'type': 'mmnetaug.Signal'}
+    with pytest.raises(Stopped):
+        train_detector(config)
+    assert (tmp_path / 'run/last_checkpoint').read_text() == str(tmp_path / 'run/iter_1.pth')
+    config.resume = True
+    assert train_detector(config)['epochs'] == 1
+    assert torch.load(tmp_path / 'run/epoch_1.pth')['meta']['iter'] == 2
 
 
 def data_set(folder, kind, split):

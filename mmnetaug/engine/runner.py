@@ -21,14 +21,14 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.registry import DATA_SAMPLERS, LOOPS, Registry
+from mmengine.registry import DATA_SAMPLERS, HOOKS, LOOPS, Registry
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch import nn
 
 from mmnetaug.checkpoint import load_weights, read_checkpoint
 from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.engine.hooks.checkpoint_hook import BEST
+from mmnetaug.engine.hooks.checkpoint_hook import BEST, CheckpointHook
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
@@ -81,6 +81,25 @@ def check_training(config: Config) -> None:
         raise InputError(
             f'train_dataloader.sampler={dict(sampler)} never ends an epoch: expected one that does, such as '
             "sampler=dict(type='mmnetaug.ResumableSampler', shuffle=True)"
+        )
+    _check_checkpoint_hook(config)
+
+
+def _check_checkpoint_hook(config: Config) -> None:
+    hook = (config.get('default_hooks') or {}).get('checkpoint') or {}
+    ours = _is_kind(HOOKS, hook, CheckpointHook, config)
+    foreign = [] if ours else [name for name in ('iterations', 'keep_best') if name in hook]
+    if foreign:
+        raise InputError(
+            f'default_hooks.checkpoint is {hook.get("type", "no hook of its own")}, and {" and ".join(foreign)} '
+            '(--checkpoint-interval) are of mmnetaug.CheckpointHook: expected that type, or _delete_=True over a base '
+            'and neither of the two'
+        )
+    if ours and (hook.get('out_dir') or not hook.get('by_epoch', True)):
+        raise InputError(
+            f'default_hooks.checkpoint has out_dir={hook.get("out_dir")} and by_epoch={hook.get("by_epoch", True)}: '
+            'expected neither, since checkpoints are of epochs and lie in the work directory (--work-dir DIR; within '
+            'an epoch: --checkpoint-interval N)'
         )
 
 

@@ -65,7 +65,11 @@ class StopHook(Hook):
 
     @staticmethod
     def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
-        return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        found = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        if not found:  # another one, which saves at its own times alone
+            found = [CheckpointHook()]
+            found[0].out_dir = runner.work_dir
+        return found
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
         if self.asked:  # what is to be saved of an epoch was saved before its validation
