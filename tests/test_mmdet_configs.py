@@ -8,14 +8,16 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from helpers import ROOT, detector_config, write_coco
+from helpers import ROOT, compare_checkpoints, detector_config, write_coco
 from mmdet.registry import DATASETS
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
+from mmnetaug.apis.run_config import finish_run_config, read_run_config
 from mmnetaug.apis.train import check_overlap, train_detector
+from mmnetaug.cli import train as train_command
 from mmnetaug.cli.run import main
 from mmnetaug.errors import Stopped
 from mmnetaug.registry import HOOKS
@@ -114,6 +116,39 @@ def test_a_signal_saves_whatever_hook_saves_epochs(voc, tmp_path, monkeypatch):
     config.resume = True
     assert train_detector(config)['epochs'] == 1
     assert torch.load(tmp_path / 'run/epoch_1.pth')['meta']['iter'] == 2
+
+
+def complete(path, *options):
+    """The config that ``mmnetaug train`` trains."""
+    args = train_command.parser().parse_args([str(path), *options])
+    config = read_run_config(args, 'det')
+    finish_run_config(config, args)
+    return config
+
+
+def test_a_config_resumes_and_starts_several_processes(tmp_path):
+    (tmp_path / 'mine.py').write_text(f"{BASE}resume = True\nlauncher = 'pytorch'")
+    config = complete(tmp_path / 'mine.py')
+    assert config.resume is True and config.launcher == 'pytorch'
+    assert complete(tmp_path / 'mine.py', '--launcher', 'none').launcher == 'none'
+    (tmp_path / 'mine.py').write_text(BASE)
+    config = complete(tmp_path / 'mine.py', '--cfg-options', 'resume=True', 'launcher=slurm')
+    assert config.resume is True and config.launcher == 'slurm'
+    config = complete(tmp_path / 'mine.py')
+    assert config.resume is False and config.launcher == 'none'
+
+
+def test_a_config_goes_on_from_the_checkpoint_of_another_run(voc, tmp_path):
+    def config(name, **options):
+        return detector_config(voc, tmp_path / name, 'ssdlite_baseline_light_voc', epochs=2, **options)
+
+    whole = config('whole')
+    whole.default_hooks.checkpoint.max_keep_ckpts = -1
+    train_detector(whole)
+    train_detector(config('more', load_from=str(tmp_path / 'whole/epoch_1.pth'), resume=True))
+    ends = [torch.load(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'more')]
+    compare_checkpoints(*ends)
+    assert not (tmp_path / 'more/epoch_1.pth').exists()
 
 
 def data_set(folder, kind, split):

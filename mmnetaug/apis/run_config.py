@@ -53,5 +53,5 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
         config.merge_from_dict(worker_options(config, args.workers))
     merge_cfg_options(config, args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    config.launcher = args.launcher
-    config.resume = getattr(args, 'resume', False)
+    config.launcher = args.launcher or config.get('launcher', 'none')
+    config.resume = getattr(args, 'resume', False) or config.get('resume', False)
