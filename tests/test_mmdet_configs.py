@@ -19,6 +19,7 @@ from mmnetaug.apis.run_config import finish_run_config, read_run_config
 from mmnetaug.apis.train import check_overlap, train_detector
 from mmnetaug.cli import train as train_command
 from mmnetaug.cli.run import main
+from mmnetaug.engine.runner import build_runner
 from mmnetaug.errors import Stopped
 from mmnetaug.registry import HOOKS
 
@@ -136,6 +137,31 @@ def test_a_config_resumes_and_starts_several_processes(tmp_path):
     assert config.resume is True and config.launcher == 'slurm'
     config = complete(tmp_path / 'mine.py')
     assert config.resume is False and config.launcher == 'none'
+
+
+@pytest.mark.parametrize(
+    ('scale', 'rate'),
+    [
+        ('dict(_delete_=True, enable=False, base_batch_size=16)', 0.04 * 12 / 16),
+        ('dict(enable=True, base_batch_size=32)', 0.04 * 12 / 32),
+        ('dict(_delete_=True, enable=False)', 0.04 * 12 / 4),
+        ('None', 0.04 * 12 / 4),
+    ],
+)
+def test_the_learning_rate_follows_the_batch_size(tmp_path, scale, rate):
+    given = 'train_dataloader = dict(batch_size=4)\noptim_wrapper = dict(optimizer=dict(lr=0.04))\n'
+    (tmp_path / 'mine.py').write_text(
+        f'{BASE}{given}auto_scale_lr = {scale}\nmodel = dict(backbone=dict(init_cfg=None))'
+    )
+    runner = build_runner(complete(tmp_path / 'mine.py', '--batch-size', '12', '--work-dir', f'{tmp_path}/run'))
+    wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.scale_lr(wrapper, runner.auto_scale_lr)
+    assert wrapper.get_lr()['lr'][0] == pytest.approx(rate)
+
+
+def test_a_learning_rate_that_cannot_follow(refused):
+    text = 'auto_scale_lr = None\noptim_wrapper = dict(optimizer=dict(_delete_=True, type="Adadelta"))'
+    assert '--batch-size 8: the learning rate cannot follow without' in refused(text, '--batch-size', '8')
 
 
 def test_a_config_goes_on_from_the_checkpoint_of_another_run(voc, tmp_path):
