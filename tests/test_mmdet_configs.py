@@ -149,10 +149,9 @@ def test_a_config_resumes_and_starts_several_processes(tmp_path):
     ],
 )
 def test_the_learning_rate_follows_the_batch_size(tmp_path, scale, rate):
-    given = 'train_dataloader = dict(batch_size=4)\noptim_wrapper = dict(optimizer=dict(lr=0.04))\n'
-    (tmp_path / 'mine.py').write_text(
-        f'{BASE}{given}auto_scale_lr = {scale}\nmodel = dict(backbone=dict(init_cfg=None))'
-    )
+    given = 'train_dataloader = dict(batch_size=4)\nmodel = dict(backbone=dict(init_cfg=None))\n'
+    given += f'optim_wrapper = dict(optimizer=dict(lr=0.04))\nauto_scale_lr = {scale}\n'
+    (tmp_path / 'mine.py').write_text(BASE + given)
     runner = build_runner(complete(tmp_path / 'mine.py', '--batch-size', '12', '--work-dir', f'{tmp_path}/run'))
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.scale_lr(wrapper, runner.auto_scale_lr)
