@@ -51,15 +51,6 @@ def read_config(path: str | Path, kind: str) -> Config:
     return config
 
 
-def complete_test_part(config: Config) -> None:
-    """Have a config test on what it validates on where it has no test part of its own."""
-    for name in ('dataloader', 'evaluator'):
-        if config.get(f'test_{name}') is None and config.get(f'val_{name}') is not None:
-            config[f'test_{name}'] = copy.deepcopy(config[f'val_{name}'])
-    if config.get('test_cfg') is None and config.get('test_dataloader') is not None:
-        config.test_cfg = {'type': 'TestLoop'}
-
-
 def import_custom(modules: Sequence[str]) -> None:
     """Import modules that register parts of a user's own (``--custom-imports``).
 
@@ -182,3 +173,12 @@ def get_value(config: Config, key: str) -> Any:
 def dataset_config(config: Config, loader: str) -> ConfigDict:
     """The configuration at :func:`dataset_key`."""
     return get_value(config, dataset_key(config, loader))
+
+
+def complete_test_part(config: Config) -> None:
+    """Have a config test on what it validates on where it has no test part of its own."""
+    for name in ('dataloader', 'evaluator'):
+        if config.get(f'test_{name}') is None and config.get(f'val_{name}') is not None:
+            config[f'test_{name}'] = copy.deepcopy(config[f'val_{name}'])
+    if config.get('test_cfg') is None and config.get('test_dataloader') is not None:
+        config.test_cfg = {'type': 'TestLoop'}
