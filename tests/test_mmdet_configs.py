@@ -90,8 +90,8 @@ def test_without_a_test_part_it_is_that_of_validation(voc, tmp_path):
     [
         ("_delete_=True, type='CheckpointHook'", '--checkpoint-interval 2', 'is CheckpointHook, and iterations'),
         ("type='CheckpointHook'", '', 'is CheckpointHook, and iterations and keep_best'),
-        ("out_dir='elsewhere'", '', 'has out_dir=elsewhere and by_epoch=True: expected neither'),
-        ('by_epoch=False', '', 'has out_dir=None and by_epoch=False: expected neither'),
+        ("out_dir='elsewhere'", '', 'checkpoint.out_dir is elsewhere: expected checkpoints of epochs in the work'),
+        ('by_epoch=False', '', 'checkpoint.by_epoch is False: expected checkpoints of epochs in the work'),
     ],
 )
 def test_checkpoint_hooks(refused, hook, option, message):

@@ -95,12 +95,12 @@ def _check_checkpoint_hook(config: Config) -> None:
             '(--checkpoint-interval) are of mmnetaug.CheckpointHook: expected that type, or _delete_=True over a base '
             'and neither of the two'
         )
-    if ours and (hook.get('out_dir') or not hook.get('by_epoch', True)):
-        raise InputError(
-            f'default_hooks.checkpoint has out_dir={hook.get("out_dir")} and by_epoch={hook.get("by_epoch", True)}: '
-            'expected neither, since checkpoints are of epochs and lie in the work directory (--work-dir DIR; within '
-            'an epoch: --checkpoint-interval N)'
-        )
+    for name, usual in (('out_dir', None), ('by_epoch', True)):
+        if ours and hook.get(name, usual) != usual:
+            raise InputError(
+                f'default_hooks.checkpoint.{name} is {hook[name]}: expected checkpoints of epochs in the work '
+                'directory; leave it out (--work-dir DIR, and --checkpoint-interval N within epochs)'
+            )
 
 
 def _is_kind(registry: Registry, part: dict[str, Any], kind: type, config: Config) -> bool:
