@@ -99,10 +99,17 @@ def test_checkpoint_hooks(refused, hook, option, message):
 
 
 class Signal(Hook):
-    """SIGTERM within the first epoch."""
+    """SIGTERM within the first epoch, or within its validation."""
+
+    def __init__(self, validation=False):
+        self.validation = validation
 
     def after_train_iter(self, runner, **kwargs):
-        if runner.iter == 0:
+        if runner.iter == 0 and not self.validation:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def after_val_iter(self, runner, **kwargs):
+        if runner.epoch == 1 and self.validation:
             os.kill(os.getpid(), signal.SIGTERM)
 
 
@@ -117,6 +124,25 @@ def test_a_signal_saves_whatever_hook_saves_epochs(voc, tmp_path, monkeypatch):
     config.resume = True
     assert train_detector(config)['epochs'] == 1
     assert torch.load(tmp_path / 'run/epoch_1.pth')['meta']['iter'] == 2
+
+
+@pytest.mark.parametrize('hook', ['CheckpointHook', 'mmnetaug.CheckpointHook'])
+def test_a_signal_while_an_epoch_is_validated_that_was_not_saved(voc, tmp_path, monkeypatch, hook):
+    """Validated is an average of weights; what is saved and gone on from are those that are trained."""
+    monkeypatch.setitem(HOOKS.module_dict, 'Signal', Signal)
+
+    def config(name, **options):
+        settings = detector_config(voc, tmp_path / name, 'rtmdet_baseline_light_voc', train_cfg__val_interval=1)
+        settings.default_hooks.checkpoint = {'type': hook, 'interval': 2}
+        settings.merge_from_dict(options)
+        return settings
+
+    train_detector(config('whole'))
+    with pytest.raises(Stopped):
+        train_detector(config('stopped', **{'default_hooks.s': {'type': 'mmnetaug.Signal', 'validation': True}}))
+    assert (tmp_path / 'stopped/last_checkpoint').read_text() == str(tmp_path / 'stopped/epoch_1.pth')
+    train_detector(config('stopped', resume=True))
+    compare_checkpoints(*(torch.load(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'stopped')))
 
 
 def complete(path, *options):
