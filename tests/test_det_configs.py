@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
 from mmnetaug.apis.image_sizes import image_size, size_options
-from mmnetaug.apis.overrides import detection_data_options, epochs_options, own_data_options
+from mmnetaug.apis.overrides import detection_data_options, own_data_options
 from mmnetaug.apis.train import train_detector
 
 CONFIGS = sorted((ROOT / 'configs/det').glob('*.py'))
@@ -256,16 +256,12 @@ def test_empty_paths(monkeypatch, capsys, option):
     assert f'argument {option}: is empty: expected a path' in capsys.readouterr().err
 
 
-def test_data_and_schedules_that_options_do_not_reach(voc):
+def test_data_that_options_do_not_reach(voc):
     joined = read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'det')
     dataset = joined.train_dataloader.dataset
     joined.train_dataloader.dataset = {'type': 'ConcatDataset', 'datasets': [dataset, dataset]}
     with pytest.raises(InputError, match=r'joins several data sets \(ConcatDataset\).*takes several image sets'):
         detection_data_options(joined, voc)
-    by_iteration = read_config(ROOT / 'configs/det/ssdlite_netaug_voc.py', 'det')
-    by_iteration.train_cfg = {'type': 'IterBasedTrainLoop', 'max_iters': 100}
-    with pytest.raises(InputError, match=r'counts iterations, not epochs: change train_cfg\.max_iters'):
-        epochs_options(by_iteration, 3)
 
 
 def test_classes_of_the_data_that_a_config_names(tmp_path):

@@ -14,7 +14,7 @@ from pycocotools.cocoeval import COCOeval
 from mmnetaug import InputError
 from mmnetaug.apis.benchmark import markdown_table
 from mmnetaug.apis.overrides import evaluators
-from mmnetaug.apis.train import measures
+from mmnetaug.apis.train import measures, summary
 
 CATEGORIES = [{'id': 7, 'name': 'dog'}, {'id': 3, 'name': 'cat'}, {'id': 90, 'name': 'cow'}, {'id': 12, 'name': 'hen'}]
 SIDES = {'small': (4, 30), 'medium': (34, 90), 'large': (100, 200)}
@@ -65,7 +65,14 @@ def make_coco(path, sizes=('small', 'medium', 'large'), images=12, first_id=1):
 def coco_measures(path, predictions, classes, **options):
     test = {'data_root': str(path.parent), 'ann_file': path.name}
     (config,) = evaluators({'layout': 'coco', 'test': test})
-    metric = METRICS.build(ConfigDict({**config, **options}))
+    found = measured({**config, **options}, predictions, classes)
+    by_class = found.pop('class_AP50')
+    assert by_class.keys() <= set(classes) and np.mean(list(by_class.values())) == pytest.approx(found['AP50'])
+    return found
+
+
+def measured(config, predictions, classes):
+    metric = METRICS.build(ConfigDict(config))
     metric.dataset_meta = {'classes': classes}
     for image, found in predictions.items():
         boxes = {
@@ -73,11 +80,8 @@ def coco_measures(path, predictions, classes, **options):
             'scores': torch.tensor([float(score) for _, score, _ in found]),
             'labels': torch.tensor([label for _, _, label in found], dtype=torch.long),
         }
-        metric.process({}, [{'img_id': image, 'pred_instances': boxes}])
-    found = measures(metric.evaluate(len(predictions)))
-    by_class = found.pop('class_AP50')
-    assert by_class.keys() <= set(classes) and np.mean(list(by_class.values())) == pytest.approx(found['AP50'])
-    return found
+        metric.process({}, [{'img_id': image, 'ori_shape': (480, 640), 'pred_instances': boxes}])
+    return measures(metric.evaluate(len(predictions)))
 
 
 def pycocotools_stats(path, predictions, category_ids):
@@ -156,6 +160,21 @@ def test_sizes_that_no_object_has_are_not_measured(tmp_path):
     assert list(found.values()) == [*stats[:3], None, stats[4], None]
     row = {'name': 'a', 'arch': 'mcunet', 'size': 320, 'macs': 2_000_000, **found}
     assert markdown_table([row]).splitlines()[2].endswith(f'| - | {found["AP_medium"]:.3f} | - | 2.00 M |')
+
+
+@pytest.mark.parametrize('sizes', [('small', 'medium', 'large'), ('medium',)])
+def test_mmdets_metric_gets_our_names(tmp_path, sizes):
+    predictions = make_coco(tmp_path / 'truth.json', sizes=sizes)
+    config = {'type': 'mmdet.CocoMetric', 'ann_file': str(tmp_path / 'truth.json'), 'metric': 'bbox'}
+    found = measured(config, predictions, ['dog', 'cat', 'cow', 'hen'])
+    assert list(found) == ['AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large']
+    stats = pycocotools_stats(tmp_path / 'truth.json', predictions, [7, 3, 90, 12])
+    assert list(found.values()) == [None if value == -1 else round(value, 3) for value in stats]
+    assert summary({**found, 'macs': 2e6}).startswith(f'AP {stats[0]:.3f}, AP50 {stats[1]:.3f}, AP75')
+
+
+def test_a_summary_of_measures_that_are_not_known():
+    assert summary({'recall': 0.5, 'macs': 2e6}) == '2.0 M MACs'
 
 
 def test_objects_of_images_left_out_are_missed(tmp_path):

@@ -1,6 +1,7 @@
 """Config files: read, asked for what they hold, and changed by dotted keys that are there."""
 
 import argparse
+import copy
 import difflib
 import inspect
 import traceback
@@ -27,7 +28,7 @@ NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
 
 
 def read_config(path: str | Path, kind: str) -> Config:
-    """A complete config from its file.
+    """A complete config from its file; one without a test part tests as it validates.
 
     Args:
         path: of the file, or the name of one of ours, such as 'ssdlite_netaug_voc'.
@@ -51,6 +52,7 @@ def read_config(path: str | Path, kind: str) -> Config:
             f'{path} is a config for {model.get("type")}, without {needed}: expected a file of {folder}, or one like '
             'them'
         )
+    complete_test_part(config)
     return config
 
 
@@ -250,3 +252,12 @@ def get_value(config: Config, key: str) -> Any:
 def dataset_config(config: Config, loader: str) -> ConfigDict:
     """The configuration at :func:`dataset_key`."""
     return get_value(config, dataset_key(config, loader))
+
+
+def complete_test_part(config: Config) -> None:
+    """Have a config test on what it validates on where it has no test part of its own."""
+    for name in ('dataloader', 'evaluator'):
+        if config.get(f'test_{name}') is None and config.get(f'val_{name}') is not None:
+            config[f'test_{name}'] = copy.deepcopy(config[f'val_{name}'])
+    if config.get('test_cfg') is None and config.get('test_dataloader') is not None:
+        config.test_cfg = {'type': 'TestLoop'}

@@ -48,16 +48,15 @@ OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or n
 # --- any training ---
 
 
-def common_options(args: argparse.Namespace) -> Overrides:
+def common_options(config: Config, args: argparse.Namespace) -> Overrides:
     """``--batch-size``, ``--seed``, ``--amp`` and ``--safetensors``.
 
     Raises:
-        InputError: a value out of range.
+        InputError: a value out of range, or a learning rate that cannot follow the batch size.
     """
     options: Overrides = {}
     if args.batch_size is not None:
-        check_whole('training batch size', args.batch_size, 2)  # normalisation of 1x1 maps needs two
-        options['train_dataloader.batch_size'] = args.batch_size
+        options = batch_size_options(config, args.batch_size)
     if args.seed is not None:
         check_whole('seed', args.seed, 0)
         options['randomness.seed'] = args.seed
@@ -66,6 +65,28 @@ def common_options(args: argparse.Namespace) -> Overrides:
     if args.safetensors:
         options['export_safetensors'] = True
     return options
+
+
+def batch_size_options(config: Config, batch_size: int) -> Overrides:
+    """``--batch-size``: images per device. The learning rate follows: MMEngine scales it from
+    ``auto_scale_lr.base_batch_size`` where the config has that, and else it grows with the config's own batch size.
+
+    Raises:
+        InputError: too few images, or no learning rate or batch size to start from.
+    """
+    check_whole('training batch size', batch_size, 2)  # normalisation of 1x1 maps needs two
+    options: Overrides = {'train_dataloader.batch_size': batch_size}
+    if (config.get('auto_scale_lr') or {}).get('base_batch_size'):
+        return {**options, 'auto_scale_lr.enable': True}
+    before = config.train_dataloader.get('batch_size')
+    rate = (config.optim_wrapper.get('optimizer') or {}).get('lr')
+    if not before or rate is None:
+        raise InputError(
+            f'--batch-size {batch_size}: the learning rate cannot follow without auto_scale_lr.base_batch_size, or '
+            'train_dataloader.batch_size and optim_wrapper.optimizer.lr, in the config: write them there, or keep the '
+            f'rate with --cfg-options train_dataloader.batch_size={batch_size}'
+        )
+    return {**options, 'optim_wrapper.optimizer.lr': rate * batch_size / before}
 
 
 def worker_options(config: Config, workers: int) -> Overrides:
@@ -100,12 +121,7 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         epochs: warm-up included.
     """
     check_whole('epochs', epochs, 1)
-    if 'max_epochs' not in config.train_cfg:
-        raise InputError(
-            'this config counts iterations, not epochs: change train_cfg.max_iters and the schedule in the config, or '
-            'with --cfg-options'
-        )
-    before = config.train_cfg.max_epochs
+    before = config.train_cfg.get('max_epochs')
     check_whole('train_cfg.max_epochs', before, 1)
     warmup = warmup_epochs(config)
     shorter = min(warmup, epochs - 1)

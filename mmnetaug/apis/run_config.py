@@ -15,13 +15,19 @@ from mmnetaug.apis.overrides import (
     patience_options,
     worker_options,
 )
+from mmnetaug.engine.runner import check_training
 
 
 def read_run_config(args: argparse.Namespace, kind: str) -> Config:
     """The config that ``args`` names, with the modules that it needs; ``kind`` as in
-    :func:`~mmnetaug.apis.config.read_config`."""
+    :func:`~mmnetaug.apis.config.read_config`.
+
+    Raises:
+        InputError: see there, and :func:`~mmnetaug.engine.runner.check_training`.
+    """
     import_custom(args.custom_imports)
     config = read_config(args.config, kind)
+    check_training(config)
     if args.custom_imports:  # noted, so that the config of the run is complete
         given = (config.get('custom_imports') or {}).get('imports') or []
         given = [given] if isinstance(given, str) else given
@@ -32,7 +38,7 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
 def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`~mmnetaug.cli.arguments.add_run_arguments`, last of all ``--cfg-options``."""
     if hasattr(args, 'epochs'):
-        config.merge_from_dict(common_options(args))
+        config.merge_from_dict(common_options(config, args))
         if args.padding is not None:
             config.merge_from_dict(padding_options(config, args.padding))
         if args.gray:
@@ -47,5 +53,5 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
         config.merge_from_dict(worker_options(config, args.workers))
     merge_cfg_options(config, args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
-    config.launcher = args.launcher
-    config.resume = getattr(args, 'resume', False)
+    config.launcher = args.launcher or config.get('launcher', 'none')
+    config.resume = getattr(args, 'resume', False) or config.get('resume', False)

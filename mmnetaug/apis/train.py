@@ -10,14 +10,15 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
-from mmnetaug.apis.config import dataset_config
+from mmnetaug.apis.config import complete_test_part, dataset_config
 from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
+from mmnetaug.datasets.findings import real_paths
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, check_training, train_and_validate, training_runner
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
@@ -31,7 +32,10 @@ FILES = (  # of a finished run, in the order in which they are named
     *('train_batch.jpg', 'test_batch.jpg', 'export.safetensors'),
 )
 SHOWN_CLASSES = 20  # in a line of the console
-COCO_MEASURES = ('AP', 'AP50', 'AP75', 'AP_small', 'AP_medium', 'AP_large')
+COCO_MEASURES = {  # of ours -> of mmdet's CocoMetric
+    **{'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75'},
+    **{'AP_small': 'bbox_mAP_s', 'AP_medium': 'bbox_mAP_m', 'AP_large': 'bbox_mAP_l'},
+}
 
 
 def train_detector(config: Config, command: str = '') -> dict[str, Any]:
@@ -48,9 +52,11 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         ``value`` and ``epoch`` of the best validation, whose weights are ``best.pth``), and where the checkpoint is.
 
     Raises:
-        InputError: nothing to train or to test on, a pretrained checkpoint that is missing or does not fit, or a work
-            directory that holds another run.
+        InputError: see :func:`~mmnetaug.engine.runner.check_training`; nothing to train or to test on, a pretrained
+            checkpoint that is missing or does not fit, or a work directory that holds another run.
     """
+    check_training(config)
+    complete_test_part(config)
     check_pretrained(config)
     size = image_size(config)
     runner = training_runner(config)
@@ -137,20 +143,36 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
     Raises:
         InputError: images are both, and that is not ``allowed``.
     """
-    data = {}
+    data = {'Train': set(), 'Test': set()}
     for verb, loader in (('Train', runner.train_dataloader), ('Test', runner.val_dataloader)):
-        dataset = loader.dataset
-        while hasattr(dataset, 'dataset'):  # RepeatDataset and the like
-            dataset = dataset.dataset
-        data[verb] = getattr(dataset, 'image_paths', frozenset())
-        source = getattr(dataset, 'ann_file', type(dataset).__name__)
-        runner.logger.info(f'{verb}s on {len(dataset)} images: {printable(source)}')
+        for dataset in _data_sets(loader.dataset):
+            source = printable(getattr(dataset, 'ann_file', type(dataset).__name__))
+            runner.logger.info(f'{verb}s on {len(dataset)} images: {source}')
+            try:
+                data[verb] |= _image_paths(dataset)
+            except (AttributeError, KeyError, TypeError):
+                runner.logger.warning(
+                    f'{source} has no img_path of its images: whether images to test on are trained on is not known'
+                )
     both = sorted(data['Train'] & data['Test'])
     if both and not allowed:
         raise InputError(
             f'{len(both)} of {len(data["Test"])} images to test on are trained on too, first {printable(both[0])}: '
             'expected others; --allow-overlap if that is meant'
         )
+
+
+def _data_sets(dataset: Any) -> list[Any]:
+    """Those that read files, within ``RepeatDataset``, ``ConcatDataset`` and the like."""
+    if hasattr(dataset, 'datasets'):
+        return [each for below in dataset.datasets for each in _data_sets(below)]
+    return _data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+
+
+def _image_paths(dataset: Any) -> frozenset[str]:
+    if hasattr(dataset, 'image_paths'):  # ours
+        return dataset.image_paths
+    return frozenset(real_paths(dataset.get_data_info(index)['img_path'] for index in range(len(dataset))))
 
 
 def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:
@@ -176,9 +198,10 @@ def head_name(model: dict[str, Any]) -> str:
 def measures(metrics: dict[str, float]) -> dict[str, Any]:
     """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
     without small objects."""
-    if any(key.startswith('coco/') for key in metrics):
+    coco = {name: metrics.get(f'coco/{name}', metrics.get(f'coco/{other}')) for name, other in COCO_MEASURES.items()}
+    if any(value is not None for value in coco.values()):
         by_class = _by_class(metrics, f'coco/{BY_CLASS}')
-        return {**{name: metrics.get(f'coco/{name}') for name in COCO_MEASURES}, **by_class}
+        return {**{name: None if value == -1 else value for name, value in coco.items()}, **by_class}
     by_class = _by_class(metrics, BY_CLASS)
     found = {name: value for name, value in metrics.items() if name.startswith('AP') and not name.startswith(BY_CLASS)}
     others = {name.replace('/', '_'): value for name, value in metrics.items() if isinstance(value, float)}
@@ -193,5 +216,5 @@ def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, flo
 def summary(result: dict[str, Any]) -> str:
     """Measured AP (fractions) and MACs of a result of a detector, in one line."""
     measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
-    scores = ', '.join(f'{name} {value:.3f}' for name, value in measured.items())
-    return f'{scores}, {result["macs"] / 1e6:.1f} M MACs'
+    scores = [f'{name} {value:.3f}' for name, value in measured.items()]
+    return ', '.join([*scores, f'{result["macs"] / 1e6:.1f} M MACs'])

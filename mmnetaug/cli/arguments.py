@@ -114,7 +114,9 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
     )
     add_custom_imports(parser)
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none', help='what starts several processes'
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        help="what starts several processes (default: the config's, or none)",
     )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
 

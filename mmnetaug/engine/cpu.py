@@ -51,7 +51,7 @@ def prepare_distributed(config: Config) -> None:
     if variable and variable not in os.environ and not dist.is_initialized():
         raise InputError(
             f'--launcher {config.launcher}: no {variable} in the environment. Start it with '
-            f'`{command} -m mmnetaug ... --launcher {config.launcher}`, or leave --launcher out for one process'
+            f'`{command} -m mmnetaug ... --launcher {config.launcher}`, or give --launcher none for one process'
         )
     if torch.cuda.is_available() or config.get('launcher', 'none') == 'none':
         return

@@ -51,7 +51,7 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
     Raises:
         InputError: ``out`` is not ours, or was made with other parameters and ``force`` is not set.
     """
-    out = Path(os.path.realpath(out) if os.path.islink(out) else os.path.abspath(out))  # of a link what it leads to is replaced
+    out = Path(os.path.realpath(out) if os.path.islink(out) else os.path.abspath(out))
     partial = out.parent / f'{out.name}.partial'
     for folder in (out, partial):
         empty = folder.is_dir() and not any(folder.iterdir())

@@ -60,11 +60,11 @@ class CheckpointHook(_CheckpointHook):
         done = runner.iter + 1
         self._write(runner, f'iter_{done}.pth', {'epoch': runner.epoch, 'iter': done})
 
-    def save_epoch(self, runner: Runner) -> None:
-        """Save after the current epoch, unless that was done."""
-        name = self.filename_tmpl.format(runner.epoch + 1)
+    def save_epoch(self, runner: Runner, epoch: int) -> None:
+        """Save after this epoch, unless that was done."""
+        name = self.filename_tmpl.format(epoch)
         if Path(self.last_ckpt or '').name != name:
-            self._write(runner, name, {'epoch': runner.epoch + 1, 'iter': runner.iter})
+            self._write(runner, name, {'epoch': epoch, 'iter': runner.iter})
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         self._write(runner, self.filename_tmpl.format(step), meta)

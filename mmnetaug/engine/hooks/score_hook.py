@@ -29,7 +29,8 @@ class NothingLearntHook(Hook):
         early = max(0.1 * runner.max_epochs, min(warmup_epochs(runner.cfg), runner.max_epochs))
         if runner.epoch < early:
             return
-        found = next((name for name in ('AP50_area', 'coco/AP50', 'top1') if name in (metrics or {})), None)
+        known = ('AP50_area', 'coco/AP50', 'coco/bbox_mAP_50', 'top1')  # the third is mmdet's
+        found = next((name for name in known if name in (metrics or {})), None)
         if found is None:
             return
         chance = 100 / max(len(runner.val_dataloader.dataset.metainfo.get('classes') or ['']), 1)

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from pathlib import Path
 from typing import Any
 
 from mmengine.dist import get_world_size
@@ -16,7 +17,8 @@ from mmnetaug.registry import HOOKS
 
 @HOOKS.register_module()
 class StopHook(Hook):
-    """On SIGTERM or SIGINT save after the current iteration and end; a second SIGINT ends at once.
+    """On SIGTERM or SIGINT save after the current iteration, or after the validation of an epoch not saved before, and
+    end; a second SIGINT ends at once.
 
     For one process; several would have to agree on the iteration.
     """
@@ -60,15 +62,26 @@ class StopHook(Hook):
     def after_train_epoch(self, runner: Runner) -> None:
         if self.asked:
             for hook in self._checkpoint_hooks(runner):
-                hook.save_epoch(runner)
+                hook.save_epoch(runner, runner.epoch + 1)
             self._stop(runner)
 
     @staticmethod
     def _checkpoint_hooks(runner: Runner) -> list[CheckpointHook]:
-        return [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        found = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        if not found:  # another one, which saves at its own times alone
+            found = [CheckpointHook()]
+            found[0].out_dir = runner.work_dir
+        return found
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        if self.asked:  # what is to be saved of an epoch was saved before its validation
+        note = Path(runner.work_dir) / 'last_checkpoint'
+        if self.asked and note.is_file() and Path(note.read_text(encoding='utf-8')).stem == f'epoch_{runner.epoch}':
+            self._stop(runner)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        if self.asked:  # and the epoch was not saved before, as weights may be others while they are validated
+            for hook in self._checkpoint_hooks(runner):
+                hook.save_epoch(runner, runner.epoch)
             self._stop(runner)
 
     def after_train(self, runner: Runner) -> None:
