@@ -12,8 +12,8 @@ from torch import nn
 import mmnetaug
 from mmnetaug import InputError
 from mmnetaug.evaluation import describe_memory
-from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.evaluation.memory import arena_bytes, memory_and_macs
+from mmnetaug.models.networks.network import input_channels
 
 
 def test_two_layers_by_hand():

@@ -28,9 +28,9 @@ from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.extras import FORMATS
 from mmnetaug.models.fusion import fused
+from mmnetaug.models.networks.network import input_channels
 from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.registry import DATASETS

@@ -11,8 +11,8 @@ from mmdet.models.dense_heads import GFLHead, RTMDetHead, RTMDetSepBNHead, SSDHe
 from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
-from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
+from mmnetaug.models.networks.network import input_channels
 
 # Heads whose prediction is known here -> its kind. A subclass may predict in another way, and is not among them.
 KINDS = {

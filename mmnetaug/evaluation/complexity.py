@@ -44,15 +44,6 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     return counter.flops // 2
 
 
-def input_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes: 3, or 1 for gray ones, as its first convolution has it.
-
-    One with other channels reads what was made of the image, such as the 12 that YOLOX's Focus cuts it into.
-    """
-    first = next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
-    return first if first in (1, 3) else 3
-
-
 @torch.no_grad()
 def run_once(network: nn.Module, image: Tensor) -> Any:
     """What a network gives for an image in evaluation mode; its mode is left as it was."""

@@ -12,9 +12,10 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import OperationMode, input_channels, run_once
+from mmnetaug.evaluation.complexity import OperationMode, run_once
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.layers import same_pads
+from mmnetaug.models.networks.network import input_channels
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
 ALIGNMENT = 16  # bytes that tflite-micro rounds every tensor up to

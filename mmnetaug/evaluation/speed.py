@@ -17,10 +17,9 @@ from mmdet.structures import DetDataSample
 from torch import nn
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import input_channels
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.netaug import NetAug
-from mmnetaug.models.networks.network import build_network
+from mmnetaug.models.networks.network import build_network, input_channels
 from mmnetaug.models.task_modules.prior_generators import Size, width_height
 
 

@@ -76,3 +76,12 @@ def build_network(arch: str, num_classes: int = 1000, padding: str = 'symmetric'
         InputError: unknown architecture, padding or channels, or a number of classes below 1.
     """
     return Network(get_arch(arch, padding, in_channels), num_classes)
+
+
+def input_channels(network: nn.Module) -> int:
+    """Channels of the images that a network takes: 3, or 1 for gray ones, as its first convolution has it.
+
+    One with other channels reads what was made of the image, such as the 12 that YOLOX's Focus cuts it into.
+    """
+    first = next((part.in_channels for part in network.modules() if isinstance(part, nn.Conv2d)), 3)
+    return first if first in (1, 3) else 3
