@@ -1,4 +1,4 @@
-"""JSON files that our tools write and read again."""
+"""Files that our tools write, and JSON that they read again."""
 
 import json
 import os
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmnetaug.errors import InputError
 
@@ -23,6 +25,18 @@ def write_text(path: str | Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
+
+
+def save_image(path: str | Path, image: np.ndarray) -> None:
+    """Write an image, (H, W, 3) or (H, W) uint8 in BGR, in the format of the suffix.
+
+    Raises:
+        OSError: as of any file, which OpenCV's own writing does not tell.
+    """
+    import cv2  # by those alone who draw
+
+    _, content = cv2.imencode(Path(path).suffix, image)
+    Path(path).write_bytes(content)
 
 
 @contextmanager

@@ -94,11 +94,11 @@ def _with_names(config: Config) -> Config:
     if names:
         values['default_scope'] = scope
     if modules:  # which the config that a run writes down imports no more by itself
-        values['custom_imports'] = {'imports': [*_custom_modules(config), *sorted(modules)]}
+        values['custom_imports'] = {'imports': [*custom_modules(config), *sorted(modules)]}
     return Config(values, config.text, config.filename, config.env_variables)
 
 
-def _custom_modules(config: Config) -> list[str]:
+def custom_modules(config: Config) -> list[str]:
     """The modules that a config imports (``custom_imports``)."""
     given = (config.get('custom_imports') or {}).get('imports') or []
     return [given] if isinstance(given, str) else list(given)

@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from mmnetaug.apis.detector import Detector
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep, save_image
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
 from mmnetaug.errors import InputError, printable
-from mmnetaug.records import write_json
+from mmnetaug.records import save_image, write_json
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.sheets import box_meta
 

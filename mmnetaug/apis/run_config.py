@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import import_custom, merge_cfg_options, read_config
+from mmnetaug.apis.config import custom_modules, import_custom, merge_cfg_options, read_config
 from mmnetaug.apis.overrides import (
     checkpoint_options,
     common_options,
@@ -29,9 +29,7 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
     config = read_config(args.config, kind)
     check_training(config)
     if args.custom_imports:  # noted, so that the config of the run is complete
-        given = (config.get('custom_imports') or {}).get('imports') or []
-        given = [given] if isinstance(given, str) else given
-        config.custom_imports = {'imports': [*given, *args.custom_imports]}
+        config.custom_imports = {'imports': [*custom_modules(config), *args.custom_imports]}
     return config
 
 

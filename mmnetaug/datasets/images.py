@@ -222,16 +222,6 @@ def read_deep(path: str | Path) -> np.ndarray:
     return np.ascontiguousarray(image[..., :3])
 
 
-def save_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an image, (H, W, 3) or (H, W) uint8 in BGR, in the format of the suffix.
-
-    Raises:
-        OSError: as of any file, which OpenCV's own writing does not tell.
-    """
-    _, content = cv2.imencode(Path(path).suffix, image)
-    Path(path).write_bytes(content)
-
-
 def to_8_bits(image: np.ndarray) -> np.ndarray:
     """Values of any type as uint8; see :func:`read_deep`."""
     if image.dtype == np.uint8:

@@ -12,7 +12,7 @@ from mmdet.structures import DetDataSample
 from mmdet.visualization import DetLocalVisualizer
 from mmengine.structures import InstanceData
 
-from mmnetaug.datasets.images import save_image
+from mmnetaug.records import save_image
 
 CELL = 400  # pixels of the longer side of an image in a sheet
 GAP = 6

@@ -25,10 +25,10 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from mmnetaug.datasets.images import save_image
 from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.preparation.shapes import ShapeSource
 from mmnetaug.errors import InputError
+from mmnetaug.records import save_image
 
 MARKER = 'generator.json'
 # share of the image side; larger than in detection: at 5% of 64 pixels nobody could tell the class
