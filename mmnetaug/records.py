@@ -35,7 +35,9 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     """
     import cv2  # by those alone who draw
 
-    _, content = cv2.imencode(Path(path).suffix, image)
+    written, content = cv2.imencode(Path(path).suffix, image)
+    if not written:
+        raise OSError(f'{path} cannot be written: {image.shape} pixels are too many for its format')
     Path(path).write_bytes(content)
 
 

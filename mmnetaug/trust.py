@@ -36,6 +36,7 @@ MODULES = {
         *('mmnetaug.datasets', 'mmcv.transforms', 'mmengine.dataset'),
         *(f'mmdet.datasets.{part}' for part in ('transforms', 'samplers', 'dataset_wrappers')),
         *(f'mmdet.datasets.{part}' for part in ('coco', 'voc', 'xml_style', 'cityscapes', 'lvis', 'objects365')),
+        *(f'mmdet.datasets.{part}' for part in ('wider_face', 'deepfashion', 'isaid', 'v3det')),
     ),
     'test_evaluator': (
         'mmnetaug.evaluation',
@@ -107,8 +108,8 @@ def _check_type(name: Any, path: str, known: set[str], place: str) -> None:
             place,
             path,
             name,
-            'a part of mmdet, mmcv, mmengine or mmnetaug (one of your own: register it in a module, and name that with '
-            '--custom-imports)',
+            'a part that detectors, their data sets or measures are made of, of mmdet, mmcv, mmengine or mmnetaug (one '
+            'of your own: register it in a module, and name that with --custom-imports)',
         )
 
 
@@ -119,11 +120,13 @@ def _registered(section: str) -> set[str]:
         root = getattr(ours, name, None) or _root(name)
         while root.parent is not None:
             root = root.parent
-        for registry in (root, *root.children.values()):
-            if registry.scope in SCOPES:
-                registry.import_from_location()
-                usable = [key for key, part in registry.module_dict.items() if _may_be_named(part, section)]
-                found |= {name for key in usable for name in (key, f'{registry.scope}.{key}')}
+        root.import_from_location()  # which may bring children
+        registries = [registry for registry in (root, *root.children.values()) if registry.scope in SCOPES]
+        for registry in registries:
+            registry.import_from_location()
+        for registry in registries:  # after all of these, which register in the root as well
+            usable = [key for key, part in registry.module_dict.items() if _may_be_named(part, section)]
+            found |= {name for key in usable for name in (key, f'{registry.scope}.{key}')}
     return found
 
 
@@ -138,8 +141,12 @@ def _root(name: str) -> Registry:
     return getattr(mmengine_registry, name)
 
 
+class Untrusted(InputError):
+    """A config in a file that is not built."""
+
+
 def _refuse(place: str, path: str, found: Any, expected: str) -> None:
-    raise InputError(
+    raise Untrusted(
         f'{place} was not loaded: its {path} is {str(found)[:80]!r}, which could run code or touch files. Expected '
         f'{expected}'
     )

@@ -358,6 +358,11 @@ def test_types_of_pure_python_become_the_names_that_they_are_registered_by(tmp_p
     )
     pipeline = read_config(tmp_path / 'pure.py', 'det').train_dataloader.dataset.pipeline
     assert pipeline[1].type == 'mmengine.LoadAnnotations', "mmcv's, and not mmdet's"
+    more = 'default_hooks = dict(nms=dict(type=nms), norm=dict(type=SyncBatchNorm), ema=dict(ema_type=SGD))'
+    imports = 'from mmcv.ops import nms\nfrom torch.nn import SyncBatchNorm\n'
+    (tmp_path / 'pure.py').write_text(f'{imports}{PURE}\n{more}\n')
+    hooks = read_config(tmp_path / 'pure.py', 'det').default_hooks
+    assert (hooks.nms.type, hooks.norm.type, hooks.ema.ema_type) == ('nms', 'SyncBN', 'SGD')
     (tmp_path / 'pure.py').write_text(PURE.replace("arch='mcunet'", 'arch=SGD'))
     with pytest.raises(InputError, match=r'pure.py: model.backbone.arch is .*SGD.*, which is code: expected'):
         read_config(tmp_path / 'pure.py', 'det')

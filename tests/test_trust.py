@@ -105,13 +105,15 @@ def test_nothing_of_a_malicious_checkpoint_runs(voc, tmp_path, place, legacy):
         attempts = [
             lambda path=path: build_from_checkpoint(path),
             lambda path=path: checkpoint_config(path),
-            lambda path=path: checkpoint_config(path, read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')),
             lambda path=path: infer(voc / 'JPEGImages', path, tmp_path / 'vis'),
             lambda path=path: benchmark([path], ['x'], tmp_path / 'benchmark'),
         ]
         for attempt in attempts:
             with pytest.raises(InputError, match=f'{name} was not loaded: its '):
                 attempt()
+        ours = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+        trusted = checkpoint_config(path, ours)
+        assert trusted.model.bbox_head == ours.model.bbox_head and trusted.test_dataloader == ours.test_dataloader
     assert not ran.exists() and not ran.with_suffix('.pkl').exists()
 
 

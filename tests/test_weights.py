@@ -235,6 +235,8 @@ def test_keras_weights_get_pixels_from_minus_one_to_one(voc, tmp_path):
         ),
         ({'mean': [0, 10, 20], 'std': [1, 2, 4]}, lambda pixels, ours: (pixels - BGR[0]) / BGR[1]),
         ({}, lambda pixels, ours: pixels),
+        ({'mean': [0.0] * 3, 'std': [0, 0, 0]}, lambda pixels, ours: ours),  # which nobody can have trained with
+        ({'mean': torch.zeros(3)}, lambda pixels, ours: ours),
         (None, lambda pixels, ours: ours),
     ],
 )

@@ -70,12 +70,15 @@ def _with_names(config: Config) -> Config:
             names.update(_registered(scope))
         if kind in names and kind.__module__.partition('.')[0] not in LIBRARIES:
             modules.add(kind.__module__)
-        return names.get(kind, f'{kind.__module__}.{kind.__qualname__}')
+        if getattr(kind, '__module__', '') == 'mmcv.ops.nms':  # which mmcv knows by their bare names
+            return kind.__name__
+        own = [each for each in names if kind in getattr(each, '__bases__', ()) and each.__name__ == kind.__name__]
+        return names.get(own[0] if own and kind not in names else kind, f'{kind.__module__}.{kind.__qualname__}')
 
     def named(value: Any, place: str) -> Any:
         if isinstance(value, Mapping):
             return {
-                key: name(below) if key == 'type' and _is_code(below) else named(below, f'{place}{key}.')
+                key: name(below) if _names_a_type(key) and _is_code(below) else named(below, f'{place}{key}.')
                 for key, below in value.items()
                 if not (key == '_scope_' and below == scope)
             }
@@ -102,6 +105,10 @@ def custom_modules(config: Config) -> list[str]:
     """The modules that a config imports (``custom_imports``)."""
     given = (config.get('custom_imports') or {}).get('imports') or []
     return [given] if isinstance(given, str) else list(given)
+
+
+def _names_a_type(key: str) -> bool:
+    return key == 'type' or key.endswith('_type')  # resize_type of RandomResize, ema_type of EMAHook
 
 
 def _is_code(value: Any) -> bool:

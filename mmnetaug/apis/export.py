@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def export(
 
 def artefact_path(checkpoint: str | Path, kind: str, out: str | Path | None, int8: bool) -> Path:
     """Where :func:`export` writes; the JSON of a TFLite file is beside it, with the suffix ``.json``."""
-    return Path(out) if out else Path(checkpoint).with_suffix(f'{".int8" if int8 else ""}.{kind}')
+    return Path(out or f'{os.path.splitext(checkpoint)[0]}{".int8" if int8 else ""}.{kind}')
 
 
 def _check_beside(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Trained detectors: what they are, and their AP."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import METRICS, MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
@@ -23,6 +25,7 @@ from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
+from mmnetaug.trust import Untrusted
 
 # Entries of a complete config that a test needs.
 TEST = (
@@ -37,16 +40,21 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     Args:
         checkpoint: an ``export.pth`` or ``epoch_N.pth`` of ``mmnetaug train``, or an artefact of ``mmnetaug export``;
             with a config also any other checkpoint of that config's detector.
-        config: complete; its data set and evaluator are used. None: the checkpoint's own.
+        config: complete; its data set and evaluator are used, and its network for a checkpoint whose own config is
+            not trusted. None: the checkpoint's own.
 
     Raises:
         InputError: the checkpoint cannot be read; without a config also if it does not say what it is.
     """
     if config is None:
         return Config(model_meta(checkpoint)['config'])
-    config = _test_part(config)
+    config, meta = _test_part(config), None
     if is_artefact(checkpoint) or 'config' in checkpoint_meta(read_checkpoint(checkpoint)):
-        meta = model_meta(checkpoint)
+        try:
+            meta = model_meta(checkpoint)
+        except Untrusted as error:
+            print_log(f'{error}. The network is that of the config given', 'current', logging.WARNING)
+    if meta:
         own = Config(meta['config'])
         config.model = own.model
         dataset = dataset_config(config, 'test_dataloader')

@@ -75,7 +75,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     try:
         check_config(meta['config'], 'a checkpoint of this config')
     except InputError as error:
-        runner.logger.warning(f'Checkpoints of this run can be tested with their config alone: {error}')
+        runner.logger.warning(f'Checkpoints of this run work with this config alone (mmnetaug test CONFIG): {error}')
     head, arch = head_name(config.model), meta['arch']
     pretrained = (config.model.backbone.get('init_cfg') or {}).get('checkpoint')
     runner.logger.info(

@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import RESULT_VERSION, write_json
 
-    described = artefact_path(args.checkpoint, args.format, args.out, args.int8).with_suffix('.json')
+    described = f'{os.path.splitext(artefact_path(args.checkpoint, args.format, args.out, args.int8))[0]}.json'
     if args.json and args.format == 'tflite' and os.path.realpath(args.json) == os.path.realpath(described):
         raise InputError(f'--json {args.json} is where the TFLite file is described: expected another name')
     show_plainly()

@@ -213,7 +213,7 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
         InputError: no such annotation file, or no image with an object is left.
     """
 
-    LEFT_OUT = ' (objects of images left out count as missed)'
+    LEFT_OUT = ' (objects of images left out count as missed, and those thinner than a pixel)'
 
     def __init__(self, ann_file: str, data_root: str = '', **kwargs: Any) -> None:
         path = Path(data_root) / ann_file

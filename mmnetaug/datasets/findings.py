@@ -56,7 +56,8 @@ def usable_box(box: Sequence[float], size: tuple[int, int], findings: Findings, 
     """The part of a box (x1, y1, x2, y2 in pixels) inside an image of ``size`` (width, height), or None."""
     x1, y1, x2, y2 = box
     if not (x2 - x1 >= 1 and y2 - y1 >= 1):  # so that NaN is none either
-        findings.add('boxes without area left out', name)
+        thin = x2 > x1 and y2 > y1
+        findings.add('boxes thinner than a pixel left out' if thin else 'boxes without area left out', name)
         return None
     if x1 >= 0 and y1 >= 0 and x2 <= size[0] and y2 <= size[1]:
         return [x1, y1, x2, y2]

@@ -16,6 +16,7 @@ from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
 
+NO_LABELS = ('classes.txt', 'train.txt', 'val.txt', 'test.txt', 'notes.txt')  # though they lie among them
 EXPECTED = 'a mapping with names (list, or number: name), train and val (folders of images, or lists of them)'
 
 
@@ -151,7 +152,7 @@ def _without_image(folder: Path) -> list[str]:
     if labels == folder or not os.path.isdir(labels) or not os.path.isdir(folder):
         return []
     images = {os.path.splitext(name)[0] for name in os.listdir(folder)}
-    names = sorted(name for name in os.listdir(labels) if name.endswith('.txt') and name != 'classes.txt')
+    names = sorted(name for name in os.listdir(labels) if name.endswith('.txt') and name not in NO_LABELS)
     return [name for name in names if os.path.splitext(name)[0] not in images]
 
 

@@ -5,7 +5,7 @@ option ``--NAME``; nothing else knows it. The first argument of a hook is the va
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -121,16 +121,24 @@ def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:
         )
 
 
-def renormalised(inputs: Tensor, preprocessor: nn.Module, theirs: dict[str, Any]) -> Tensor:
-    """Images (N, C, H, W) that a ``data_preprocessor`` has normalised, as in a
-    :func:`~mmnetaug.checkpoint.trained_normalisation`."""
-    ours = [getattr(preprocessor, name, inputs.new_full((1, 1, 1), value)) for name, value in (('mean', 0), ('std', 1))]
-    mean, std = (inputs.new_tensor(theirs[name])[:, None, None] for name in ('mean', 'std'))
+def renormaliser(preprocessor: nn.Module, theirs: dict[str, Any]) -> Callable[[Tensor], Tensor] | None:
+    """What turns images (N, C, H, W) as a ``data_preprocessor`` normalises them into those of a
+    :func:`~mmnetaug.checkpoint.trained_normalisation`; None where they are the same."""
+    if not theirs:
+        return None
+    mean, std = (torch.tensor(theirs[name])[:, None, None] for name in ('mean', 'std'))
+    our_mean, our_std = (getattr(preprocessor, n, torch.tensor(v)).cpu() for n, v in (('mean', 0.0), ('std', 1.0)))
     turns = theirs['bgr_to_rgb'] != preprocessor._channel_conversion
-    if not turns and torch.equal(ours[0], mean) and torch.equal(ours[1], std):
-        return inputs
-    pixels = inputs * ours[1] + ours[0]
-    return ((pixels.flip(1) if turns else pixels) - mean) / std
+    if turns and our_mean.ndim:
+        our_mean, our_std = our_mean.flip(0), our_std.flip(0)
+    if not turns and (our_mean == mean).all() and (our_std == std).all():
+        return None
+    factor, summand = our_std / std, (our_mean - mean) / std
+
+    def renormalise(inputs: Tensor) -> Tensor:
+        return (inputs.flip(1) if turns else inputs) * factor.to(inputs) + summand.to(inputs)
+
+    return renormalise
 
 
 @HOOKS.register_module()
@@ -167,14 +175,14 @@ class DistillationHook(Hook):
         teacher = load_network(self.checkpoint, len(classes), self.arch, model.network.arch.in_channels)
         self.teacher = teacher.eval().requires_grad_(False).to(device)
         theirs = trained_normalisation(read_checkpoint(self.checkpoint), model.network.arch.in_channels)
-        self.normalised = partial(renormalised, preprocessor=model.data_preprocessor, theirs=theirs) if theirs else None
+        self.renormalise = renormaliser(model.data_preprocessor, theirs)
         self.criterion = model.criterion
         model.augments.append(self._ask)
         model.criterion = self._loss
 
     @torch.no_grad()
     def _ask(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        self.logits = self.teacher(self.normalised(inputs) if self.normalised else inputs)
+        self.logits = self.teacher(self.renormalise(inputs) if self.renormalise else inputs)
         return inputs, targets
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
