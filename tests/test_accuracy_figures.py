@@ -46,7 +46,8 @@ run = Path(args.work_dir)
 rows = [(epoch, top1 * epoch / int(args.epochs)) for epoch in (1, int(args.epochs))]
 seen = top1 + 9 - methods['netaug']
 history = [{'epoch': epoch, 'top1': accuracy, 'train_eval_top1': seen} for epoch, accuracy in rows]
-result = {'epochs': int(args.epochs), 'seed': int(args.seed)}
+classes = sorted(path.name for path in Path(args.data_root, 'train').iterdir())
+result = {'epochs': int(args.epochs), 'seed': int(args.seed), 'classes': classes, 'train_images': 9}
 own = 0.05 if 'resnet14' in args.config else 0.2  # of the configs
 result['recipe'] = {'optim_wrapper': {'optimizer': {'lr': float(lr or own)}}}
 result = {**result, 'version': 1, 'arch': args.arch, 'macs': 5e5, 'params': 6e4, 'top1': top1, 'history': history}
@@ -228,6 +229,7 @@ def test_the_best_rate_is_of_seeds_that_all_rates_have(root, image_tree, tmp_pat
     report = accuracy.write_accuracy('lr', plan.settings, points, tmp_path / 'new')
     (best,) = report['comparisons']
     assert best['lr'] == 0.2  # the config's own, at which these runs lose nothing
+    assert '(with the seeds that all its rates have: 0)' in best['text']
     assert 'its lowest rate' in best['text']
 
 
@@ -252,6 +254,19 @@ def test_runs_that_are_finished_elsewhere(root, image_tree, tmp_path, capfd):
     found = json.loads((out / 'lr.json').read_text())['points']
     before = json.loads((old / 'lr.json').read_text())['points'][:3]
     assert [point['accuracy'] for point in found] == [point['accuracy'] for point in before]
+    with pytest.raises(InputError, match=r'\{y\}: expected a path without braces'):
+        plan_accuracy(again, root, tmp_path / '{y}')
+    # on other data
+    record = kept / f'{names[1]}.json'
+    before = record.read_text()
+    for change, message in (
+        ({'classes': ['ant', 'bee']}, r'has the classes ant, bee \.\.\., and not dark, light \.\.\.: expected'),
+        ({'train_images': 8}, r'has 8 train images, and others have 9: expected results on one and the same data'),
+    ):
+        record.write_text(json.dumps({**json.loads(before), **change}))
+        with pytest.raises(InputError, match=message):
+            plan_accuracy(again, root, tmp_path / 'new')
+    record.write_text(before)
     # NAME says 0.4
     record = kept / f'{names[2]}.json'
     changed = json.loads(record.read_text())
@@ -312,6 +327,15 @@ def test_drawn_again_without_training(figure, root, image_tree, tmp_path):
     assert report['comparisons'] and sorted(path.name for path in new.iterdir()) == [
         f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')
     ]
+    redraw_accuracy(figure, out, out)
+    assert (out / f'{figure}_plan.json').is_file()
+    redraw_accuracy(figure, new, out)
+    assert not (out / f'{figure}_plan.json').exists(), 'the next plan draws its own figure again'
+    other = json.loads((new / f'{figure}.json').read_text())
+    other['settings']['data'] = 'elsewhere'
+    (new / f'{figure}.json').write_text(json.dumps(other))
+    with pytest.raises(InputError, match='out holds a figure of other data'):
+        redraw_accuracy(figure, new, out)
 
 
 @pytest.mark.parametrize(
@@ -399,7 +423,7 @@ def test_runs_of_different_networks(root, image_tree, tmp_path):
     carry_out(plan, out)
     old = out / plan.points[1]['result']
     old.write_text(json.dumps({**json.loads(old.read_text()), 'macs': 7}))
-    points = [accuracy._read_point('fig4', out, point) for point in plan.points]
+    points = [accuracy._read_point('fig4', out, point, {}) for point in plan.points]
     with pytest.raises(InputError, match=rf'runs of {TINY} are of different networks.*netaug.* 7 MACs.*Delete'):
         accuracy.write_accuracy('fig4', plan.settings, points, out)
 

@@ -229,7 +229,7 @@ def test_patience(image_tree, tmp_path, monkeypatch, capfd):
     """Small gains count, equal values do not, and a run that is resumed stops where it stopped."""
     run = partial(measured, image_tree, tmp_path / 'run', monkeypatch, epochs=9)
     result = pretrain(run([50, 50.001, 50.001, 50], **patience_options(2)))
-    assert result['epochs'] == 9 and (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_4.pth')
+    assert result['epochs'] == 4 and (tmp_path / 'run/last_checkpoint').read_text().endswith('epoch_4.pth')
     said = 'stops after epoch 4 of 9: top1 was best in epoch 2, and 2 validations since brought nothing better'
     assert said in ''.join(capfd.readouterr())
     pretrain(run([50], resume=True, **patience_options(2)))  # the result is of this validation

@@ -84,7 +84,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         'input_size': size,
         'num_classes': len(classes),
         'classes': classes,
-        'epochs': runner.max_epochs,
+        'epochs': runner.epoch,
         'seed': runner.seed,
         'best': best or None,
         'history': _history(config.work_dir),

@@ -101,7 +101,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         **cost,
         'train_images': len(runner.train_dataloader.dataset),
         'test_images': len(runner.val_dataloader.dataset),
-        'epochs': runner.max_epochs,
+        'epochs': runner.epoch,
         'batch_size': config.train_dataloader.batch_size,
         'train_seconds': round(seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,

@@ -14,8 +14,10 @@ from typing import Any
 
 from mmengine.config import Config
 
+from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.overrides import lengthened
 from mmnetaug.config_files import NETWORKS, PAPER, RATES, methods
+from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.errors import InputError
 from mmnetaug.records import read_record
 from mmnetaug.workflow import report
@@ -135,9 +137,11 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     sources = {'--pretrain-data': data}
     check_data(out, sources)
     report.check_figure(figure, out, Path(data))
+    split = Path(data, dataset_config(its.config, 'train_dataloader').split)
+    known: dict[str, Any] = {'classes': list(class_folders(split))} if split.is_dir() else {}
     for point in points:
         if report.path_of(out, point['result']).exists():
-            _read_point(figure, out, point)
+            _read_point(figure, out, point, known)
     draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
     needs = report.draw_needs(out, [point['result'] for point in points], steps)
     steps.append(Step(report.files(figure), draw, needs))
@@ -181,8 +185,8 @@ def _by_network(option: str, values: Sequence[Any], networks: Sequence[str]) -> 
     return {network: values[index % len(values)] for index, network in enumerate(networks)}
 
 
-def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
-    """A point of a plan with its measurements, accuracies as fractions."""
+def _read_point(figure: str, out: Path, point: Mapping[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """A point of a plan with its measurements, accuracies as fractions; ``data`` is what the others say of theirs."""
     path, again = report.path_of(out, point['result']), report.AGAIN.format(figure=figure)
     stale = path.parent if path.name == 'result.json' else path
     result = read_record(path, again)
@@ -206,6 +210,7 @@ def _read_point(figure: str, out: Path, point: Mapping[str, Any]) -> dict[str, A
             f'{path} was trained with the learning rate {trained_at}, not {point["lr"]} as its folder or the config '
             f'says. Delete {stale}; then {again}'
         )
+    report.check_same_data(result, path, data)
     names = {'accuracy': 'top1', 'train_accuracy': 'train_eval_top1'}
     return {
         **point,
@@ -233,7 +238,8 @@ def draw_accuracy(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
     Raises:
         InputError: a result is missing, damaged or of another version.
     """
-    points = [_read_point(plan['figure'], out, point) for point in plan['points']]
+    data: dict[str, Any] = {}
+    points = [_read_point(plan['figure'], out, point, data) for point in plan['points']]
     return write_accuracy(plan['figure'], plan['settings'], points, out)
 
 
@@ -259,4 +265,5 @@ def redraw_accuracy(figure: str, folder: str | Path, out: str | Path) -> dict[st
             again = report.AGAIN.format(figure=figure)
             raise InputError(f'{folder}/{figure}.json has a point without network, arch or history: {point}; {again}')
     report.check_figure(figure, Path(out), Path(settings['data']).resolve())
+    report.forget_plan(figure, folder, Path(out))
     return write_accuracy(figure, settings, points, out)

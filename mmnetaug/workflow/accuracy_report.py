@@ -216,8 +216,10 @@ def _best_rate(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, An
         for rate in rates
     }
     best = max(rates, key=means.__getitem__)
-    values = [p['accuracy'] for p in own if p['lr'] == best]
+    values = [p['accuracy'] for p in own if p['lr'] == best and p['seed'] in (seeds or {p['seed']})]
     text = f'{_name(method)}: best at {best:g}, {report.mean_and_spread(values)}%'
+    if seeds != {p['seed'] for p in own}:
+        text += f' (with the seeds that all its rates have: {", ".join(map(str, sorted(seeds))) or "none"})'
     factor = rates[1] / rates[0] if len(rates) > 1 else 2
     others = {point['lr'] for point in points}
     lower = max((rate for rate in others if rate < best), default=best / factor)
@@ -293,7 +295,6 @@ def _markdown(
         for (network, method, value), own in groups.items()
     ]
     lines += report.table(['network', 'method', heading, 'validation', 'training', 'gap', 'seeds'], rows)
-    lines += ['', 'Differences with the same seed, in points of validation accuracy, with 95% intervals (Student).', '']
     rows = []
     for network in dict.fromkeys(point['network'] for point in points):
         own = [point for point in points if point['network'] == network]
@@ -304,7 +305,9 @@ def _markdown(
                 compared = f'{_name(method)} minus {_name(reference)}'
                 mean, interval = f'{100 * row["mean"]:+.2f}', report.interval_text(row['interval'])
                 rows.append([network, compared, row[varied], mean, interval, row['seeds']])
-    lines += report.table(['network', 'methods', heading, 'difference', '95% interval', 'seeds'], rows)
+    if rows:
+        lines += ['', 'Differences with the same seed, in points of validation accuracy, with 95% intervals (Student).']
+        lines += ['', *report.table(['network', 'methods', heading, 'difference', '95% interval', 'seeds'], rows)]
     lines += ['', 'Every run.', '']
     rows = [
         [point['network'], _name(point['method']), point[varied], point['seed']]

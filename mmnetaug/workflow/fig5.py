@@ -114,10 +114,10 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
 
     data = Path(settings.data).resolve()
     try:
-        found = find_detection_data(data, settings.classes)['layout']
+        found = find_detection_data(data, settings.classes)
     except InputError as error:
         raise InputError(str(error).replace('--data-root', '--data')) from error
-    layout = 'voc' if found == 'yolo' else found  # which has VOC's measures
+    layout = 'voc' if found['layout'] == 'yolo' else found['layout']  # which has VOC's measures
     configs = _configs(root, settings.head, layout)
     config = read_config(configs['baseline'], 'det')
     several = multi_scale_range(config)
@@ -169,8 +169,9 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
 
     there = [_there(out, point) for point in points]
     there = [point for point in there if 'result' in point]
+    known = {'classes': list(found['classes'])}
     for point in there:
-        _read_point(out, point, layout)
+        _read_point(out, point, layout, known)
     if not settings.train:
         steps, points = {}, there
         if not points:
@@ -298,9 +299,11 @@ def _there(out: Path, point: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in point.items() if key not in RESULTS or report.path_of(out, value).exists()}
 
 
-def _read_point(out: Path, point: Mapping[str, Any], layout: str) -> dict[str, Any]:
-    """A point of a plan with its measurements."""
-    result = _read_result(report.path_of(out, point['result']), layout, None, ['macs', 'params'])
+def _read_point(out: Path, point: Mapping[str, Any], layout: str, data: dict[str, Any]) -> dict[str, Any]:
+    """A point of a plan with its measurements; ``data`` is what the others say of theirs."""
+    path = report.path_of(out, point['result'])
+    result = _read_result(path, layout, None, ['macs', 'params'])
+    report.check_same_data(result, path, data)
     read = {key: point[key] for key in ('method', 'size', 'seed')}
     read |= {key: result[key] for key in ('macs', 'params', 'peak_memory') if key in result} | _aps(result)
     if 'int8' in point:
@@ -336,7 +339,8 @@ def draw_fig5(plan: Mapping[str, Any], out: Path) -> dict[str, Any]:
     Raises:
         InputError: a result is missing, damaged or of another version.
     """
-    points = [_read_point(out, point, plan['settings']['layout']) for point in plan['points']]
+    data: dict[str, Any] = {}
+    points = [_read_point(out, point, plan['settings']['layout'], data) for point in plan['points']]
     return write_fig5(plan['settings'], points, out)
 
 
@@ -356,6 +360,7 @@ def redraw_fig5(folder: str | Path, out: str | Path) -> dict[str, Any]:
     keys = ('head_name', 'arch', 'data', 'epochs', 'layout')
     found = report.read_report('fig5', folder, keys, _numbers, lambda settings: dict(settings.get('names', METHODS)))
     report.check_figure('fig5', Path(out), Path(found['settings']['data']).resolve())
+    report.forget_plan('fig5', folder, Path(out))
     return write_fig5(found['settings'], found['points'], out)
 
 

@@ -81,11 +81,7 @@ def check_data(out: str | Path, data: dict[str, str]) -> dict[str, str]:
     Raises:
         InputError: the runs there were made with other data.
     """
-    path = Path(out) / 'runs' / 'data.json'
-    try:
-        known = json.loads(path.read_text(encoding='utf-8')) if path.is_file() else {}
-    except ValueError as error:
-        raise InputError(f'{path} is damaged ({error}): delete it if all runs beside it are on {data}') from error
+    path, known = Path(out) / 'runs' / 'data.json', runs_data(out)
     for option, folder in data.items():
         if known.get(option, folder) != folder:
             raise InputError(
@@ -93,6 +89,21 @@ def check_data(out: str | Path, data: dict[str, str]) -> dict[str, str]:
                 f'if the same data has moved, change the path in {path})'
             )
     return {**known, **data}
+
+
+def runs_data(out: str | Path) -> dict[str, str]:
+    """What ``runs/data.json`` in the folder of a figure holds: option -> folder of the data of its runs.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    path = Path(out) / 'runs' / 'data.json'
+    try:
+        return dict(json.loads(path.read_text(encoding='utf-8'))) if path.is_file() else {}
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f'{path} is damaged ({error}): delete it if all runs beside it are on the same data'
+        ) from error
 
 
 def require_snakemake() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
 from mmnetaug.records import RESULT_VERSION, read_record, write_json
-from mmnetaug.workflow.graph import Step
+from mmnetaug.workflow.graph import Step, runs_data
 
 AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
 
@@ -75,19 +76,60 @@ def path_of(out: Path, result: str) -> Path:
 
 
 def draw_needs(out: Path, results: Sequence[str], steps: Sequence[Step]) -> list[str]:
-    """The results of a plan, absolute where no step makes them, so that Snakemake looks for no rule that does."""
+    """The results of a plan, absolute where no step makes them, so that Snakemake looks for no rule that does.
+
+    Raises:
+        InputError: a folder with braces, which Snakemake takes for wildcards.
+    """
     made = {path for step in steps for path in step.makes}
+    for path in [out, *(path_of(out, result) for result in results)]:
+        if re.search('[{}]', str(path)):
+            raise InputError(f'{path}: expected a path without braces, which Snakemake takes for its wildcards')
     return [result if result in made else str(path_of(out, result)) for result in results]
 
 
 def check_figure(figure: str, out: Path, data: Path) -> None:
-    """Do not draw over a figure of other data, whose runs may lie elsewhere."""
+    """Do not draw over a figure of other data, whose runs may lie elsewhere.
+
+    Data that has moved is noted in ``runs/data.json`` (:func:`~mmnetaug.workflow.graph.check_data`).
+    """
     try:
         its_data = json.loads((out / f'{figure}.json').read_text(encoding='utf-8'))['settings']['data']
     except (OSError, ValueError, KeyError, TypeError):
         return
-    if Path(its_data).resolve() != data and not (out / 'runs' / 'data.json').is_file():
+    if Path(its_data).resolve() != data and str(data) not in runs_data(out).values():
         raise InputError(f'{out} holds a figure of other data, {its_data}: give another --out for {data}')
+
+
+def check_same_data(result: Mapping[str, Any], path: Path, known: dict[str, Any]) -> None:
+    """Do not take a result on other data for one on the data of a figure: its name does not tell.
+
+    Args:
+        result: with ``classes`` and ``train_images``, and of a detector ``test_images``, where it is that new.
+        path: of its file, for messages.
+        known: what was found so far, such as ``classes``; takes up the rest from ``result``.
+
+    Raises:
+        InputError: other classes or images.
+    """
+    for name in ('classes', 'train_images', 'test_images'):
+        value = result.get(name)
+        if value is None or known.setdefault(name, value) == value:
+            continue
+        said = f'{value} {name.replace("_", " ")}, and others have {known[name]}'
+        if name == 'classes':
+            said = (
+                f'the classes {", ".join(map(str, value[:5]))} ..., and not {", ".join(map(str, known[name][:5]))} ...'
+            )
+        raise InputError(
+            f'{path} has {said}: expected results on one and the same data; give another --out for other data'
+        )
+
+
+def forget_plan(figure: str, folder: str | Path, out: Path) -> None:
+    """Have the figure's own plan draw it again in a folder that gets that of another one."""
+    if out.resolve() != Path(folder).resolve():
+        (out / f'{figure}_plan.json').unlink(missing_ok=True)
 
 
 def read_report(
