@@ -136,16 +136,15 @@ def test_a_resumed_table_goes_on(image_tree, tmp_path):
     ],
 )
 def test_nothing_learnt_is_said_once(metrics, classes, epoch, said):
-    cfg = Config({'optim_wrapper': {'optimizer': {'lr': 0.4}}})
-    runner = mock.MagicMock(max_epochs=100, epoch=epoch, iter=5, cfg=cfg)
+    runner = mock.MagicMock(max_epochs=100, epoch=epoch, iter=5, cfg=Config())
     runner.val_dataloader.dataset.metainfo = {'classes': ['c'] * classes}
-    runner.optim_wrapper.get_lr.return_value = {'lr': [0.1]}
+    runner.optim_wrapper.param_groups = [{'lr': 0.1, 'initial_lr': 0.4}]  # now, and where the schedule started
     hook = NothingLearntHook()
     hook.after_val_epoch(runner, metrics)
     hook.after_val_epoch(runner, metrics)
     assert runner.logger.warning.call_count == said
     if said:
-        assert '(0.4; optim_wrapper.optimizer.lr)' in runner.logger.warning.call_args.args[0]
+        assert '(0.4 with this batch; optim_wrapper.optimizer.lr)' in runner.logger.warning.call_args.args[0]
 
 
 def test_headline():

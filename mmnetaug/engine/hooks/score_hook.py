@@ -38,8 +38,8 @@ class NothingLearntHook(Hook):
         if metrics[found] >= least:
             return
         self.said = True
-        optimizer = runner.cfg.optim_wrapper.get('optimizer') or {}
-        rate = optimizer.get('lr') or runner.optim_wrapper.get_lr()['lr'][0]
+        group = runner.optim_wrapper.param_groups[0]
+        rate = group.get('initial_lr', group['lr'])  # scaled with the batch
         batch = runner.train_dataloader.batch_size
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':
@@ -49,6 +49,6 @@ class NothingLearntHook(Hook):
             )
         runner.logger.warning(
             f'{found} is {metrics[found]:.3g} after {runner.epoch} of {runner.max_epochs} epochs: next to nothing is '
-            f'learnt yet. Look at the batch ({batch} images; --batch-size) and the learning rate ({rate:.2g}; '
-            f'optim_wrapper.optimizer.lr), {advice}'
+            f'learnt yet. Look at the batch ({batch} images; --batch-size) and the learning rate ({rate:.2g} '
+            f'with this batch; optim_wrapper.optimizer.lr), {advice}'
         )
