@@ -28,7 +28,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     add_accuracy(commands)
     add_fig5(commands)
-    parser_draw = commands.add_parser('draw', help='the last step of a figure, which its command takes by itself')
+    text = 'the last step of a figure, which its command takes by itself'
+    parser_draw = commands.add_parser('draw', help=text, description=f'{text.capitalize()}.')
     parser_draw.add_argument('plan', help='such as OUT/fig5_plan.json')
     parser_draw.set_defaults(run=draw)
     return parser

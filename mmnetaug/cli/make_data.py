@@ -44,7 +44,11 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     tool = tools['scenes']
     tool.add_argument('--source', default='data/cifar100', help='image tree {train,val}/CLASS/*')
     tool.add_argument('--groups', choices=['cifar100'], help='merge the classes into 20 superclasses')
-    tools['cifar100'].add_argument('--archive', help='(default: $MMNETAUG_SHARED/data/cifar100.tar.gz)')
+    tools['cifar100'].add_argument(
+        '--archive',
+        help='with cifar100/{train,val}/CLASS/IMAGE (default: data/cifar100.tar.gz in the folder that the '
+        'environment variable MMNETAUG_SHARED names)',
+    )
     return parser
 
 
