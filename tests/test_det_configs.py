@@ -248,6 +248,17 @@ def test_a_launcher_that_did_not_start_the_process(voc, tmp_path, launcher, comm
         train_detector(config)
 
 
+def test_launchers_that_need_gpus(voc, tmp_path, monkeypatch):
+    monkeypatch.setenv('SLURM_PROCID', '0')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    config = detector_config(voc, tmp_path / 'run')
+    config.launcher = 'slurm'
+    with pytest.raises(
+        InputError, match=r'slurm needs a GPU for each process, .* take torchrun and --launcher pytorch'
+    ):
+        train_detector(config)
+
+
 @pytest.mark.parametrize('option', ['--data-root', '--test-ann', '--work-dir', '--pretrained'])
 def test_empty_paths(monkeypatch, capsys, option):
     monkeypatch.setattr(sys, 'argv', ['tools/train.py', str(BASE), option, ''])

@@ -12,19 +12,22 @@ import subprocess
 import sys
 import time
 from functools import partial
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
 from helpers import ROOT, RUNS, Killed, compare_checkpoints, detector_config, pretrain_config, train_until
 from mmengine.config import Config
-from mmengine.hooks import Hook
+from mmengine.hooks import EMAHook, Hook
 
 from mmnetaug import InputError
 from mmnetaug.apis.overrides import patience_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
-from mmnetaug.engine.hooks import CheckpointHook
-from mmnetaug.engine.runner import training_runner
+from mmnetaug.engine.hooks import CheckpointHook, SyncBuffersHook
+from mmnetaug.engine.loops import ResumableTrainLoop
+from mmnetaug.engine.runner import _locked, training_runner
 from mmnetaug.registry import HOOKS
 
 
@@ -376,3 +379,47 @@ def test_every_config_saves_and_resumes_this_way():
         assert config.train_cfg.type == 'mmnetaug.ResumableTrainLoop', path
         assert config.train_dataloader.sampler.type == 'mmnetaug.ResumableSampler', path
         assert config.default_hooks.checkpoint.type == f'mmnetaug.{CheckpointHook.__name__}', path
+
+
+def test_other_processes(image_tree, tmp_path, monkeypatch):
+    """An epoch has other iterations then: what is left of it could not be found."""
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100')
+    pretrain(config(epochs=1))
+    monkeypatch.setattr('mmnetaug.engine.runner.get_world_size', lambda: 2)
+    with pytest.raises(InputError, match=r'started with 1 processes, not 2: resume it with its own settings'):
+        pretrain(config(epochs=1, resume=True))
+    loop = SimpleNamespace(dataloader=mock.MagicMock(__len__=lambda _: 8), _iter=48, _epoch=5)
+    for loop.done in (8, -8):
+        with pytest.raises(InputError, match=r'48 iterations are not 5 epochs of 8 and part of another: resume with'):
+            ResumableTrainLoop.run_epoch(loop)
+
+
+def test_a_start_that_is_refused_leaves_the_schedule_alone(image_tree, tmp_path):
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100')
+    runner = training_runner(config(epochs=1))
+    assert not (tmp_path / 'run/schedule.json').exists()
+    with _locked(tmp_path / 'run'):
+        code = f"""
+import sys, mmnetaug; sys.path.insert(0, 'tests')
+from helpers import pretrain_config
+from mmnetaug.apis.pretrain import pretrain
+pretrain(pretrain_config({str(image_tree)!r}, {str(tmp_path / 'run')!r}, 'baseline_mbv2_nano_cifar100', epochs=2))
+"""
+        done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
+    assert 'another run is at work in' in done.stderr and not (tmp_path / 'run/schedule.json').exists()
+    assert runner.schedule['processes'] == 1
+
+
+def test_averages_have_the_statistics_of_all_processes(monkeypatch):
+    summed = []
+    for module in ('mmengine.hooks.sync_buffer_hook', 'mmnetaug.engine.hooks.buffers_hook'):
+        monkeypatch.setattr(f'{module}.all_reduce_params', lambda tensors, op: summed.append((list(tensors), op)))
+    average, model = (torch.nn.Sequential(torch.nn.BatchNorm2d(3)) for _ in range(2))
+    hook, ema = SyncBuffersHook(), mock.MagicMock(spec=EMAHook, ema_model=average)
+    hook.distributed = True
+    hook.after_train_epoch(SimpleNamespace(model=model, hooks=[hook, ema]))
+    (_, first), (statistics, second) = summed
+    assert first == second == 'mean' and [*map(id, statistics)] == [
+        id(average[0].running_mean),
+        id(average[0].running_var),
+    ]

@@ -12,7 +12,7 @@ default_hooks = dict(
     nothing_learnt=dict(type='mmnetaug.NothingLearntHook'),
     console=dict(type='mmnetaug.ConsoleHook'),
     stop=dict(type='mmnetaug.StopHook'),
-    sync_buffers=dict(type='SyncBuffersHook'),
+    sync_buffers=dict(type='mmnetaug.SyncBuffersHook'),
     memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
     export=dict(type='mmnetaug.ExportHook'),
 )

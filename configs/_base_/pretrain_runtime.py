@@ -11,7 +11,7 @@ default_hooks = dict(
     nothing_learnt=dict(type='mmnetaug.NothingLearntHook'),
     console=dict(type='mmnetaug.ConsoleHook'),
     stop=dict(type='mmnetaug.StopHook'),
-    sync_buffers=dict(type='SyncBuffersHook'),
+    sync_buffers=dict(type='mmnetaug.SyncBuffersHook'),
     memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
     # training accuracy, measured at each validation as validation accuracy is
     train_accuracy=dict(type='mmnetaug.TrainAccuracyHook', images=10000),

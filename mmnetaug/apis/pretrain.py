@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.archs import get_arch
@@ -91,6 +91,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         'recipe': {key: entries[key] for key in RECIPE if key in entries},
         'train_images': len(runner.train_dataloader.dataset),
         'batch_size': config.train_dataloader.batch_size,
+        'processes': get_world_size(),
         'train_seconds': round(seconds, 1),
     }
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file

@@ -133,6 +133,8 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
             be used.
     """
     if is_artefact(checkpoint):
+        if config.get('launcher', 'none') != 'none':
+            raise InputError(f'{checkpoint} is tested by one process: leave out --launcher {config.launcher}')
         return _test_artefact(config, open_artefact(checkpoint))
     content = read_checkpoint(checkpoint)
     config = _test_part(config)  # without what --cfg-options may say of training

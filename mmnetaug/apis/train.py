@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
@@ -103,6 +103,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'test_images': len(runner.val_dataloader.dataset),
         'epochs': runner.epoch,
         'batch_size': config.train_dataloader.batch_size,
+        'processes': get_world_size(),
         'train_seconds': round(seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,
         'seed': runner.seed,

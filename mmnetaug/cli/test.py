@@ -61,6 +61,7 @@ def main(args: argparse.Namespace) -> None:
     args.config = configs[0] if configs else 'test'
     finish_run_config(config, args)
     result = test_detector(config, checkpoint)
-    print(summary(result))
-    if args.out and is_main_process():
-        write_json(args.out, {'version': RESULT_VERSION, **result})
+    if is_main_process():
+        print(summary(result))
+        if args.out:
+            write_json(args.out, {'version': RESULT_VERSION, **result})

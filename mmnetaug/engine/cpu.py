@@ -53,9 +53,16 @@ def prepare_distributed(config: Config) -> None:
             f'--launcher {config.launcher}: no {variable} in the environment. Start it with '
             f'`{command} -m mmnetaug ... --launcher {config.launcher}`, or give --launcher none for one process'
         )
+    if config.get('launcher', 'none') == 'mpi' and 'OMPI_COMM_WORLD_LOCAL_RANK' in os.environ:
+        os.environ.setdefault('LOCAL_RANK', os.environ['OMPI_COMM_WORLD_LOCAL_RANK'])  # MMEngine sets the others
     if torch.cuda.is_available() or config.get('launcher', 'none') == 'none':
         return
-    if config.launcher == 'pytorch' and not dist.is_initialized():
+    if not dist.is_initialized():
+        if config.launcher != 'pytorch':
+            raise InputError(
+                f'--launcher {config.launcher} needs a GPU for each process, and PyTorch sees none here: without GPUs '
+                'take torchrun and --launcher pytorch'
+            )
         dist.init_process_group('gloo')
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
 

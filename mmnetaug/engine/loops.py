@@ -6,6 +6,7 @@ from mmengine.runner import EpochBasedTrainLoop, ValLoop
 from torch import nn
 
 from mmnetaug.engine.runner import bare_model
+from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.registry import LOOPS
 
@@ -26,6 +27,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def run_epoch(self) -> None:
         """Iterate what is left of an epoch."""
         done, sampler = self.done, self.dataloader.sampler
+        if not 0 <= done < len(self.dataloader):
+            raise InputError(
+                f'{self._iter} iterations are not {self._epoch} epochs of {len(self.dataloader)} and part of another: '
+                'resume with as many processes and images, and the batch size, that the run was started with'
+            )
         if hasattr(sampler, 'skip'):
             sampler.skip = done * self.dataloader.batch_size
         else:

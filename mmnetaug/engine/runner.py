@@ -4,6 +4,7 @@ import copy
 import fcntl
 import gc
 import json
+import os
 import textwrap
 import time
 import traceback
@@ -17,7 +18,7 @@ import torch
 from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
@@ -33,7 +34,7 @@ from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.records import write_json, write_text
+from mmnetaug.records import write_json
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
 # Entries of a config that a resumed run must have as it was started; differences are shown in this order.
@@ -41,8 +42,8 @@ KEPT = (
     *('train_cfg', 'model', 'param_scheduler', 'optim_wrapper', 'train_dataloader.batch_size'),
     *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
-IMAGES = 'images to train on'  # and that many
-LATER = ('randomness.seed', 'classes', IMAGES)  # which runs of earlier releases have not noted
+IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
+LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries of a config that training needs.
@@ -147,16 +148,16 @@ def training_runner(config: Config) -> Runner:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
     loader = runner.train_loop.dataloader
     images = len(loader.dataset)
-    before = _started(work_dir).get(IMAGES, images) if resumes else images
-    if before != images:
-        raise _other_settings(work_dir, f'{before} {IMAGES}', f'{images}')
-    schedule[IMAGES] = images
+    before = _started(work_dir) if resumes else {}
+    for name, number in ((IMAGES, images), (PROCESSES, get_world_size())):
+        schedule[name] = number
+        if before.get(name, number) != number:
+            raise _other_settings(work_dir, f'{before[name]} {name}', f'{number}')
     if not len(loader):
         raise InputError(
             f'{images} images to train on are less than one batch of {loader.batch_size}: give a smaller --batch-size'
         )
-    if is_main_process():  # known from here on: the runner has set up the process group
-        write_json(work_dir / SCHEDULE, schedule)
+    runner.schedule = schedule  # written when no other run is at work
     return runner
 
 
@@ -272,6 +273,8 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     runner.register_hook(_MissedValidation())
     with _locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
         try:
+            if is_main_process():
+                write_json(Path(runner.work_dir) / SCHEDULE, runner.schedule)
             runner.train()
         finally:
             for hook in runner.hooks:
@@ -364,7 +367,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         started = _started(work_dir) or schedule
         names = [name for name in {**started, **schedule} if name in started or name not in LATER]
-        changed = [name for name in names if name != IMAGES and started.get(name) != schedule.get(name)]
+        changed = [name for name in names if name not in COUNTS and started.get(name) != schedule.get(name)]
         if changed:
             theirs, ours = (
                 ', '.join(f'{name} {textwrap.shorten(str(run.get(name)), 200)}' for name in changed[:5])
@@ -407,7 +410,9 @@ def _check_last(work_dir: Path) -> None:
         )
     read_checkpoint(latest)
     if note.read_text(encoding='utf-8').strip() != str(latest):
-        write_text(note, str(latest))
+        partial = note.with_name(f'{note.name}.{os.getpid()}')  # each process of a run may be here
+        partial.write_text(str(latest), encoding='utf-8')
+        os.replace(partial, note)
 
 
 @contextmanager

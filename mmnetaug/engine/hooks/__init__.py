@@ -1,5 +1,6 @@
 """Hooks for MMEngine's runner."""
 
+from mmnetaug.engine.hooks.buffers_hook import SyncBuffersHook
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.detection_mixup_hook import DetectionMixupHook
@@ -41,6 +42,7 @@ __all__ = [
     'PicturesHook',
     'ResultsHook',
     'StopHook',
+    'SyncBuffersHook',
     'TrainAccuracyHook',
     'estimate_norm_statistics',
 ]

@@ -1,5 +1,6 @@
 """A word in time where a run learns nothing."""
 
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -40,7 +41,7 @@ class NothingLearntHook(Hook):
         self.said = True
         group = runner.optim_wrapper.param_groups[0]
         rate = group.get('initial_lr', group['lr'])  # scaled with the batch
-        batch = runner.train_dataloader.batch_size
+        batch = runner.train_dataloader.batch_size * get_world_size()
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':
             advice = (
