@@ -175,8 +175,7 @@ def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
         return 'tf' if foreign[0].tf_padding else 'symmetric'
     told: Any = checkpoint_meta(checkpoint)
     if 'config' in told:
-        for key in ('config', 'model', 'backbone'):
-            told = told.get(key, {}) if isinstance(told, Mapping) else {}
+        told = _within(told, 'config', 'model', 'backbone')
     if isinstance(told, Mapping) and 'arch' in told:
         padding = told.get('padding', 'symmetric')
         return padding if padding in PADDINGS else None
@@ -188,10 +187,16 @@ def trained_normalisation(checkpoint: Mapping[str, Any], channels: int = 3) -> d
     :func:`read_checkpoint` were trained with; empty where it does not tell."""
     if foreign := recognise(_tensors(checkpoint)):
         return normalisation(UNIT_RANGE if foreign[0].unit_range else IMAGENET, channels)
-    told: Any = checkpoint_meta(checkpoint)
-    for key in ('config' if 'config' in told else 'recipe', 'model', 'data_preprocessor'):
+    told = checkpoint_meta(checkpoint)
+    its = _within(told, 'config' if 'config' in told else 'recipe', 'model', 'data_preprocessor')
+    return normalisation(its, channels)
+
+
+def _within(told: Any, *keys: str) -> Any:
+    """What lies below these keys, one within the other; None where one is missing."""
+    for key in keys:
         told = told.get(key) if isinstance(told, Mapping) else None
-    return normalisation(told, channels)
+    return told
 
 
 def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:

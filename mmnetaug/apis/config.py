@@ -68,12 +68,14 @@ def _with_names(config: Config) -> Config:
     def name(kind: Any) -> str:
         if kind not in names:  # its module may have been imported just now
             names.update(_registered(scope))
-        if kind in names and kind.__module__.partition('.')[0] not in LIBRARIES:
-            modules.add(kind.__module__)
         if getattr(kind, '__module__', '') == 'mmcv.ops.nms':  # which mmcv knows by their bare names
             return kind.__name__
-        own = [each for each in names if kind in getattr(each, '__bases__', ()) and each.__name__ == kind.__name__]
-        return names.get(own[0] if own and kind not in names else kind, f'{kind.__module__}.{kind.__qualname__}')
+        if kind not in names:  # such as torch's SyncBatchNorm, of which MMEngine registers its own
+            own = [each for each in names if kind in getattr(each, '__bases__', ()) and each.__name__ == kind.__name__]
+            return names[own[0]] if own else f'{kind.__module__}.{kind.__qualname__}'
+        if kind.__module__.partition('.')[0] not in LIBRARIES:
+            modules.add(kind.__module__)
+        return names[kind]
 
     def named(value: Any, place: str) -> Any:
         if isinstance(value, Mapping):

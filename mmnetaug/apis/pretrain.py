@@ -14,7 +14,8 @@ from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook
-from mmnetaug.engine.runner import bare_model, best_weights, check_training, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
@@ -39,7 +40,7 @@ def pretrain(config: Config) -> dict[str, Any]:
 
     Raises:
         InputError: a value out of range, data that is not there or does not fit, or see
-            :func:`~mmnetaug.engine.runner.check_training` and :func:`~mmnetaug.engine.runner.training_runner`.
+            :func:`~mmnetaug.engine.training_config.check_training` and :func:`~mmnetaug.engine.runner.training_runner`.
     """
     check_training(config)
     get_arch(config.model.arch, config.model.get('padding', 'symmetric'))

@@ -15,7 +15,7 @@ from mmnetaug.apis.overrides import (
     patience_options,
     worker_options,
 )
-from mmnetaug.engine.runner import check_training
+from mmnetaug.engine.training_config import check_training
 
 
 def read_run_config(args: argparse.Namespace, kind: str) -> Config:
@@ -23,7 +23,7 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
     :func:`~mmnetaug.apis.config.read_config`.
 
     Raises:
-        InputError: see there, and :func:`~mmnetaug.engine.runner.check_training`.
+        InputError: see there, and :func:`~mmnetaug.engine.training_config.check_training`.
     """
     import_custom(args.custom_imports)
     config = read_config(args.config, kind)

@@ -18,7 +18,8 @@ from mmnetaug.datasets.findings import real_paths
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import bare_model, best_weights, check_training, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
@@ -52,8 +53,8 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         ``value`` and ``epoch`` of the best validation, whose weights are ``best.pth``), and where the checkpoint is.
 
     Raises:
-        InputError: see :func:`~mmnetaug.engine.runner.check_training`; nothing to train or to test on, a pretrained
-            checkpoint that is missing or does not fit, or a work directory that holds another run.
+        InputError: see :func:`~mmnetaug.engine.training_config.check_training`; nothing to train or to test on, a
+            pretrained checkpoint that is missing or does not fit, or a work directory that holds another run.
     """
     check_training(config)
     complete_test_part(config)

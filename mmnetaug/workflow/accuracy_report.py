@@ -211,12 +211,10 @@ def _best_rate(points: Sequence[Mapping[str, Any]], method: str) -> dict[str, An
     own = [point for point in points if point['method'] == method]
     rates = sorted({point['lr'] for point in own})
     seeds = set.intersection(*({p['seed'] for p in own if p['lr'] == rate} for rate in rates))
-    means = {
-        rate: float(np.mean([p['accuracy'] for p in own if p['lr'] == rate and p['seed'] in (seeds or {p['seed']})]))
-        for rate in rates
-    }
-    best = max(rates, key=means.__getitem__)
-    values = [p['accuracy'] for p in own if p['lr'] == best and p['seed'] in (seeds or {p['seed']})]
+    counted = [p for p in own if not seeds or p['seed'] in seeds]
+    accuracies = {rate: [p['accuracy'] for p in counted if p['lr'] == rate] for rate in rates}
+    best = max(rates, key=lambda rate: np.mean(accuracies[rate]))
+    values = accuracies[best]
     text = f'{_name(method)}: best at {best:g}, {report.mean_and_spread(values)}%'
     if seeds != {p['seed'] for p in own}:
         text += f' (with the seeds that all its rates have: {", ".join(map(str, sorted(seeds))) or "none"})'

@@ -59,7 +59,7 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
             raise InputError(f'{folder} was not made by this generator; name another place with --out')
     if (out / MARKER).is_file() and not force:
         made = _read_marker(out / MARKER)
-        if made.get('parameters') != parameters:
+        if made['parameters'] != parameters:
             raise InputError(
                 f'{out} was made with other parameters (see {MARKER} in it); '
                 'add --force to replace it, or name another place with --out'

@@ -126,8 +126,9 @@ def renormaliser(preprocessor: nn.Module, theirs: dict[str, Any]) -> Callable[[T
     :func:`~mmnetaug.checkpoint.trained_normalisation`; None where they are the same."""
     if not theirs:
         return None
-    mean, std = (torch.tensor(theirs[name])[:, None, None] for name in ('mean', 'std'))
-    our_mean, our_std = (getattr(preprocessor, n, torch.tensor(v)).cpu() for n, v in (('mean', 0.0), ('std', 1.0)))
+    tensor = partial(torch.tensor, device=preprocessor.device)  # once, not in each step
+    mean, std = (tensor(theirs[name])[:, None, None] for name in ('mean', 'std'))
+    our_mean, our_std = (getattr(preprocessor, n, tensor(v)) for n, v in (('mean', 0.0), ('std', 1.0)))
     turns = theirs['bgr_to_rgb'] != preprocessor._channel_conversion
     if turns and our_mean.ndim:
         our_mean, our_std = our_mean.flip(0), our_std.flip(0)
@@ -136,7 +137,7 @@ def renormaliser(preprocessor: nn.Module, theirs: dict[str, Any]) -> Callable[[T
     factor, summand = our_std / std, (our_mean - mean) / std
 
     def renormalise(inputs: Tensor) -> Tensor:
-        return (inputs.flip(1) if turns else inputs) * factor.to(inputs) + summand.to(inputs)
+        return (inputs.flip(1) if turns else inputs) * factor + summand
 
     return renormalise
 
