@@ -307,7 +307,8 @@ def test_lengths_of_figure_3_are_multiples_of_the_config(root, image_tree, tmp_p
 def test_panels_of_one_network_share_their_scale(figure, root, image_tree, tmp_path, monkeypatch):
     wanted = settings(figure, image_tree, networks=[TINY, f'{TINY}@0.0125', LARGE], epochs=[20])
     drawn = []
-    monkeypatch.setattr(panels.plt, 'close', drawn.append)
+    save = panels.save_figure
+    monkeypatch.setattr(panels, 'save_figure', lambda figure, *paths: drawn.append(figure) or save(figure, *paths))
     carry_out(plan_accuracy(wanted, root, tmp_path / 'out'), tmp_path / 'out')
     first, slower, large = drawn[-1].axes
     titles = [axes.get_title(loc='left').splitlines()[0] for axes in (first, slower, large)]

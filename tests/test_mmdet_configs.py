@@ -1,5 +1,6 @@
 """Configs as MMDetection's users write them: what is taken, and what is refused before anything is written."""
 
+import gc
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import torch
 from helpers import ROOT, compare_checkpoints, detector_config, write_coco
 from mmdet.registry import DATASETS
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
@@ -113,6 +114,21 @@ class Signal(Hook):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+class Failure(Hook):
+    def after_train_iter(self, runner, **kwargs):
+        raise RuntimeError('CUDA out of memory')
+
+
+def test_a_plain_runner_that_fails_gives_signals_back(voc, tmp_path, monkeypatch):
+    monkeypatch.setitem(HOOKS.module_dict, 'Failure', Failure)
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', epochs=1)
+    config.default_hooks.failure = {'type': 'mmnetaug.Failure'}
+    with pytest.raises(RuntimeError, match='CUDA out of memory'):
+        Runner.from_cfg(config).train()
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
 def test_a_signal_saves_whatever_hook_saves_epochs(voc, tmp_path, monkeypatch):
     monkeypatch.setitem(HOOKS.module_dict, 'Signal', Signal)
     config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', epochs=1)
@@ -123,6 +139,7 @@ def test_a_signal_saves_whatever_hook_saves_epochs(voc, tmp_path, monkeypatch):
     assert (tmp_path / 'run/last_checkpoint').read_text() == str(tmp_path / 'run/iter_1.pth')
     config.resume = True
     assert train_detector(config)['epochs'] == 1
+    assert not gc.get_freeze_count()  # or a program's own objects would stay for ever
     assert torch.load(tmp_path / 'run/epoch_1.pth')['meta']['iter'] == 2
 
 

@@ -60,6 +60,23 @@ def test_export_equals_the_base_bit_for_bit(arch, layout):
     assert mmnetaug.count_macs(tiny, (3, 96, 96)) == mmnetaug.count_macs(aug, (3, 96, 96))
 
 
+@pytest.mark.parametrize('dtype', [torch.float64, torch.bfloat16])
+def test_export_has_the_type_of_the_supernet(dtype):
+    aug, image = build('mobilenetv2_tiny').to(dtype), torch.randn(2, 3, 96, 96, dtype=dtype)
+    with torch.no_grad():
+        assert torch.equal(aug.export()(image), aug(image))
+
+
+def test_statistics_by_pytorch():
+    """Of a network that was exported before, and after."""
+    aug, batches = build('mobilenetv2_tiny'), torch.randn(3, 4, 3, 64, 64)
+    tiny = aug.export()
+    torch.optim.swa_utils.update_bn(batches, tiny)
+    torch.optim.swa_utils.update_bn(batches, aug)
+    exported = aug.export().state_dict()
+    assert all(torch.equal(value, exported[name]) for name, value in tiny.state_dict().items())
+
+
 @pytest.mark.parametrize('arch', SMALL)
 def test_sorting_changes_no_output_of_the_full_network(arch):
     aug = build(arch)

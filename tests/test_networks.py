@@ -45,6 +45,11 @@ def test_macs_of_a_hand_counted_network():
     network.train()
     assert mmnetaug.count_macs(network, (3, 16, 16)) == 64 * 8 * 27 + 64 * 8 * 9 + 40
     assert network.training
+    network[1].eval()  # frozen
+    network.double()
+    assert mmnetaug.count_macs(network, (3, 16, 16)) == 64 * 8 * 27 + 64 * 8 * 9 + 40
+    assert [module.training for module in network] == [True, False, True, True, True, True]
+    assert mmnetaug.peak_memory(network, 16) == mmnetaug.peak_memory(network.float(), 16)
 
 
 @pytest.mark.parametrize('arch', REFERENCES)

@@ -1,6 +1,8 @@
 """Pictures of a detector, and the matching behind them."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -33,6 +35,14 @@ def result(true=(), found=(), ignored=()):
         'a.jpg', found[:, 2:], found[:, 0], found[:, 1].astype(int), true[:, 1:], true[:, 0].astype(int),
         ignored[:, 1:], ignored[:, 0].astype(int),
     )  # fmt: skip
+
+
+def test_windows_of_a_program_stay_its_own():
+    program = (
+        "import matplotlib; matplotlib.use('svg'); import mmnetaug.visualization.panels, mmnetaug.visualization.plots"
+    )
+    program += '; from matplotlib import pyplot; print(matplotlib.get_backend(), pyplot.get_fignums())'
+    assert subprocess.check_output([sys.executable, '-c', program], text=True) == 'svg []\n'
 
 
 A, NEARLY_A, B, FAR = (0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 40, 40), (60, 60, 70, 70)

@@ -1,5 +1,6 @@
 """A trained detector in a program."""
 
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,7 @@ class Detector:
                 raise InputError(f'device {device}: {said}. Expected cpu, or cuda where PyTorch sees a GPU') from error
         self.classes = list(meta['classes'])
         self._inputs = Inputs(meta)
+        self._device = torch.device(device).type
 
     def __call__(self, images: Image | Sequence[Image], score_thr: float = 0.0) -> Detections | list[Detections]:
         """Find objects.
@@ -84,7 +86,7 @@ class Detector:
         Raises:
             InputError: no image at a path, an array of another kind, or a score out of range.
         """
-        if not isinstance(score_thr, (int, float)) or not 0 <= score_thr <= 1:
+        if not isinstance(score_thr, numbers.Real) or not 0 <= score_thr <= 1:
             raise InputError(f'score_thr is {score_thr!r}: expected a number from 0 to 1')
         if not isinstance(images, (list, tuple)):
             return self([images], score_thr)[0]
@@ -92,7 +94,7 @@ class Detector:
         if not inputs:
             return []
         batch = {name: [each[name] for each in inputs] for name in ('inputs', 'data_samples')}
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(self._device, enabled=False):  # of a program around it
             samples = self.model.test_step(batch)
         return [self._found(sample.pred_instances.cpu(), score_thr) for sample in samples]
 

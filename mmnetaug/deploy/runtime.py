@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,7 @@ class TFLiteArtefact(Artefact):
             meta = json.loads(beside.read_text(encoding='utf-8'))
             self.interpreter = Interpreter(str(self.path), num_threads=self.threads)
             self.interpreter.allocate_tensors()
+            self.lock = threading.Lock()  # the interpreter has one set of tensors
         except (OSError, ValueError, RuntimeError) as error:
             said = str(error).splitlines() or [type(error).__name__]
             raise InputError(
@@ -195,9 +197,12 @@ class TFLiteArtefact(Artefact):
         return '' if len(self.outputs) == len(self.meta['outputs']) else f'{len(self.outputs)} outputs'
 
     def run(self, image: np.ndarray) -> list[np.ndarray]:
-        self.interpreter.set_tensor(self.input['index'], _quantise(image.transpose(1, 2, 0)[None], self.input))
-        self.interpreter.invoke()
-        found = [_dequantise(self.interpreter.get_tensor(each['index'])[0], each) for each in self.outputs]
+        values = _quantise(image.transpose(1, 2, 0)[None], self.input)
+        with self.lock:
+            self.interpreter.set_tensor(self.input['index'], values)
+            self.interpreter.invoke()
+            given = [self.interpreter.get_tensor(each['index'])[0] for each in self.outputs]
+        found = [_dequantise(output, each) for output, each in zip(given, self.outputs)]
         return [each if each.ndim == 1 else each.transpose(2, 0, 1) for each in found]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from mmengine.runner import EpochBasedTrainLoop, ValLoop
 from torch import nn
 
-from mmnetaug.engine.runner import bare_model
+from mmnetaug.engine.runner import bare_model, give_back
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.registry import LOOPS
@@ -23,6 +23,13 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
     def done(self) -> int:
         """Iterations of the current epoch that are done."""
         return self._iter - self._epoch * len(self.dataloader)
+
+    def run(self) -> nn.Module:
+        """Train; the model."""
+        try:
+            return super().run()
+        finally:
+            give_back(self.runner)
 
     def run_epoch(self) -> None:
         """Iterate what is left of an epoch."""

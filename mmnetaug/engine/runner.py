@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,12 +142,6 @@ class _Runner(Runner):
         return logger
 
 
-@cache  # later it would keep garbage of other runs in this process
-def _leave_imports_alone() -> None:
-    """MMEngine collects garbage for each data set, which takes 0.3 s where all that was imported is looked through."""
-    gc.freeze()
-
-
 def build_runner(config: Config, training: bool = False) -> Runner:
     """``Runner.from_cfg``, and with ``training`` all that training needs.
 
@@ -160,7 +153,7 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         value = _value(config, name)
         if value is not None:
             check_whole(name, value, least)
-    _leave_imports_alone()
+    gc.freeze()  # MMEngine collects garbage for each data set: 0.3 s where all that was imported is looked through
     try:
         _own_visualizer(config)
         if torch.cuda.is_available():
@@ -182,6 +175,8 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         raise InputError(
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
+    finally:
+        gc.unfreeze()
 
 
 def _copy_behind_computation(config: Config) -> None:
@@ -215,15 +210,20 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
                 write_json(Path(runner.work_dir) / SCHEDULE, runner.schedule)
             runner.train()
         finally:
-            for hook in runner.hooks:
-                if isinstance(hook, StopHook):
-                    hook.restore()
-                if isinstance(hook, ConsoleHook):
-                    hook.close()
+            give_back(runner)
         if last.metrics is None:  # a finished run that is resumed trains no more
             runner.val()
     bare_model(runner).load_state_dict(last.state)
     return last.metrics
+
+
+def give_back(runner: Runner) -> None:
+    """Signals and the console, to the program that trained, which may have ended by an exception."""
+    for hook in runner.hooks:
+        if isinstance(hook, StopHook):
+            hook.restore()
+        if isinstance(hook, ConsoleHook):
+            hook.close()
 
 
 class _LastValidation(Hook):

@@ -37,7 +37,8 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
         network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
         input_shape: (channels, height, width) in pixels.
     """
-    image = torch.zeros(1, *input_shape, device=next(network.parameters()).device)
+    weight = next(network.parameters())
+    image = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with _FlopCounter() as counter:
         run_once(network, image)
@@ -46,13 +47,14 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
 
 @torch.no_grad()
 def run_once(network: nn.Module, image: Tensor) -> Any:
-    """What a network gives for an image in evaluation mode; its mode is left as it was."""
-    training = network.training
+    """What a network gives for an image in evaluation mode; the mode of each part is left as it was."""
+    modes = {module: module.training for module in network.modules()}
     network.eval()  # which gives nothing back in some of mmdet's backbones
     try:
         return network(image)
     finally:
-        network.train(training)
+        for module, training in modes.items():
+            module.training = training
 
 
 def count_params(network: nn.Module) -> int:

@@ -64,7 +64,8 @@ def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Count
     :func:`~mmnetaug.evaluation.complexity.count_macs` counts them."""
     width, height = width_height(size)
     try:
-        image = torch.zeros(1, input_channels(model), height, width, device=next(model.parameters()).device)
+        weight = next(model.parameters())
+        image = torch.zeros(1, input_channels(model), height, width, device=weight.device, dtype=weight.dtype)
         with _layers(model) as running, _Recorder(image, running) as recorder:
             output = run_once(model, image)
     except RuntimeError as error:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib import ticker, transforms
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mmnetaug.visualization.fonts import choose_font
 from mmnetaug.visualization.style import common_epochs, mark_every, save_figure, style
@@ -39,7 +40,7 @@ def plot_tradeoff(
     _draw_panels(panels, partial(_draw_tradeoff, names=names, xlabel=xlabel), paths, title, note, legend=True)
 
 
-def _draw_tradeoff(axes: plt.Axes, panel: dict[str, Any], names: Sequence[str], xlabel: str) -> None:
+def _draw_tradeoff(axes: Axes, panel: dict[str, Any], names: Sequence[str], xlabel: str) -> None:
     axes.set_xscale('log')
     low, high = [], []
     for name, points in panel['series'].items():
@@ -106,7 +107,7 @@ def plot_methods(
     _draw_panels(panels, partial(_draw_methods, ylabel=ylabel), paths, title, note)
 
 
-def _draw_methods(axes: plt.Axes, panel: dict[str, Any], ylabel: str) -> None:
+def _draw_methods(axes: Axes, panel: dict[str, Any], ylabel: str) -> None:
     if 'baseline' in panel['series']:
         axes.axhline(100 * np.mean(panel['series']['baseline']), color='black', linestyle='--', linewidth=1)
     for index, (name, values) in enumerate(panel['series'].items()):
@@ -141,7 +142,7 @@ def plot_learning(
     _draw_panels(panels, _draw_learning, paths, title, note)
 
 
-def _draw_learning(axes: plt.Axes, panel: dict[str, Any]) -> None:
+def _draw_learning(axes: Axes, panel: dict[str, Any]) -> None:
     for index, (name, both) in enumerate(panel['series'].items()):
         ends = []
         for split, histories, filled in zip(('validation', 'training'), both, (True, False)):
@@ -179,7 +180,7 @@ def plot_rates(panels: Sequence[dict[str, Any]], paths: Sequence[str | Path], ti
     _draw_panels(panels, _draw_rates, paths, title, note)
 
 
-def _draw_rates(axes: plt.Axes, panel: dict[str, Any]) -> None:
+def _draw_rates(axes: Axes, panel: dict[str, Any]) -> None:
     axes.set_xscale('log', base=2)
     rates = set()
     for index, (name, curve) in enumerate(panel.get('curves', {}).items()):
@@ -224,7 +225,7 @@ def _draw_rates(axes: plt.Axes, panel: dict[str, Any]) -> None:
 
 def _draw_panels(
     panels: Sequence[dict[str, Any]],
-    draw: Callable[[plt.Axes, dict[str, Any]], None],
+    draw: Callable[[Axes, dict[str, Any]], None],
     paths: Sequence[str | Path],
     title: str,
     note: str,
@@ -236,8 +237,9 @@ def _draw_panels(
     all panels is beside the last: lines that are moved sideways cannot be kept clear of.
     """
     width, height = 6.4, 4.2
-    figure, row = plt.subplots(1, len(panels), figsize=(width * len(panels), height), squeeze=False)
-    scales: dict[Any, list[plt.Axes]] = {}
+    figure = Figure(figsize=(width * len(panels), height))
+    row = figure.subplots(1, len(panels), squeeze=False)
+    scales: dict[Any, list[Axes]] = {}
     for axes, panel in zip(row[0], panels):
         draw(axes, panel)
         scales.setdefault(panel.get('scale', axes), []).append(axes)

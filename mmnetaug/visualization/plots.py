@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib import pyplot as plt
 from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from mmnetaug.visualization.fonts import choose_font
 from mmnetaug.visualization.style import COLORS, common_epochs, mark_every, save_figure, style
@@ -32,7 +33,8 @@ def plot_ap_against_macs(
         unit: what it is divided by.
     """
     choose_font([row['name'] for row in rows])
-    figure, axes = plt.subplots(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
     series: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         series.setdefault(row.get('series', row['name']), []).append((row[cost] / unit, 100 * row[measure]))
@@ -61,7 +63,8 @@ def plot_curves(
         ylabel: what the values are, with the unit.
         title: above the picture.
     """
-    figure, axes = plt.subplots(figsize=(6, 4))
+    figure = Figure(figsize=(6, 4))
+    axes = figure.subplots()
     for index, (name, histories) in enumerate(runs.items()):
         epochs, values = common_epochs(histories)
         seeds = f' ({len(histories)} seeds)' if len(histories) > 1 else ''
@@ -89,7 +92,8 @@ def plot_run(rows: Sequence[Mapping[str, str]], path: str | Path) -> Path:
     losses = [name for name in names if 'loss' in name and '/' not in name]  # not the AP50 of a class such as blossom
     others = {*losses, 'epoch', 'seconds', 'lr'}
     measures = [name for name in names if name not in others and '/' not in name.removeprefix('coco/')]
-    figure, both = plt.subplots(1, 2, figsize=(10, 4), layout='constrained')
+    figure = Figure(figsize=(10, 4), layout='constrained')
+    both = figure.subplots(1, 2)
     for axes, shown, label in zip(both, (losses, measures[:6]), ('mean loss of the epoch', 'validation')):
         for index, name in enumerate(shown):
             points = [(int(row['epoch']), float(row[name])) for row in rows if row.get(name)]
@@ -105,7 +109,7 @@ def plot_run(rows: Sequence[Mapping[str, str]], path: str | Path) -> Path:
     return save_figure(figure, path)
 
 
-def _pad_single(axes: plt.Axes) -> None:
+def _pad_single(axes: Axes) -> None:
     """Round limits about all points of a picture that are at one place of the horizontal axis."""
     values = np.concatenate([np.zeros(0), *(line.get_xdata() for line in axes.get_lines())])
     if len(values) and np.ptp(values) == 0:
@@ -126,7 +130,8 @@ def plot_precision_recall(curves: Mapping[str, Any], path: str | Path) -> Path:
     """
     ranked = sorted(curves, key=lambda name: -curves[name].ap)
     named = ranked if len(ranked) <= MANY else [*ranked[:3], *ranked[-3:]]
-    figure, axes = plt.subplots(figsize=(6.5, 5))
+    figure = Figure(figsize=(6.5, 5))
+    axes = figure.subplots()
     for name in ranked:
         curve = curves[name]
         # from the first detection on; after the last one, nothing more is found
@@ -159,7 +164,8 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path,
     """
     names = [*classes, 'background']
     side = min(3.5 + 0.45 * len(names), 16)
-    figure, axes = plt.subplots(figsize=(side + 1, side))
+    figure = Figure(figsize=(side + 1, side))
+    axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(share, cmap='Blues', vmin=0, vmax=1)
     if len(names) <= 25:

@@ -7,9 +7,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
-
-matplotlib.use('Agg')
-from matplotlib import pyplot as plt
+from matplotlib.figure import Figure  # and not pyplot, whose windows and figures are the user's
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
@@ -27,16 +25,15 @@ def style(index: int) -> dict[str, Any]:
     }
 
 
-def save_figure(figure: plt.Figure, *paths: str | Path) -> Path:
-    """The figure as each of these files, PNG or SVG by their suffixes, and closed. Returns the first path."""
+def save_figure(figure: Figure, *paths: str | Path) -> Path:
+    """The figure as each of these files, PNG or SVG by their suffixes. Returns the first path."""
     for path in map(Path, paths):
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f'{path.name}.partial')
         metadata = {'Date': None} if path.suffix.lower() == '.svg' else None  # drawn again, the file is the same
-        with plt.rc_context({'svg.hashsalt': path.stem}):
+        with matplotlib.rc_context({'svg.hashsalt': path.stem}):
             figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', metadata=metadata)
         os.replace(partial, path)
-    plt.close(figure)
     return Path(paths[0])
 
 

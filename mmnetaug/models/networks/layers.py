@@ -151,10 +151,16 @@ class ElasticConv2d(nn.Conv2d):
 
 
 class ElasticBatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation by the leading ``x.shape[1]`` entries; it updates just these statistics."""
+    """Batch normalisation by the leading ``x.shape[1]`` entries; it updates just these statistics.
+
+    With the momentum None they are means over batches since ``reset_running_stats``, as in PyTorch (``update_bn``).
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        part = slice(x.shape[1])
+        part, momentum = slice(x.shape[1]), self.momentum
+        if momentum is None:
+            self.num_batches_tracked.add_(int(self.training))
+            momentum = 1 / max(1, int(self.num_batches_tracked))
         return F.batch_norm(
             x,
             self.running_mean[part],
@@ -162,7 +168,7 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
             self.weight[part],
             self.bias[part],
             self.training,
-            self.momentum,
+            momentum,
             self.eps,
         )
 

@@ -257,9 +257,10 @@ class NetAug(Network):
             permute(block.expand, order)
 
     def export(self) -> Network:
-        """The plain tiny network: the leading block of every tensor. Same outputs as the base, bit for bit."""
-        tiny, state = Network(self.base, self.num_classes), self.state_dict()
+        """The plain tiny network: the leading block of every tensor, of the same type and on the same device. Same
+        outputs as the base, bit for bit."""
+        tiny, state = Network(self.base, self.num_classes).to(self.classifier.weight), self.state_dict()
         tiny.load_state_dict(
             {name: state[name][tuple(map(slice, tensor.shape))] for name, tensor in tiny.state_dict().items()}
         )
-        return tiny.to(self.classifier.weight.device).train(self.training)
+        return tiny.train(self.training)
