@@ -69,9 +69,11 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         foreign = head[:1] == b'\x80' and head[1:] > b'\x02'  # a pickle, of a later protocol than torch.save's
         if isinstance(error, pickle.UnpicklingError) and (refused or foreign):
             found = f' ({refused[1] or refused[2]})' if refused else ''
+            of_training = '; to go on training, use what wrote it' if 'HistoryBuffer' in found else ''
             raise InputError(
                 f'{path} holds more than tensors and plain data{found}, and loading it could run code. It was not '
-                'loaded. Where you trust the file, save its weights alone: torch.save({"state_dict": ...}, PATH)'
+                'loaded. Take the export.pth beside it, if there is one. Where you trust the file, save its weights '
+                f'alone: torch.save({{"state_dict": ...}}, PATH){of_training}'
             ) from error
         raise InputError(
             f'{path} ({path.stat().st_size} bytes) cannot be read as a checkpoint: it is truncated, damaged or '
@@ -177,7 +179,7 @@ def trained_padding(checkpoint: Mapping[str, Any]) -> str | None:
     if 'config' in told:
         told = _within(told, 'config', 'model', 'backbone')
     if isinstance(told, Mapping) and 'arch' in told:
-        padding = told.get('padding', 'symmetric')
+        padding = told.get('padding', 'tf' if _was_keras(told) else 'symmetric')
         return padding if padding in PADDINGS else None
     return 'symmetric' if any('.op_list.' in name for name in state) else None
 
@@ -189,7 +191,14 @@ def trained_normalisation(checkpoint: Mapping[str, Any], channels: int = 3) -> d
         return normalisation(UNIT_RANGE if foreign[0].unit_range else IMAGENET, channels)
     told = checkpoint_meta(checkpoint)
     its = _within(told, 'config' if 'config' in told else 'recipe', 'model', 'data_preprocessor')
+    if its is None and _was_keras(told):
+        its = UNIT_RANGE
     return normalisation(its, channels)
+
+
+def _was_keras(told: Mapping[str, Any]) -> bool:
+    """Whether weights were converted from Keras; early releases noted no more than their file."""
+    return Path(str(told.get('source', ''))).suffix in ('.h5', '.keras')
 
 
 def _within(told: Any, *keys: str) -> Any:
@@ -306,7 +315,8 @@ def load_network(
         InputError: the file cannot be read or is of another network, or its architecture is not known.
     """
     content = read_checkpoint(path)
-    arch = arch or content.get('meta', {}).get('arch')
+    told = checkpoint_meta(content)
+    arch = arch or told.get('arch')
     if not isinstance(arch, str):
         foreign = recognise(_tensors(content))
         arch = nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(content))
@@ -315,7 +325,7 @@ def load_network(
             f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
-    in_channels = in_channels or (1 if content.get('meta', {}).get('in_channels') == 1 else 3)
+    in_channels = in_channels or (1 if told.get('in_channels') == 1 else 3)
     network = build_network(arch, num_classes, trained_padding(content) or 'symmetric', in_channels)
     load_weights(network, path)
     return network

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,33 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     if not written:
         raise OSError(f'{path} cannot be written: {image.shape} pixels are too many for its format')
     Path(path).write_bytes(content)
+
+
+@contextmanager
+def written_list(path: str | Path) -> Iterator[Callable[[Any], None]]:
+    """A function that adds an entry to a JSON file, a list of a line each; where that ends early the file has what was
+    there by then."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, done, before = path.with_name(f'{path.name}.partial'), False, '\n'
+    with open(partial, 'w', encoding='utf-8') as file:
+        file.write('[')
+
+        def add(entry: Any) -> None:
+            nonlocal before
+            file.write(before + json.dumps(entry))
+            before = ',\n'
+
+        try:
+            yield add
+            done = True
+        finally:
+            file.write('\n]\n')
+            file.close()
+            if done or before != '\n':
+                os.replace(partial, path)
+            else:
+                partial.unlink()
 
 
 @contextmanager

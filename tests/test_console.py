@@ -9,12 +9,12 @@ from unittest import mock
 import pytest
 from helpers import Killed, detector_config, pretrain_config
 from mmengine.config import Config
-from mmengine.logging import MMLogger
+from mmengine.logging import MessageHub, MMLogger
 
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine import console
-from mmnetaug.engine.hooks import NothingLearntHook
+from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
 
 
@@ -101,6 +101,17 @@ def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):
     assert rows[-1]['epoch'] == '3' and float(rows[-1]['AP50_area']) == pytest.approx(result['AP50_area'], abs=1e-5)
     assert {'seconds', 'lr', 'loss', 'loss_cls', 'loss_bbox', 'AP50/cat', 'AP50/dog'} <= rows[-1].keys()
     assert (tmp_path / 'run' / 'curves.png').stat().st_size
+
+
+def test_what_was_measured_is_kept_for_an_epoch():
+    """And no longer: MMEngine copies all of it in each step."""
+    hub = MessageHub('test_what_was_measured_is_kept_for_an_epoch')
+    runner = types.SimpleNamespace(message_hub=hub, train_dataloader=range(1200))
+    for step in range(5000):
+        if step % 1200 == 0:
+            ResultsHook().before_train_epoch(runner)
+        hub.update_scalar('train/loss', step)
+    assert hub.get_scalar('train/loss').data[0].tolist() == list(range(3800, 5000))
 
 
 def test_a_resumed_table_goes_on(image_tree, tmp_path):

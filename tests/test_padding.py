@@ -19,7 +19,14 @@ from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.apis.weights import convert_weights
-from mmnetaug.checkpoint import load_network, load_weights, read_checkpoint, trained_normalisation, write_export
+from mmnetaug.checkpoint import (
+    load_network,
+    load_weights,
+    read_checkpoint,
+    trained_normalisation,
+    trained_padding,
+    write_export,
+)
 from mmnetaug.models.networks.layers import SamePad
 
 
@@ -69,6 +76,9 @@ def test_from_pretraining_to_a_detector_of_its_own(image_tree, voc, tmp_path):
     """Every step finds the padding in what the one before has written."""
     pretrain(pretrain_config(image_tree, tmp_path / 'pre', epochs=1, **{'model.padding': 'tf'}))
     assert load_network(tmp_path / 'pre/export.pth', 2).arch.padding == 'tf'
+    for name in ('export.pth', 'epoch_1.pth'):
+        said = read_checkpoint(tmp_path / 'pre' / name)
+        assert trained_padding(said) == 'tf' and trained_normalisation(said)['std'][0] == 58.395
     options = {'model__backbone__arch': 'mobilenetv2_tiny', 'model__backbone__padding': 'tf'}
     config = detector_config(voc, tmp_path / 'run', epochs=1, **options)
     config.merge_from_dict(pretrained_options(config, str(tmp_path / 'pre/export.pth'), 'mobilenetv2_tiny'))
@@ -81,6 +91,14 @@ def test_from_pretraining_to_a_detector_of_its_own(image_tree, voc, tmp_path):
     assert {name: again[name] for name in ('AP50_area', 'peak_memory')} == {
         name: result[name] for name in ('AP50_area', 'peak_memory')
     }
+
+
+def test_keras_weights_that_an_early_release_converted():
+    """They note their file, and neither their padding nor their pixels."""
+    early = {'state_dict': {'stem.0.conv.weight': torch.zeros(8, 3, 3, 3)}, 'meta': {'arch': 'mobilenetv2_w0.35'}}
+    assert (trained_padding(early), trained_normalisation(early)) == ('symmetric', {})
+    early['meta']['source'] = 'mobilenetv2_w0.35.h5'
+    assert (trained_padding(early), trained_normalisation(early)['mean']) == ('tf', [127.5] * 3)
 
 
 def logged(load):

@@ -1,6 +1,7 @@
 """Pictures of a detector, and the matching behind them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -17,6 +18,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import pictures_hook
 from mmnetaug.errors import printable
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
+from mmnetaug.records import written_list
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
 from mmnetaug.visualization.sheets import BoxPainter
@@ -171,6 +173,10 @@ def test_eighty_classes(tmp_path):
     assert picture.shape[1] < 2000
     picture = cv2.imread(str(plot_confusion(confusion_matrix(images, 80, 0.3), names, tmp_path / 'c.png')))
     assert picture.shape[0] < 3000
+    names = [f'class_{number} {"of a long name " * 20}' for number in range(600)]
+    svg = plot_confusion(np.eye(601, dtype=int), names, tmp_path / 'c.svg').read_text()
+    written = [int(number) for number in re.findall(r'<!-- class_(\d+) of a long', svg)]
+    assert sorted(written) == sorted(2 * list(range(0, 600, 6)))
 
 
 def test_more_classes_than_coco_has_colours():
@@ -183,7 +189,7 @@ def test_more_classes_than_coco_has_colours():
 def test_names_that_mean_something_to_matplotlib_or_a_terminal(tmp_path):
     names = ['$\\frac$', '_hidden', 'two\nlines', '\x1b[31mred']
     drawn = drawable_names(names)
-    assert drawn == [r'\$\frac\$', '\u00a0_hidden', 'class 2', 'class 3']
+    assert drawn == ['$\\frac$', '_hidden', 'class 2', 'class 3']
     curves = {name: precision_recall([result([(0, *A)], [(0.9, 0, *A)])], 0) for name in drawn}
     assert plot_precision_recall(curves, tmp_path / 'pr.png').is_file()
     assert plot_confusion(np.eye(5, dtype=int), drawn, tmp_path / 'c.png').is_file()
@@ -192,10 +198,40 @@ def test_names_that_mean_something_to_matplotlib_or_a_terminal(tmp_path):
 
 def test_infer_counts_images_that_have_objects(tmp_path):
     pictures = [tmp_path / 'vis' / f'{name}.jpg' for name in 'abc']
-    (tmp_path / 'predictions.json').write_text(json.dumps([{'image_id': 2}, {'image_id': 2}, {'image_id': 0}]))
+    with written_list(tmp_path / 'predictions.json') as write:
+        for number in (2, 2, 0):
+            write({'image_id': number})
+    assert json.loads((tmp_path / 'predictions.json').read_text()) == [{'image_id': n} for n in (2, 2, 0)]
     assert found(pictures, tmp_path, 0.3).startswith('3 objects of score 0.3 or more in 2 of 3 images. Pictures: ')
-    (tmp_path / 'predictions.json').write_text('[]')
+    with written_list(tmp_path / 'predictions.json'):
+        pass
+    assert json.loads((tmp_path / 'predictions.json').read_text()) == []
     assert found(pictures, tmp_path, 0.3).startswith('0 objects of score 0.3 or more in 0 of 3 images; a lower')
+
+
+@pytest.mark.parametrize('found', [0, 2])
+def test_a_list_that_ends_early_keeps_what_was_found(tmp_path, found):
+    (tmp_path / 'a.json').write_text('[1]')
+    with pytest.raises(KeyboardInterrupt), written_list(tmp_path / 'a.json') as write:
+        for number in range(found):
+            write({'image_id': number})
+        raise KeyboardInterrupt
+    assert json.loads((tmp_path / 'a.json').read_text()) == ([{'image_id': 0}, {'image_id': 1}] if found else [1])
+    assert [path.name for path in tmp_path.iterdir()] == ['a.json']
+
+
+def test_boxes_and_names_are_drawn_where_they_are():
+    painter, plain = BoxPainter(['cat', 'собака']), np.full((300, 400, 3), 128, np.uint8)
+    boxes = np.array([[50.0, 100, 150, 200], [300, 0, 420, 60]], np.float32)  # one reaches beyond the border
+    drawn = painter(plain, boxes, np.array([0, 1]), np.array([0.9, 0.25], np.float32))
+    changed = (drawn != 128).any(2)
+    inside, ring = changed[110:190, 60:140], changed[100, 50:151]
+    assert not inside.any() and ring.all() and changed[0:61, 300:302].all() and changed[0:15, 305:400].any()
+    label = changed[:99]  # above its box
+    assert label[92:99, 50:85].mean() > 0.8 and not label[:, :50].any() and not label[:80, 50:150].any()
+    assert (painter(plain, boxes[:0], np.zeros(0, int)) == 128).all() and (plain == 128).all()
+    many, few = (painter(np.zeros((side, side, 3), np.uint8), boxes[:1], np.array([0])) for side in (2000, 400))
+    assert (many != 0).any(2).sum() > 4 * (few != 0).any(2).sum(), 'thicker lines and larger letters'
 
 
 def test_one_point_has_sane_axes(tmp_path):

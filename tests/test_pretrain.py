@@ -333,7 +333,9 @@ def test_what_knows_no_sub_networks_is_refused(image_tree, tmp_path, hook, messa
 def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, tmp_path):
     pretrain(pretrain_config(image_tree, tmp_path / 'run', NETAUG_NANO, epochs=1))
     checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
-    assert checkpoint['mmnetaug'] == {'supernet': True, 'statistics_of_base_network': False}
+    said = checkpoint['mmnetaug']
+    assert said['supernet'] is True and said['statistics_of_base_network'] is False
+    assert (said['arch'], said['in_channels']) == ('mobilenetv2_nano', 3)
     with pytest.raises(InputError, match=r'of a NetAug supernet, larger than its tiny network: use the export\.pth'):
         mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_nano', 2), tmp_path / 'run/epoch_1.pth')
 

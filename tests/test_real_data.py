@@ -327,7 +327,7 @@ def test_objects_of_a_class_that_is_tested_alone(tmp_path):
     write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 10, 10, 20, 20)]}, ['cat'])
     write_coco(tmp_path, 'val2017', {'b.jpg': [(1, 10, 10, 20, 20), (2, 5, 5, 9, 9), (2, 30, 20, 20, 20)]})
     (findings,) = check_detection_data(tmp_path)['findings'].values()
-    assert findings.names['objects of another class (dog) left out'] == ['b.jpg', 'b.jpg']
+    assert findings.names['objects of other classes left out'] == ['dog (first in b.jpg)'] * 2
 
 
 def test_findings_of_sets_with_one_folder_of_annotations(tmp_path):

@@ -5,6 +5,7 @@ custom_imports = dict(imports=['mmnetaug'])
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),
     checkpoint=dict(type='mmnetaug.CheckpointHook', interval=1, iterations=0, keep_best=True, max_keep_ckpts=1),
+    export=dict(type='mmnetaug.ExportHook'),
     finite_loss=dict(type='mmnetaug.FiniteLossHook'),
     iteration_seed=dict(type='mmnetaug.IterationSeedHook'),
     results=dict(type='mmnetaug.ResultsHook'),

@@ -82,13 +82,16 @@ def read_boxes(path: str | Path) -> Boxes:
 def _entries(images: Sequence[str], boxes: Boxes) -> list[str]:
     """The name among ``boxes`` of each image: the longest that its path ends with, or that ends with its path, else the
     only one with its file name."""
+    of_parts = {Path(name).parts: name for name in boxes}
     names: dict[str, list[str]] = {}
-    for name in sorted(boxes, key=lambda name: -len(Path(name).parts)):
-        names.setdefault(Path(name).name, []).append(name)
+    for parts in sorted(of_parts, key=len, reverse=True):
+        names.setdefault(parts[-1] if parts else '', []).append(of_parts[parts])
     found, absent = {}, []
     for image in images:
         parts, same = Path(image).parts, names.get(Path(image).name, [])
-        own = [name for name in same if all(a == b for a, b in zip(Path(name).parts[::-1], parts[::-1]))][:1] or same
+        ends = (parts[start:] for start in range(len(parts)))
+        own = [of_parts[end] for end in ends if end in of_parts][:1]
+        own = own or [name for name in same if Path(name).parts[-len(parts) :] == parts][:1] or same
         if len(own) > 1:
             raise InputError(f'{own[0]} and {own[1]} may both be {image}: expected names that its path ends with')
         found.update({image: own[0]} if own else {})

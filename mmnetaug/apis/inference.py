@@ -3,26 +3,21 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.structures import InstanceData
 from tqdm import tqdm
 
 from mmnetaug.apis.detector import Detector
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_deep
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_image
 from mmnetaug.errors import InputError, printable
-from mmnetaug.records import save_image, write_json
+from mmnetaug.records import save_image, written_list
 from mmnetaug.visualization.fonts import drawable_names
-from mmnetaug.visualization.sheets import box_meta
+from mmnetaug.visualization.sheets import BoxPainter
 
 VIDEO_SUFFIXES = {'.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v'}
 
@@ -38,7 +33,8 @@ def infer(
             it needs nothing else.
         out_dir: the pictures go to ``vis`` in it, and the objects to ``predictions.json``: COCO's results
             (``image_id``, ``category_id`` from 0, ``bbox`` of x, y, width and height in pixels, ``score``) with
-            ``file_name`` and ``category``. The frames of a video are images with their numbers from 0.
+            ``file_name`` and ``category``. The frames of a video are images with their numbers from 0. What was found
+            stays where it ends early.
         score_thr: least score of a box that is drawn and written, from 0 to 1.
         device: where PyTorch runs, such as 'cuda'.
 
@@ -54,78 +50,75 @@ def infer(
     if not 0 <= score_thr <= 1:
         raise InputError(f'score threshold {score_thr}: expected a number from 0 to 1')
     detector = Detector(checkpoint, device)
-    visualizer = DetLocalVisualizer()
-    visualizer.dataset_meta = box_meta(drawable_names(detector.classes))
+    paint = BoxPainter(drawable_names(detector.classes))
     (out_dir / 'vis').mkdir(parents=True, exist_ok=True)
-    predictions: list[dict[str, Any]] = []
 
-    def drawn(image: Path | np.ndarray, picture: np.ndarray, number: int, name: str) -> np.ndarray:
+    def drawn(image: np.ndarray, number: int, name: str, write: Callable[[Any], None]) -> np.ndarray:
         found = detector(image, score_thr)
         for box, score, label, category in zip(*(part.tolist() for part in found[:3]), found.names):
             x1, y1, x2, y2 = box
             entry = {'image_id': number, 'file_name': name, 'category_id': label, 'category': category}
-            predictions.append({**entry, 'bbox': [x1, y1, x2 - x1, y2 - y1], 'score': score})
-        sample = DetDataSample(
-            pred_instances=InstanceData(
-                **{
-                    'bboxes': torch.from_numpy(found.boxes),
-                    'scores': torch.from_numpy(found.scores),
-                    'labels': torch.from_numpy(found.labels),
-                }
-            )
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # of boxes at the border
-            visualizer.add_datasample(name, picture[..., ::-1], sample, draw_gt=False, pred_score_thr=0)
-        return visualizer.get_image()[..., ::-1]
+            write({**entry, 'bbox': [x1, y1, x2 - x1, y2 - y1], 'score': score})
+        return paint(image, found.boxes, found.labels, found.scores)
 
+    folder, predictions = out_dir / 'vis', out_dir / 'predictions.json'
     if images.suffix.lower() in VIDEO_SUFFIXES:
-        pictures = [_draw_video(images, out_dir / 'vis', drawn)]
-    else:
-        usable = _usable(images)
-        pictures = [_other(out_dir / 'vis' / _name(path), path) for path in usable]
+        return [_draw_video(images, folder, predictions, drawn)]
+    findings = Findings()
+    usable = {path: _other(folder / _name(path), path) for path in _images(images, findings)}
+    pictures = []
+    with written_list(predictions) as write:
         for number, path in enumerate(tqdm(usable, desc='images', unit='image', leave=False, disable=None)):
-            loaded = read_deep(path) if is_deep(path) else cv2.imread(str(path))
-            save_image(pictures[number], drawn(path, loaded, number, path.name))
-    write_json(out_dir / 'predictions.json', predictions)
+            if _is_usable(path, findings, decode=True):
+                save_image(usable[path], drawn(read_image(path), number, path.name, write))
+                pictures.append(usable[path])
+    findings.report(str(images))
+    if not pictures:
+        raise InputError(f'no image in {printable(images)} can be decoded to its end')
     return pictures
 
 
 def found(pictures: list[Path], out_dir: str | Path, score_thr: float) -> str:
     """What :func:`infer` found, in a line: how many of the images have an object at all."""
-    objects = json.loads((Path(out_dir) / 'predictions.json').read_text(encoding='utf-8'))
-    number = len({entry['image_id'] for entry in objects})
+    objects, images = 0, set()
+    with open(Path(out_dir) / 'predictions.json', encoding='utf-8') as lines:
+        for line in lines:
+            if line.startswith('{'):
+                objects += 1
+                images.add(json.loads(line.rstrip(',\n'))['image_id'])
     video = pictures[0].suffix == '.mp4'
     of = 'frames' if video else f'of {len(pictures)} images'
     none = '' if objects else '; a lower --score-thr shows what it holds for less likely'
     return (
-        f'{len(objects)} objects of score {score_thr:g} or more in {number} {of}{none}. Pictures: '
+        f'{objects} objects of score {score_thr:g} or more in {len(images)} {of}{none}. Pictures: '
         f'{pictures[0] if video else pictures[0].parent}; list: {out_dir}/predictions.json'
     )
 
 
-def _usable(images: Path) -> list[Path]:
-    """The images that can be read; others are counted and named."""
+def _images(images: Path, findings: Findings) -> list[Path]:
+    """The images, by what they begin with; other files with their suffixes are findings."""
     if images.is_dir():
         named = [path for path in images.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         paths = sorted(path for path in named if not path.name.startswith('.'))
     else:
         paths = [images]
-    findings, usable = Findings(), []
-    for path in paths:
-        try:
-            image_size(path, decode=True)
-        except UnusableImage as reason:
-            findings.add(f'{reason} left out', path.name)
-        else:
-            usable.append(path)
-    findings.report(str(images))
+    usable = [path for path in paths if _is_usable(path, findings, decode=False)]
     if not usable:
+        findings.report(str(images))
         raise InputError(
             f'no image in {printable(images)}: expected {", ".join(sorted(IMAGE_SUFFIXES))} files, or a video '
             f'({", ".join(sorted(VIDEO_SUFFIXES))})'
         )
     return usable
+
+
+def _is_usable(path: Path, findings: Findings, decode: bool) -> bool:
+    try:
+        image_size(path, decode)
+    except UnusableImage as reason:
+        findings.add(f'{reason} left out', path.name)
+        return False
+    return True
 
 
 def _name(path: Path) -> str:
@@ -143,7 +136,7 @@ def _other(picture: Path, path: Path) -> Path:
     return picture
 
 
-def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> Path:
+def _draw_video(path: Path, folder: Path, predictions: Path, drawn: Callable[..., np.ndarray]) -> Path:
     """Draw each frame of a video into another, MP4."""
     video = cv2.VideoCapture(str(path))
     if not video.isOpened():
@@ -154,13 +147,14 @@ def _draw_video(path: Path, folder: Path, drawn: Callable[..., np.ndarray]) -> P
     if not writer.isOpened():
         raise InputError(f'{printable(out)} cannot be written: check the free space and the permissions of --out-dir')
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    with tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False, disable=None) as progress:
+    progress = tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False, disable=None)
+    with progress, written_list(predictions) as write:
         number = 0
         while True:
             there, frame = video.read()
             if not there:
                 break
-            writer.write(np.ascontiguousarray(drawn(frame, frame, number, path.name)))
+            writer.write(np.ascontiguousarray(drawn(frame, number, path.name, write)))
             number += 1
             progress.update()
     writer.release()

@@ -49,7 +49,8 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     if config is None:
         return Config(model_meta(checkpoint)['config'])
     config, meta = _test_part(config), None
-    if is_artefact(checkpoint) or 'config' in checkpoint_meta(read_checkpoint(checkpoint)):
+    said = {} if is_artefact(checkpoint) else checkpoint_meta(read_checkpoint(checkpoint))
+    if is_artefact(checkpoint) or 'config' in said or {'pipeline', 'model'} <= said.keys():
         try:
             meta = model_meta(checkpoint)
         except Untrusted as error:

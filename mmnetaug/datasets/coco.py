@@ -242,7 +242,7 @@ class COCODetection(SeededSamples, ReportsFindings, CocoDataset):
         for annotation in boxes:
             if annotation['category_id'] not in self.cat2label:
                 name = self.coco.cats[annotation['category_id']]['name']
-                self.findings.add(f'objects of another class ({name}) left out', image['file_name'])
+                self.findings.add_other_class(name, image['file_name'])
                 continue
             x, y, width, height = annotation['bbox']
             box = usable_box((x, y, x + width, y + height), size, self.findings, image['file_name'])

@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
+from tqdm import tqdm
 
 from mmnetaug.datasets.images import READERS, UnusableImage, stored_size
 from mmnetaug.datasets.known_files import KnownFiles, without_collection
@@ -29,6 +31,12 @@ class Findings:
 
     def __init__(self) -> None:
         self.names = defaultdict(list)
+        self._first: dict[str, str] = {}
+
+    def add_other_class(self, name: str, file: str) -> None:
+        """An object of a class that is not among those wanted. One line has all such classes, of which there may be
+        hundreds, with the first file of each."""
+        self.add('objects of other classes left out', f'{name} (first in {self._first.setdefault(name, file)})')
 
     def add(self, reason: str, name: object) -> None:
         self.names[reason].append(printable(name))
@@ -98,11 +106,20 @@ class ReportsFindings:
         self.findings = Findings()
         self.image_paths: frozenset[str] = frozenset()
         self._known: dict[str | Path, KnownFiles] = {}
+        self._bar: tqdm | None = None
         super().__init__(*args, test_mode=test_mode, **kwargs)
 
     def full_init(self) -> None:
-        with without_collection():
-            super().full_init()
+        shown = None if is_main_process() else True  # where there is a terminal
+        bar = tqdm(desc='looking at images', unit='image', leave=False, delay=1, mininterval=0.5, disable=shown)
+        try:
+            with without_collection(), bar as self._bar:
+                super().full_init()
+        finally:
+            self._bar = None
+            for known in self._known.values():
+                known.save()
+            self._known = {}
 
     def usable_image(
         self, path: str | Path, root: str | Path, stated: tuple[int, int] | None = None, name: str | None = None
@@ -115,6 +132,8 @@ class ReportsFindings:
             stated: width and height in pixels that its annotation says, if any.
             name: what to call it; its file name if None.
         """
+        if self._bar is not None:
+            self._bar.update()
         path = os.path.abspath(path)
         name = name or os.path.basename(path)
         if root not in self._known:
@@ -143,9 +162,6 @@ class ReportsFindings:
         return width, height, turned
 
     def filter_data(self) -> list[dict]:
-        for known in self._known.values():
-            known.save()
-        self._known = {}
         infos = super().filter_data()
         if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
             # CocoDataset asks the annotation file, boxes that were left out included

@@ -192,6 +192,11 @@ def is_deep(path: str | Path) -> bool:
     return start[:4] in TIFF or start[:2] in (b'P2', b'P3', b'P5', b'P6')
 
 
+def read_image(path: str | Path) -> np.ndarray:
+    """An image that :func:`image_size` has found usable, as detectors take it: (H, W, 3) uint8 BGR."""
+    return read_deep(path) if is_deep(path) else cv2.imread(str(path))
+
+
 def read_deep(path: str | Path) -> np.ndarray:
     """An image of :func:`is_deep`, scaled to 8 bits by the bits that its values use.
 

@@ -122,8 +122,10 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
     ) -> dict | None:
         """An object as mmdet reads it, or None and a finding."""
         if name not in self.cat2label:
-            reason = f'objects of another class ({name})' if name else 'objects without a class'
-            self.findings.add(f'{reason} left out', file)
+            if name:
+                self.findings.add_other_class(name, file)
+            else:
+                self.findings.add('objects without a class left out', file)
             return None
         if corners is None:
             self.findings.add('objects without a box (bndbox with xmin, ymin, xmax, ymax) left out', file)

@@ -51,7 +51,7 @@ def precision_recall(images: Sequence[ImageResult], label: int, legacy: bool = F
     """How precision falls as more of the objects of a class are found, by mmdet's matching; None without an object.
 
     Args:
-        images: all of the test set.
+        images: all of the test set, or those alone that have an object or a detection of the class.
         label: of the class.
         legacy: sides of boxes are one pixel longer than their difference, as in Pascal VOC.
     """

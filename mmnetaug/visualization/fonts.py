@@ -36,9 +36,9 @@ def choose_font(names: Sequence[str]) -> list[str]:
 
 
 def drawable_names(classes: Sequence[str]) -> list[str]:
-    """Names of classes for matplotlib, or their numbers where no installed font has their characters, which is said."""
+    """Names of classes, or their numbers where no installed font has their characters, which is said."""
     missing = choose_font(classes)
-    names = [f'class {label}' if name in missing else _plain(name) for label, name in enumerate(classes)]
+    names = [f'class {label}' if name in missing else name for label, name in enumerate(classes)]
     if missing:
         numbers = ', '.join(f'{number} = {name}' for number, name in zip(names, classes) if name in missing)
         print_log(
@@ -50,6 +50,6 @@ def drawable_names(classes: Sequence[str]) -> list[str]:
     return names
 
 
-def _plain(name: str) -> str:
-    """To be drawn as it is: between dollars were a formula, and legends leave out what begins with _."""
+def literal(name: str) -> str:
+    """A name that matplotlib draws as it is: dollars enclose a formula, and legends leave out what begins with _."""
     return ('\u00a0' if name.startswith('_') else '') + name.replace('$', r'\$')

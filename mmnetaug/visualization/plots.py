@@ -9,7 +9,7 @@ from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmnetaug.visualization.fonts import choose_font
+from mmnetaug.visualization.fonts import choose_font, literal
 from mmnetaug.visualization.style import COLORS, common_epochs, mark_every, save_figure, style
 
 
@@ -140,7 +140,7 @@ def plot_precision_recall(curves: Mapping[str, Any], path: str | Path) -> Path:
             recall, precision = [0], [0]
         look = {'color': 'lightgray', 'linewidth': 0.8}
         if name in named:
-            look = {**style(named.index(name)), 'marker': '', 'label': f'{name} {curve.ap:.3f}'}
+            look = {**style(named.index(name)), 'marker': '', 'label': f'{literal(name)} {curve.ap:.3f}'}
         axes.plot(recall, precision, zorder=2 if name in named else 1, **look)
     mean = np.mean([curve.ap for curve in curves.values()])
     axes.set_xlim(-0.02, 1.02)
@@ -162,7 +162,7 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path,
         path: the picture, PNG or SVG by its suffix.
         note: what counts as a detection, for the title.
     """
-    names = [*classes, 'background']
+    names = [*map(literal, classes), 'background']
     side = min(3.5 + 0.45 * len(names), 16)
     figure = Figure(figsize=(side + 1, side))
     axes = figure.subplots()
@@ -173,9 +173,11 @@ def plot_confusion(matrix: np.ndarray, classes: Sequence[str], path: str | Path,
             if count:
                 color = 'white' if share[row, column] > 0.6 else 'black'
                 axes.text(column, row, str(count), ha='center', va='center', color=color, fontsize='small')
-    small = 'small' if len(names) <= 25 else 6
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=small)
-    axes.set_yticks(range(len(names)), names, fontsize=small)
+    small, every = 'small' if len(names) <= 25 else 6, -(-len(names) // 120)  # more names would lie on each other
+    ticks = range(0, len(names), every)
+    names = [name if len(name) <= 40 else f'{name[:39]}…' for name in names[::every]]
+    axes.set_xticks(ticks, names, rotation=90, fontsize=small)
+    axes.set_yticks(ticks, names, fontsize=small)
     axes.set_xlabel('detected as (background: missed)')
     axes.set_ylabel('object (background: none there)')
     axes.set_title(f'IoU 0.5, {note}' if note else 'IoU 0.5', fontsize='medium')

@@ -1,16 +1,13 @@
 """Sheets of images with boxes."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
-import torch
-from mmdet.structures import DetDataSample
-from mmdet.visualization import DetLocalVisualizer
-from mmengine.structures import InstanceData
+from matplotlib import font_manager
+from mmdet.visualization import get_palette
+from PIL import Image, ImageDraw, ImageFont
 
 from mmnetaug.records import save_image
 
@@ -18,42 +15,52 @@ CELL = 400  # pixels of the longer side of an image in a sheet
 GAP = 6
 
 
-def box_meta(names: Sequence[str]) -> dict[str, Any]:
-    """``dataset_meta`` of a visualizer: names of classes, and the palette, of which 'coco' has too few for hundreds."""
-    return {'classes': list(names), 'palette': 'coco' if len(names) <= 80 else 'random'}
-
-
 class BoxPainter:
-    """Draws boxes with the names of their classes, by MMDetection's ``DetLocalVisualizer``.
+    """Draws boxes with the names of their classes, in lines and letters that go with the size of the image.
+
+    By Pillow: MMDetection's ``DetLocalVisualizer``, whose pictures these resemble, draws by matplotlib, which takes
+    seconds and gigabytes for a photograph of a phone.
 
     Args:
         names: of the classes, see :func:`~mmnetaug.visualization.fonts.drawable_names`.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.visualizer = DetLocalVisualizer(line_width=2)
-        self.visualizer.dataset_meta = box_meta(names)
+        self.names = list(names)
+        self.font = font_manager.findfont(font_manager.FontProperties(family=['sans-serif']))
+        self.colors = get_palette('coco' if len(names) <= 80 else 'random', len(names))  # 'coco' has no more
 
     def __call__(
         self, picture: np.ndarray, boxes: np.ndarray, labels: np.ndarray, scores: np.ndarray | None = None
     ) -> np.ndarray:
-        """An image (height, width, 3), uint8 BGR, scaled to ``CELL``, with (n, 4) boxes in its pixels."""
-        scale = CELL / max(picture.shape[:2])
-        size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        scaled = np.asarray(boxes, np.float32).reshape(-1, 4) * np.float32(scale)
-        limits = np.array([size[0] - 1, size[1] - 1] * 2, np.float32)
-        parts = {'bboxes': torch.from_numpy(np.clip(scaled, 0, limits)), 'labels': torch.from_numpy(labels)}
-        if scores is None:
-            sample = DetDataSample(gt_instances=InstanceData(**parts))
-        else:
-            sample = DetDataSample(pred_instances=InstanceData(**parts, scores=torch.from_numpy(scores)))
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore', UserWarning)  # of boxes at the border
-            self.visualizer.add_datasample(
-                '', picture[..., ::-1], sample, draw_gt=scores is None, draw_pred=scores is not None, pred_score_thr=-1
-            )
-        return np.ascontiguousarray(self.visualizer.get_image()[..., ::-1])
+        """An image (height, width, 3), uint8 BGR, with (n, 4) boxes in its pixels, the most likely on top."""
+        if not len(boxes):
+            return picture
+        image = Image.fromarray(np.ascontiguousarray(picture[..., ::-1]))
+        longer = max(image.size)
+        line, font = max(2, round(longer / 250)), ImageFont.truetype(self.font, max(11, round(longer / 40)))
+        draw = ImageDraw.Draw(image)
+        for place in reversed(range(len(boxes))):
+            color = tuple(self.colors[labels[place]])
+            x1, y1, x2, y2 = (round(float(side)) for side in boxes[place])
+            draw.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=color, width=line)
+            text = self.names[labels[place]] + ('' if scores is None else f': {100 * scores[place]:.0f}')
+            left, top, right, bottom = draw.textbbox((0, 0), text, font=font)
+            x = max(0, min(x1, image.width - right))
+            y = y1 - bottom if y1 >= bottom else max(0, y1)  # above the box, or in it where it begins at the border
+            draw.rectangle((x + left, y + top - 1, x + right, y + bottom), fill=color)
+            dark = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] < 128
+            draw.text((x, y), text, fill='white' if dark else 'black', font=font)
+        return np.asarray(image)[..., ::-1]
+
+
+def in_cell(picture: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """An image (height, width, 3), uint8 BGR, and (n, 4) boxes in its pixels, both scaled to ``CELL``."""
+    scale = CELL / max(picture.shape[:2])
+    size = [max(1, round(scale * side)) for side in picture.shape[1::-1]]
+    picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    scaled = np.asarray(boxes, np.float32).reshape(-1, 4) * np.float32(scale)
+    return picture, np.clip(scaled, 0, np.array([size[0] - 1, size[1] - 1] * 2, np.float32))
 
 
 def beside(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ def _digests(dataset: ReportsFindings, split: str) -> dict[str, str]:
     digests = thread_map(
         _digest,
         paths,
-        max_workers=os.cpu_count(),
+        max_workers=min(8, os.cpu_count() or 1),
         desc=f'{split}: decoding',
         unit='image',
         mininterval=0.5,

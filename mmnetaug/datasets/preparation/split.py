@@ -59,16 +59,16 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
         else:
             findings.add('images with names that no list can hold left out', repr(name))
     findings.report(str(root))
-    first_of: dict[str, str] = {}  # content -> the name that decides for all its copies
-    decides = {}
-    for name in names:
-        decides[name] = first_of.setdefault(hashlib.sha256(Path(images[name]).read_bytes()).hexdigest(), name)
-    if len(first_of) < 2:
+    originals = _originals(root, [Path(images[name]) for name in names])
+    name_of = dict(zip(originals, names, strict=True))
+    decides = {name_of[path]: name_of[original] for path, original in originals.items()}
+    different = set(decides.values())
+    if len(different) < 2:
         raise InputError(
-            f'{len(first_of)} different images with annotations in {root}: expected two or more, Annotations/NAME.xml '
+            f'{len(different)} different images with annotations in {root}: expected two or more, Annotations/NAME.xml '
             'for JPEGImages/NAME.jpg'
         )
-    tested = _drawn(first_of.values(), share, seed)
+    tested = _drawn(different, share, seed)
     sets = {
         'trainval.txt': [name for name in decides if decides[name] not in tested],
         'test.txt': [name for name in decides if decides[name] in tested],

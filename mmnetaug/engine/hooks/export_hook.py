@@ -6,6 +6,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmnetaug.engine.runner import bare_model
+from mmnetaug.models.classifiers import Classifier
+from mmnetaug.models.networks import NetAug
 from mmnetaug.registry import HOOKS
 
 # Parts of a complete config that a detector's checkpoint keeps, to be tested without the file.
@@ -34,9 +36,23 @@ def _without(value: Any, key: str) -> Any:
     return [_without(below, key) for below in value] if isinstance(value, list) else value
 
 
+def classifier_meta(runner: Runner) -> dict[str, Any]:
+    """What a checkpoint of the runner's classifier says of it, of what its export does: all that its weights need."""
+    network = bare_model(runner).network
+    arch = network.base if isinstance(network, NetAug) else network.arch
+    return {
+        'arch': arch.name,
+        'padding': arch.padding,
+        'in_channels': arch.in_channels,
+        'recipe': {'model': runner.cfg.model.to_dict()},
+    }
+
+
 @HOOKS.register_module()
 class ExportHook(Hook):
-    """Put into each ``epoch_N.pth`` what an export says of a detector, so that it can be tested as one."""
+    """Put into each ``epoch_N.pth`` what an export says, so that a detector can be tested, and a classifier's weights
+    be used, as of one."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        checkpoint['mmnetaug'] = detector_meta(runner)
+        meta = classifier_meta(runner) if isinstance(bare_model(runner), Classifier) else detector_meta(runner)
+        checkpoint.setdefault('mmnetaug', {}).update(meta)

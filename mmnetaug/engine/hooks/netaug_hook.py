@@ -107,7 +107,7 @@ class NetAugHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # The state dict was taken before a validation: the weights can be resumed from, but not judged as they are.
         fit = self.estimated_at == runner.iter
-        checkpoint['mmnetaug'] = {'supernet': True, 'statistics_of_base_network': fit}
+        checkpoint.setdefault('mmnetaug', {}).update(supernet=True, statistics_of_base_network=fit)
 
     def before_val_epoch(self, runner: Runner) -> None:
         if self.estimated_at != runner.iter:

@@ -2,25 +2,25 @@
 
 import copy
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from mmengine.dist import collect_results, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.datasets.images import is_deep, read_deep
+from mmnetaug.datasets.images import read_image
 from mmnetaug.datasets.samplers import derived_seed, seed_cpu
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
 from mmnetaug.evaluation.metrics.voc import VOCAveragePrecision
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_confusion, plot_precision_recall
-from mmnetaug.visualization.sheets import BoxPainter, beside, write_sheet
+from mmnetaug.visualization.sheets import BoxPainter, beside, in_cell, write_sheet
 
 
 @HOOKS.register_module()
@@ -66,7 +66,7 @@ class PicturesHook(Hook):
         for sample in samples:
             image = sample['inputs'].numpy().transpose(1, 2, 0)
             objects = sample['data_samples'].gt_instances
-            pictures.append(paint(_displayed(image), _array(objects.bboxes), objects.labels.numpy()))
+            pictures.append(paint(*in_cell(_displayed(image), _array(objects.bboxes)), objects.labels.numpy()))
         write_sheet(pictures, 3, path, 'training images as they are augmented')
 
     def before_val_epoch(self, runner: Runner) -> None:
@@ -98,7 +98,11 @@ class PicturesHook(Hook):
         names = drawable_names(runner.val_dataloader.dataset.metainfo['classes'])
         metrics = runner.val_evaluator.metrics
         legacy = any(isinstance(metric, VOCAveragePrecision) and metric.use_legacy_coordinate for metric in metrics)
-        curves = {name: precision_recall(results, label, legacy) for label, name in enumerate(names)}
+        of_class = defaultdict(list)  # of hundreds of classes most images have nothing
+        for result in results:
+            for label in np.union1d(result.labels, result.true_labels):
+                of_class[int(label)].append(result)
+        curves = {name: precision_recall(of_class[label], label, legacy) for label, name in enumerate(names)}
         curves = {name: curve for name, curve in curves.items() if curve is not None}
         if not curves:
             return
@@ -118,12 +122,10 @@ class PicturesHook(Hook):
         chosen = np.linspace(0, len(results) - 1, min(self.test_images, len(results))).round().astype(int)
         paint, pictures = BoxPainter(names), []
         for result in (results[number] for number in chosen):
-            image = read_deep(Path(result.path)) if is_deep(Path(result.path)) else cv2.imread(result.path)
-            shown = result.scores >= threshold
-            truth = paint(image, result.true_boxes, result.true_labels)
-            pictures.append(
-                beside(truth, paint(image, *(v[shown] for v in (result.boxes, result.labels, result.scores))))
-            )
+            image, shown = read_image(result.path), result.scores >= threshold
+            truth = paint(*in_cell(image, result.true_boxes), result.true_labels)
+            found = in_cell(image, result.boxes[shown])
+            pictures.append(beside(truth, paint(*found, result.labels[shown], result.scores[shown])))
         write_sheet(pictures, 2, path, f'test images: objects (left) and detections (right), {note}')
 
 

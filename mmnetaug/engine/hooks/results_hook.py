@@ -37,6 +37,11 @@ class ResultsHook(Hook):
             self.rows = [row for row in rows if int(row['epoch']) <= runner.epoch]
             self.before = float(self.rows[-1].get('seconds') or 0) if self.rows else 0.0
 
+    def before_train_epoch(self, runner: Runner) -> None:
+        # MMEngine copies all that was measured since the start at each step, and into each checkpoint
+        for history in runner.message_hub.log_scalars.values():
+            history.max_length = max(1000, len(runner.train_dataloader))
+
     @property
     def epochs(self) -> set[int]:
         """After which a validation is in the table."""
