@@ -24,6 +24,7 @@ from mmnetaug.engine.history import read_history
 from mmnetaug.evaluation.speed import measure_inference, measure_training
 from mmnetaug.visualization import plot_ap_against_macs, plot_curves
 
+MODULE = sys.modules['mmnetaug.apis.benchmark']  # whose name in mmnetaug.apis is that of its function
 CONFIG = ROOT / 'configs/det/ssdlite_netaug_voc.py'
 MEASURED = ('arch', 'size', 'AP50_area', 'AP50_11point', 'macs', 'params', 'head_share')
 
@@ -61,7 +62,7 @@ def test_without_average_precision_there_is_a_table_and_no_picture(detector, tmp
     _, result = detector
     nothing = {'arch': None, 'AP': None, 'AP50': None, 'AP50_area': None, 'AP50_11point': None}
     scores = {**result, **nothing}
-    with mock.patch('mmnetaug.apis.benchmark.test_detector', lambda *_: scores):
+    with mock.patch.object(MODULE, 'test_detector', lambda *_: scores):
         benchmark([result['checkpoint']], ['its'], tmp_path / 'out')
     assert (tmp_path / 'out/benchmark.md').read_text().splitlines()[2].startswith('| its | - | 96 | - | - |')
     assert not list((tmp_path / 'out').glob('*.png'))
@@ -193,7 +194,7 @@ def test_int8_against_memory_is_drawn_from_the_recorded_rows(tmp_path):
         for route in ('TFLite', 'TFLite int8')
     ]
     (tmp_path / 'deploy.json').write_text(json.dumps({'rows': rows}))
-    with mock.patch('mmnetaug.apis.benchmark.plot_ap_against_macs', wraps=plot_ap_against_macs) as drawn:
+    with mock.patch.object(MODULE, 'plot_ap_against_macs', wraps=plot_ap_against_macs) as drawn:
         pictures = draw_deployed(tmp_path / 'deploy.json')
     assert [path.name for path in pictures] == ['int8_ap50_memory_voc.png', 'int8_ap50_memory_bccd.png']
     assert [[row['name'] for row in call.args[0]] for call in drawn.call_args_list] == [

@@ -78,7 +78,7 @@ def test_difficult_objects_are_neither_object_nor_background():
 
 def test_learns_one_image():
     torch.manual_seed(0)
-    learn_one_image(detector(num_classes=2), lr=1e-2, steps=40)
+    learn_one_image(detector(num_classes=2), lr=1e-2, steps=60)
 
 
 def test_worst_case_leaves_few_boxes_to_suppression(monkeypatch):
