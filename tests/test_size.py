@@ -99,6 +99,15 @@ def test_anchors_of_mmdets_ssd_lie_where_the_feature_maps_are(ssd, size):
     assert again.strides == [pytest.approx((stride, stride)) for stride in expected]
 
 
+def test_anchors_of_mmdets_yolo_keep_their_share_of_the_image(tmp_path):
+    (tmp_path / 'yolo.py').write_text("_base_ = 'mmdet::yolo/yolov3_mobilenetv2_8xb24-320-300e_coco.py'")
+    config = read_config(tmp_path / 'yolo.py', 'det')
+    options = size_options(config, 160)
+    assert options['test_dataloader.dataset.pipeline.1.scale'] == (160, 160)
+    assert options['model.bbox_head.anchor_generator.base_sizes'][0] == [(110, 62.5), (64, 111), (132, 133)]
+    assert not any('anchor' in key for key in size_options(config, 320))
+
+
 def test_anchors_of_mmdets_ssd_that_are_for_one_size(ssd):
     ssd.model.bbox_head.anchor_generator.strides[3] = 100
     with pytest.raises(

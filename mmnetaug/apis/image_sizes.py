@@ -109,7 +109,7 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
     if model:
-        options.update(_ssd_anchors(config, padded))
+        options.update({**_ssd_anchors(config, padded), **_yolo_anchors(config, padded)})
     return options if padded == target else {**options, **_padding_steps(config, loaders, options)}
 
 
@@ -138,6 +138,17 @@ def _ssd_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
     ratio = math.sqrt(math.prod(new) / math.prod(old))
     scaled = {key: [ratio * side for side in anchors[key]] for key in ('min_sizes', 'max_sizes')}
     return {f'{place}.{key}': value for key, value in {**scaled, 'strides': strides(new)}.items()}
+
+
+def _yolo_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
+    """Anchors of mmdet's YOLOv3 and YOLOv2 for images of another width and height."""
+    anchors, old = config.model.get('bbox_head', {}).get('anchor_generator', {}), width_height(image_size(config))
+    if anchors.get('type', '').rpartition('.')[2] != 'YOLOAnchorGenerator' or new == old:
+        return {}
+    scaled = [
+        [tuple(side * n / o for side, n, o in zip(pair, new, old)) for pair in level] for level in anchors.base_sizes
+    ]
+    return {'model.bbox_head.anchor_generator.base_sizes': scaled}
 
 
 def _padding_steps(config: Config, loaders: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
