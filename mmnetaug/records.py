@@ -43,12 +43,12 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
 
 @contextmanager
 def written_list(path: str | Path) -> Iterator[Callable[[Any], None]]:
-    """A function that adds an entry to a JSON file, a list of a line each; where that ends early the file has what was
-    there by then."""
+    """A function that adds an entry to a JSON file, a list of a line each. Where an exception ends that, the file has
+    what was there by then, and is left as it was if that is nothing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, done, before = path.with_name(f'{path.name}.partial'), False, '\n'
-    with open(partial, 'w', encoding='utf-8') as file:
+    with open(partial, 'w', encoding='utf-8', buffering=1) as file:  # by lines, for the case of a kill
         file.write('[')
 
         def add(entry: Any) -> None:

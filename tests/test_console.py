@@ -106,12 +106,17 @@ def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):
 def test_what_was_measured_is_kept_for_an_epoch():
     """And no longer: MMEngine copies all of it in each step."""
     hub = MessageHub('test_what_was_measured_is_kept_for_an_epoch')
-    runner = types.SimpleNamespace(message_hub=hub, train_dataloader=range(1200))
+    log = types.SimpleNamespace(window_size=50, custom_cfg=[{'window_size': 'epoch'}])
+    runner = types.SimpleNamespace(message_hub=hub, train_dataloader=range(1200), log_processor=log)
     for step in range(5000):
         if step % 1200 == 0:
             ResultsHook().before_train_epoch(runner)
         hub.update_scalar('train/loss', step)
     assert hub.get_scalar('train/loss').data[0].tolist() == list(range(3800, 5000))
+    log.custom_cfg = [{'window_size': 'global'}]
+    hub.update_scalar('train/new', 0)
+    ResultsHook().before_train_epoch(runner)
+    assert hub.get_scalar('train/new').max_length == 1000000
 
 
 def test_a_resumed_table_goes_on(image_tree, tmp_path):

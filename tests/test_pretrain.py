@@ -29,7 +29,7 @@ from mmnetaug.cli import pretrain as command
 from mmnetaug.config_files import methods
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.engine.history import read_history
-from mmnetaug.engine.hooks import NetAugHook, estimate_norm_statistics
+from mmnetaug.engine.hooks import ExportHook, NetAugHook, estimate_norm_statistics
 from mmnetaug.engine.runner import bare_model, training_runner
 from mmnetaug.evaluation import TopK
 from mmnetaug.models import Classifier
@@ -338,6 +338,12 @@ def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, t
     assert (said['arch'], said['in_channels']) == ('mobilenetv2_nano', 3)
     with pytest.raises(InputError, match=r'of a NetAug supernet, larger than its tiny network: use the export\.pth'):
         mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_nano', 2), tmp_path / 'run/epoch_1.pth')
+
+
+def test_of_a_model_that_is_neither_detector_nor_ours_a_checkpoint_says_nothing():
+    checkpoint = {}
+    ExportHook().before_save_checkpoint(SimpleNamespace(model=torch.nn.Linear(1, 1)), checkpoint)
+    assert checkpoint == {}
 
 
 def test_two_processes_draw_the_same_and_stay_identical(image_tree, tmp_path):

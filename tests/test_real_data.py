@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -605,13 +606,23 @@ def test_odd_images_in_inference(odd_images, tmp_path):
     config = detector_config(odd_images, tmp_path / 'run', 'ssdlite_baseline_coco', epochs=1)
     checkpoint = train_detector(config)['checkpoint']
     good = {path.name for path in (odd_images / 'train2017').iterdir() if 'good' in path.name}
+    renamed = {'good.jfif': 'good.jfif.jpg', 'good_12.png': 'good_12.png.png'}
     drawn = infer(odd_images / 'train2017', checkpoint, tmp_path / 'out', score_thr=0.9)
+    again = infer(odd_images / 'train2017', checkpoint, tmp_path / 'all', score_thr=0)
+    found = json.loads((tmp_path / 'all/predictions.json').read_text())
+    named = {each['image_id']: renamed.get(each['file_name'], each['file_name']) for each in found}
+    assert {number: again[number].name for number in named} == named and len(named) > 2
+    before = (tmp_path / 'all/predictions.json').read_bytes()
+    (tmp_path / 'cut').mkdir()
+    shutil.copy(odd_images / 'train2017/cut.png', tmp_path / 'cut')
+    with pytest.raises(InputError, match=r'no image in .*cut can be decoded to its end'):
+        infer(tmp_path / 'cut', checkpoint, tmp_path / 'all')
+    assert (tmp_path / 'all/predictions.json').read_bytes() == before
     long = tmp_path / f'{"z" * 250}.jpe'  # the longest name that there is, with a suffix that OpenCV may not write
     long.write_bytes((odd_images / 'train2017/good.jfif').read_bytes())
     assert infer(long, checkpoint, tmp_path / 'out', score_thr=0.9)[0].is_file()
     cv2.imwrite(str(tmp_path / f'{"z" * 250}.png'), np.full((48, 64, 3), 4000, np.uint16))
     assert infer(tmp_path / f'{"z" * 250}.png', checkpoint, tmp_path / 'out', score_thr=0.9)[0].is_file()
-    renamed = {'good.jfif': 'good.jfif.jpg', 'good_12.png': 'good_12.png.png'}
     assert {path.name for path in drawn} == {renamed.get(name, name) for name in good} and all(
         path.is_file() for path in drawn
     )

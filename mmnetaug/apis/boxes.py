@@ -83,6 +83,8 @@ def _entries(images: Sequence[str], boxes: Boxes) -> list[str]:
     """The name among ``boxes`` of each image: the longest that its path ends with, or that ends with its path, else the
     only one with its file name."""
     of_parts = {Path(name).parts: name for name in boxes}
+    if twice := next((name for name in boxes if of_parts[Path(name).parts] != name), None):
+        raise InputError(f'{twice} and {of_parts[Path(twice).parts]} are names of the same image: expected each once')
     names: dict[str, list[str]] = {}
     for parts in sorted(of_parts, key=len, reverse=True):
         names.setdefault(parts[-1] if parts else '', []).append(of_parts[parts])

@@ -34,7 +34,7 @@ def infer(
         out_dir: the pictures go to ``vis`` in it, and the objects to ``predictions.json``: COCO's results
             (``image_id``, ``category_id`` from 0, ``bbox`` of x, y, width and height in pixels, ``score``) with
             ``file_name`` and ``category``. The frames of a video are images with their numbers from 0. What was found
-            stays where it ends early.
+            stays where an error or Ctrl-C ends it.
         score_thr: least score of a box that is drawn and written, from 0 to 1.
         device: where PyTorch runs, such as 'cuda'.
 
@@ -68,13 +68,13 @@ def infer(
     usable = {path: _other(folder / _name(path), path) for path in _images(images, findings)}
     pictures = []
     with written_list(predictions) as write:
-        for number, path in enumerate(tqdm(usable, desc='images', unit='image', leave=False, disable=None)):
+        for path in tqdm(usable, desc='images', unit='image', leave=False, disable=None):
             if _is_usable(path, findings, decode=True):
-                save_image(usable[path], drawn(read_image(path), number, path.name, write))
+                save_image(usable[path], drawn(read_image(path), len(pictures), path.name, write))
                 pictures.append(usable[path])
-    findings.report(str(images))
-    if not pictures:
-        raise InputError(f'no image in {printable(images)} can be decoded to its end')
+        findings.report(str(images))
+        if not pictures:
+            raise InputError(f'no image in {printable(images)} can be decoded to its end')
     return pictures
 
 
@@ -157,7 +157,7 @@ def _draw_video(path: Path, folder: Path, predictions: Path, drawn: Callable[...
             writer.write(np.ascontiguousarray(drawn(frame, number, path.name, write)))
             number += 1
             progress.update()
-    writer.release()
-    if not number:
-        raise InputError(f'{printable(path)} has no frame that can be read')
+        writer.release()
+        if not number:
+            raise InputError(f'{printable(path)} has no frame that can be read')
     return out

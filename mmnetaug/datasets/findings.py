@@ -4,21 +4,22 @@ import functools
 import logging
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
-from tqdm import tqdm
 
 from mmnetaug.datasets.images import READERS, UnusableImage, stored_size
 from mmnetaug.datasets.known_files import KnownFiles, without_collection
 from mmnetaug.errors import InputError, printable
+from mmnetaug.progress import Bar
 
 # What COCO's evaluation counts of a class in an image, and the default of MMDetection's detectors.
 MAX_DETECTIONS = 100
+OTHER_CLASSES = 'objects of other classes left out'
 CROWDED = f'images with more than {MAX_DETECTIONS} objects (model.test_cfg.max_per_img; COCO counts as many of a class)'
 
 
@@ -26,7 +27,7 @@ class Findings:
     """What a data set leaves out or changes, to be said once and counted.
 
     Attributes:
-        names: reason -> file of each case.
+        names: reason -> file of each case, or its class.
     """
 
     def __init__(self) -> None:
@@ -35,8 +36,8 @@ class Findings:
 
     def add_other_class(self, name: str, file: str) -> None:
         """An object of a class that is not among those wanted. One line has all such classes, of which there may be
-        hundreds, with the first file of each."""
-        self.add('objects of other classes left out', f'{name} (first in {self._first.setdefault(name, file)})')
+        hundreds."""
+        self.add(OTHER_CLASSES, f'{name} (first in {self._first.setdefault(name, file)})')
 
     def add(self, reason: str, name: object) -> None:
         self.names[reason].append(printable(name))
@@ -46,12 +47,15 @@ class Findings:
             self.names[reason] += names
 
     def lines(self) -> list[str]:
-        """One line for each reason: how often, and the first five files."""
+        """One line for each reason: how often, and the first five files, or the twenty most frequent classes."""
         lines = []
         for reason, names in self.names.items():
-            files = list(dict.fromkeys(names))
-            more = f' and {len(files) - 5} more' if len(files) > 5 else ''
-            lines.append(f'{len(names)} {reason}: {", ".join(files[:5])}{more}')
+            counts = Counter(names)
+            shown = list(counts)[:5]
+            if reason == OTHER_CLASSES:
+                shown = [f'{count} {name}' for name, count in counts.most_common(20)]
+            more = f' and {len(counts) - len(shown)} more' if len(counts) > len(shown) else ''
+            lines.append(f'{len(names)} {reason}: {", ".join(shown)}{more}')
         return lines
 
     def report(self, place: str) -> None:
@@ -106,12 +110,12 @@ class ReportsFindings:
         self.findings = Findings()
         self.image_paths: frozenset[str] = frozenset()
         self._known: dict[str | Path, KnownFiles] = {}
-        self._bar: tqdm | None = None
+        self._bar: Bar | None = None
         super().__init__(*args, test_mode=test_mode, **kwargs)
 
     def full_init(self) -> None:
         shown = None if is_main_process() else True  # where there is a terminal
-        bar = tqdm(desc='looking at images', unit='image', leave=False, delay=1, mininterval=0.5, disable=shown)
+        bar = Bar(desc='looking at images', unit=' images', leave=False, delay=1, mininterval=0.5, disable=shown)
         try:
             with without_collection(), bar as self._bar:
                 super().full_init()
@@ -162,6 +166,8 @@ class ReportsFindings:
         return width, height, turned
 
     def filter_data(self) -> list[dict]:
+        if self._bar is not None:
+            self._bar.close()  # before the report
         infos = super().filter_data()
         if not self.test_mode and (self.filter_cfg or {}).get('filter_empty_gt'):
             # CocoDataset asks the annotation file, boxes that were left out included

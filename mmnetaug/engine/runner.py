@@ -153,7 +153,9 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         value = _value(config, name)
         if value is not None:
             check_whole(name, value, least)
-    gc.freeze()  # MMEngine collects garbage for each data set: 0.3 s where all that was imported is looked through
+    frozen = gc.get_freeze_count()
+    if training and not frozen:
+        gc.freeze()  # MMEngine collects garbage for each data set: 0.3 s where all that was imported is looked through
     try:
         _own_visualizer(config)
         if torch.cuda.is_available():
@@ -176,7 +178,8 @@ def build_runner(config: Config, training: bool = False) -> Runner:
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
     finally:
-        gc.unfreeze()
+        if training and not frozen:
+            gc.unfreeze()
 
 
 def _copy_behind_computation(config: Config) -> None:

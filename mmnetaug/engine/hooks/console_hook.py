@@ -9,15 +9,11 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from tqdm import tqdm
 
 from mmnetaug.engine.console import duration, has_progress_bar
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.progress import Bar
 from mmnetaug.registry import HOOKS
-
-
-class _Bar(tqdm):
-    monitor_interval = 0  # no thread beside processes that are forked
 
 
 class TimeLeft:
@@ -73,7 +69,7 @@ class ConsoleHook(Hook):
 
     def __init__(self, interval: float = 60) -> None:
         self.interval = interval
-        self.bar: tqdm | None = None
+        self.bar: Bar | None = None
         self.left: TimeLeft | None = None
 
     def before_train(self, runner: Runner) -> None:
@@ -91,7 +87,7 @@ class ConsoleHook(Hook):
     def _open(self, total: int, done: int = 0) -> None:
         if is_main_process() and has_progress_bar():
             shape = '{desc} |{bar}| {percentage:3.0f}%'
-            self.bar = _Bar(
+            self.bar = Bar(
                 total=total, initial=done, bar_format=shape, dynamic_ncols=True, leave=False, file=sys.stdout
             )
 

@@ -2,12 +2,12 @@
 
 from typing import Any
 
+from mmdet.models.detectors import BaseDetector
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmnetaug.engine.runner import bare_model
-from mmnetaug.models.classifiers import Classifier
-from mmnetaug.models.networks import NetAug
+from mmnetaug.models.networks import NetAug, Network
 from mmnetaug.registry import HOOKS
 
 # Parts of a complete config that a detector's checkpoint keeps, to be tested without the file.
@@ -50,9 +50,12 @@ def classifier_meta(runner: Runner) -> dict[str, Any]:
 
 @HOOKS.register_module()
 class ExportHook(Hook):
-    """Put into each ``epoch_N.pth`` what an export says, so that a detector can be tested, and a classifier's weights
-    be used, as of one."""
+    """Put into each ``epoch_N.pth`` of a detector, or of a network of ours that is pretrained, what an export says, so
+    that the one can be tested, and the other's weights be used, as of one."""
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        meta = classifier_meta(runner) if isinstance(bare_model(runner), Classifier) else detector_meta(runner)
-        checkpoint.setdefault('mmnetaug', {}).update(meta)
+        model = bare_model(runner)
+        if isinstance(model, BaseDetector):
+            checkpoint['mmnetaug'] = detector_meta(runner)
+        elif isinstance(getattr(model, 'network', None), (Network, NetAug)):
+            checkpoint.setdefault('mmnetaug', {}).update(classifier_meta(runner))

@@ -24,6 +24,9 @@ class ResultsHook(Hook):
     the last learning rate of the first group of weights; the mean of each loss over the epoch; and all that the
     validation measured. A resumed run goes on in the same table; of an epoch whose interrupted validation it makes up
     for, rate and losses are not known.
+
+    MMEngine copies all that it has measured in each step and into each checkpoint: it keeps that of an epoch, or of the
+    longest window of its log.
     """
 
     priority = 'LOWEST'  # after what other hooks add to the measures
@@ -38,9 +41,12 @@ class ResultsHook(Hook):
             self.before = float(self.rows[-1].get('seconds') or 0) if self.rows else 0.0
 
     def before_train_epoch(self, runner: Runner) -> None:
-        # MMEngine copies all that was measured since the start at each step, and into each checkpoint
-        for history in runner.message_hub.log_scalars.values():
-            history.max_length = max(1000, len(runner.train_dataloader))
+        log = runner.log_processor
+        windows = [log.window_size, *(rule.get('window_size', 0) for rule in log.custom_cfg)]
+        if 'global' not in windows:
+            wanted = max(1000, len(runner.train_dataloader), *(size for size in windows if isinstance(size, int)))
+            for history in runner.message_hub.log_scalars.values():
+                history.max_length = wanted
 
     @property
     def epochs(self) -> set[int]:

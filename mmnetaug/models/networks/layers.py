@@ -157,10 +157,10 @@ class ElasticBatchNorm2d(nn.BatchNorm2d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        part, momentum = slice(x.shape[1]), self.momentum
-        if momentum is None:
-            self.num_batches_tracked.add_(int(self.training))
-            momentum = 1 / max(1, int(self.num_batches_tracked))
+        part, momentum = slice(x.shape[1]), self.momentum or 0.0
+        if self.training and self.momentum is None:
+            self.num_batches_tracked.add_(1)
+            momentum = 1 / int(self.num_batches_tracked)
         return F.batch_norm(
             x,
             self.running_mean[part],
