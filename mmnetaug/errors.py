@@ -1,10 +1,12 @@
 """Mistakes that a person can mend, and how a tool ends."""
 
+import contextlib
 import errno
 import locale
 import os
 import re
 import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -28,11 +30,12 @@ class Stopped(Exception):
 
     Attributes:
         signal: number of the signal that told it.
+        resume: whether the command goes on with ``--resume`` alone.
     """
 
-    def __init__(self, signal: int, message: str) -> None:
+    def __init__(self, signal: int, message: str, resume: bool = True) -> None:
         super().__init__(message)
-        self.signal = signal
+        self.signal, self.resume = signal, resume
 
 
 def check_whole(name: str, value: Any, least: int) -> None:
@@ -58,12 +61,15 @@ def run_tool(main: Callable[[], None]) -> None:
     try:
         main()
     except Stopped as stopped:
-        _end(f'{stopped}. It goes on with\n    {typed_command(resume=True)}', 128 + stopped.signal)
+        _end(f'{stopped}. It goes on with\n    {typed_command(stopped.resume, here=True)}', 128 + stopped.signal)
     except KeyboardInterrupt:
         _end('stopped', 128 + signal.SIGINT)
     except InputError as error:
         # One raised in a data loader's process arrives with the whole trace as its text.
         _end(f'error: {str(error).rsplit("InputError: ", 1)[-1].strip()}', 2)
+    except BrokenPipeError:  # as any program ends whose output is not read to its end
+        drop_output()
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -71,6 +77,8 @@ def run_tool(main: Callable[[], None]) -> None:
         advice = 'Make room or give another folder (--work-dir, --out); what was saved stays'
         if error.errno == errno.ENAMETOOLONG:
             advice = 'Give a shorter path'
+        if error.errno in (errno.EEXIST, errno.ENOTDIR):
+            advice = 'It is a file, or below one: give a folder'
         if error.errno == errno.ENOENT:
             advice = 'It has been moved or deleted, or cannot be made there: check the path'
         _end(f'error: {place}{error.strerror}. {advice}', 2)
@@ -88,19 +96,30 @@ def run_tool(main: Callable[[], None]) -> None:
             dist.destroy_process_group()
 
 
-def typed_command(resume: bool = False) -> str:
-    """What was typed, to be typed again; with ``resume`` to go on."""
+def typed_command(resume: bool = False, here: bool = False) -> str:
+    """What was typed, to be typed again; with ``resume`` to go on, and ``here`` in this shell, which may not know
+    ``mmnetaug``."""
     program, *arguments = sys.argv
     if resume:
         arguments = [*(part for part in arguments if part != '--resume'), '--resume']
-    ours = Path(program).stem in ('mmnetaug', '__main__')  # installed, or python -m mmnetaug
-    return shlex.join([*(['mmnetaug'] if ours else ['python', program]), *arguments])
+    words = ['python', program]
+    if Path(program).stem in ('mmnetaug', '__main__'):  # installed, or python -m mmnetaug
+        words = ['mmnetaug']
+        if here and shutil.which('mmnetaug') is None:
+            words = [program] if Path(program).stem == 'mmnetaug' else ['python', '-m', 'mmnetaug']
+    return shlex.join([*words, *arguments])
+
+
+def drop_output() -> None:
+    """Have standard output go nowhere, as nobody reads it any more."""
+    with contextlib.suppress(OSError, ValueError):  # of a stream that is none of the system's
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
     are UTF-8. What the console cannot show is escaped."""
-    for stream in (sys.stdout, sys.stderr):
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a service may have none
         stream.reconfigure(errors='backslashreplace')
     again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0
     if (
@@ -114,6 +133,9 @@ def _use_utf8() -> None:
 
 
 def _end(message: str, status: int) -> None:
-    sys.stdout.flush()
-    print(f'\n{printable(message)}', file=sys.stderr)
+    with contextlib.suppress(ValueError):  # in a thread
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and another Ctrl-C would add a trace
+    with contextlib.suppress(OSError):  # of a terminal that is gone
+        sys.stdout.flush()
+        print(f'\n{printable(message)}', file=sys.stderr)
     sys.exit(status)

@@ -62,6 +62,9 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('xyz', 'no command xyz: expected one of check, split, '),
         ('train ssdlite_netaug_vco', 'no config at ssdlite_netaug_vco; did you mean ssdlite_netaug_voc?'),
         ('train configs/det/netaug.yaml', 'no config at configs/det/netaug.yaml'),
+        ('train ssdlite_netaug_voc --dataroot data', 'arguments: --dataroot data; did you mean --data-root?'),
+        ('train --classes cat ssdlite_netaug_voc', 'required: config: put it first (mmnetaug train CONFIG ...), as'),
+        ('--epochs 3 train ssdlite_netaug_voc', 'options follow the command: mmnetaug train ... --epochs'),
         ('train netaug_mbv2', 'netaug_mbv2 is a config of `mmnetaug pretrain`: expected one of configs/det'),
         ('pretrain ssdlite_netaug_voc', 'ssdlite_netaug_voc is a config of `mmnetaug train`'),
         ('pretrain netaug_mcunett', 'no config at netaug_mcunett; did you mean netaug_mcunet?'),
@@ -94,7 +97,10 @@ def test_wrong_arguments_are_told_at_once(typed, message):
     assert seconds < 1 and not imported
 
 
-@pytest.mark.parametrize(('number', 'advice'), [(errno.ENOSPC, 'Make room'), (errno.ENOENT, 'check the path')])
+@pytest.mark.parametrize(
+    ('number', 'advice'),
+    [(errno.ENOSPC, 'Make room'), (errno.ENOENT, 'check the path'), (errno.EEXIST, 'give a folder')],
+)
 def test_a_disk_or_a_file_at_fault_is_told_in_one_line(number, advice, capsys):
     def fails():
         raise OSError(number, os.strerror(number), 'run/export.pth')

@@ -129,15 +129,19 @@ def wait_for(path, seconds=300):
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_saves_and_says_how_to_go_on(voc, tmp_path, number, status):
-    """Also where all processes get it, as by Ctrl-C in a terminal."""
+    """Also where all processes get it, as from a terminal, and where nobody reads what is printed any more."""
     process = tool(voc, tmp_path / 'run', '--epochs', '2000', '--workers', '1')
     wait_for(tmp_path / 'run' / 'last_checkpoint')
-    if number == signal.SIGINT:
-        os.killpg(process.pid, number)
-    else:
+    if number == signal.SIGHUP:
+        process.stdout.close()
+        (tmp_path / 'run' / 'results.csv').unlink(missing_ok=True)
+        wait_for(tmp_path / 'run' / 'results.csv')  # of the next validation, which is printed
+    if number == signal.SIGTERM:
         process.send_signal(number)
+    else:
+        os.killpg(process.pid, number)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == status and 'Traceback' not in errors
     assert 'It goes on with\n    python' in errors and errors.strip().endswith('--resume')

@@ -1,9 +1,12 @@
 """Arguments that several commands share, without PyTorch; :mod:`mmnetaug.apis.run_config` makes a config of them."""
 
 import argparse
+import re
 from collections.abc import Callable
+from typing import NoReturn
 
 from mmnetaug.archs import FAMILIES, NETWORKS, PADDINGS
+from mmnetaug.config_files import did_you_mean
 from mmnetaug.errors import InputError
 
 NETWORK_HELP = (
@@ -23,6 +26,20 @@ class HelpFormatter(argparse.HelpFormatter):
         return f'{text} (default: {shown})'.replace('%', '%%') if '%' not in text else f'{text} (default: %(default)s)'
 
 
+class ArgumentParser(argparse.ArgumentParser):
+    """One that says what to type instead."""
+
+    def error(self, message: str) -> NoReturn:
+        unknown = re.match(r'unrecognized arguments: (--[^\s=]+)', message)
+        missing = re.fullmatch(r'the following arguments are required: (\w+)', message)
+        if unknown:
+            message += did_you_mean(unknown[1], self._option_string_actions)
+        elif missing:
+            place = f'{self.prog} {missing[1].upper()} ...'
+            message += f': put it first ({place}), as an option of several values takes all that follow'
+        super().error(message)
+
+
 def new_parser(
     prog: str | None, description: str, example: str, usage: str | None = None, more: str = ''
 ) -> argparse.ArgumentParser:
@@ -35,7 +52,7 @@ def new_parser(
         usage: behind the name; None: from the arguments.
         more: follows the example.
     """
-    return argparse.ArgumentParser(
+    return ArgumentParser(
         prog=prog,
         description=description,
         usage=usage and f'%(prog)s {usage}',

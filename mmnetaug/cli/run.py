@@ -36,6 +36,7 @@ EXPECTED_WARNINGS = (
     'Grad strides do not match bucket view strides',  # of depthwise convolutions, where they are not unique
     'DeprecationWarning: `num_anchors` is deprecated',
     'torch.meshgrid: in an upcoming release',
+    'This DataLoader will create',  # more processes than cores
 )
 
 
@@ -87,5 +88,7 @@ def _no_command(arguments: Sequence[str]) -> None:
     if command is None:
         parser.print_help()
         sys.exit(0 if not arguments else 2)
+    if arguments[0] != command and (named := next((word for word in arguments if word in COMMANDS), None)):
+        parser.error(f'options follow the command: mmnetaug {named} ... {arguments[0]}')
     meant = did_you_mean(command, COMMANDS) or f': expected one of {", ".join(COMMANDS)}'
     parser.error(f'no command {command}{meant}')

@@ -1,5 +1,6 @@
 """What a person sees of a run; the log file has everything."""
 
+import errno
 import logging
 import os
 import shutil
@@ -9,7 +10,7 @@ from mmengine.logging import MMLogger
 from mmengine.logging.logger import FilterDuplicateWarning
 from tqdm import tqdm
 
-from mmnetaug.errors import printable
+from mmnetaug.errors import drop_output, printable
 
 LIBRARIES = ('mmengine', 'mmdet', 'mmcv')
 NARROWEST = 60  # columns of a terminal that a progress bar needs
@@ -26,8 +27,13 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         kind = f'{record.levelname.lower()}: ' if record.levelno >= logging.WARNING else ''
-        tqdm.write(kind + printable(record.getMessage()), file=sys.stdout)
-        sys.stdout.flush()
+        try:
+            tqdm.write(kind + printable(record.getMessage()), file=sys.stdout)
+            sys.stdout.flush()
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):
+                raise
+            drop_output()  # a reader or terminal that is gone stops no training: the log file has all
 
 
 def _by_library() -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.engine.cpu import usable_cores
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, Stopped
 from mmnetaug.records import RESULT_VERSION, write_json
 
 SNAKEFILE = Path(__file__).with_name('Snakefile')
@@ -188,11 +188,12 @@ def _lock(out: Path):
 
 def _run_group(command: list[str], lock: Any) -> int:
     """Run Snakemake in a process group of its own, all of which is interrupted when we are told to stop."""
-    process = None
+    process, told = None, []
 
     def interrupt(number: int, _: Any) -> None:
         # A command in the background of a script ignores interrupts, and one under nohup hang-ups.
         if process and previous[number] is not signal.SIG_IGN:
+            told.append(number)
             os.killpg(process.pid, signal.SIGINT)
 
     # Before the group starts, which would else inherit that interrupts are ignored.
@@ -203,7 +204,11 @@ def _run_group(command: list[str], lock: Any) -> int:
         lock.truncate(0)
         lock.write(f'{process.pid}\n')
         lock.flush()
-        return process.wait()
+        status = process.wait()
+        if status and told:
+            said = 'stopped: finished steps are kept, and a run goes on from its last checkpoint'
+            raise Stopped(told[0], said, resume=False)
+        return status
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

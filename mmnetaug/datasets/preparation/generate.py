@@ -107,6 +107,7 @@ _source = None
 def _start_worker(source) -> None:
     global _source
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a handler of Python may never run in a worker that waits
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all its processes, and the first one ends them
     cv2.setNumThreads(0)  # the processes share the cores; OpenCV's threads would not survive the fork
     _source = source
 

@@ -88,20 +88,17 @@ class CheckpointHook(_CheckpointHook):
         bad = [key for key, value in runner.model.state_dict().items() if not _is_finite(value)]
         if bad:
             raise gone_astray(runner, f'{len(bad)} tensors of the network are not finite, first {bad[0]},')
-        partial = f'{name}.partial'
-        runner.save_checkpoint(
-            self.out_dir,
-            partial,
-            save_optimizer=optimizer,
-            save_param_scheduler=optimizer,
-            meta=meta,
-            by_epoch=self.by_epoch,
-        )
-        if is_main_process():
-            path = Path(self.out_dir) / partial
-            with open(path, 'rb') as file:
-                os.fsync(file.fileno())
-            os.replace(path, path.with_name(name))
+        path = Path(self.out_dir) / f'{name}.partial'
+        options = {'save_optimizer': optimizer, 'save_param_scheduler': optimizer, 'by_epoch': self.by_epoch}
+        try:
+            runner.save_checkpoint(self.out_dir, path.name, meta=meta, **options)
+            if is_main_process():
+                with open(path, 'rb') as file:
+                    os.fsync(file.fileno())
+                os.replace(path, path.with_name(name))
+        except BaseException:  # a disk that is full, say
+            path.unlink(missing_ok=True)
+            raise
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         super().after_val_epoch(runner, metrics)

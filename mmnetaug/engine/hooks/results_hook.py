@@ -25,8 +25,8 @@ class ResultsHook(Hook):
     validation measured. A resumed run goes on in the same table; of an epoch whose interrupted validation it makes up
     for, rate and losses are not known.
 
-    MMEngine copies all that it has measured in each step and into each checkpoint: it keeps that of an epoch, or of the
-    longest window of its log.
+    MMEngine copies all that it has measured in each step: it keeps that of an epoch, or of the longest window of its
+    log.
     """
 
     priority = 'LOWEST'  # after what other hooks add to the measures

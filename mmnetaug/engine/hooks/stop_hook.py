@@ -14,11 +14,13 @@ from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.errors import Stopped
 from mmnetaug.registry import HOOKS
 
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
 
 @HOOKS.register_module()
 class StopHook(Hook):
-    """On SIGTERM or SIGINT save after the current iteration, or after the validation of an epoch not saved before, and
-    end; a second SIGINT ends at once.
+    """On SIGTERM, SIGINT, or SIGHUP of a terminal that is closed, save after the current iteration, or after the
+    validation of an epoch not saved before, and end; a second SIGINT ends at once.
 
     For one process; several would have to agree on the iteration.
     """
@@ -32,11 +34,12 @@ class StopHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if get_world_size() == 1 and threading.current_thread() is threading.main_thread():
             self.process = os.getpid()
-            self.previous = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+            heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+            self.previous = {number: signal.signal(number, self._ask) for number in heeded}
 
     def _ask(self, number: int, _: Any) -> None:
         if os.getpid() != self.process:  # a process that was forked while this one trained
-            if number == signal.SIGINT:  # Ctrl-C reaches all processes of a terminal, and this one ends them
+            if number != signal.SIGTERM:  # a terminal tells all its processes, and this one ends them
                 return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -89,4 +92,5 @@ class StopHook(Hook):
 
     def _stop(self, runner: Runner) -> None:
         self.restore()
-        raise Stopped(self.asked, f'{runner.work_dir}: stopped in epoch {runner.epoch + 1} of {runner.max_epochs}')
+        epoch = min(runner.epoch + 1, runner.max_epochs)
+        raise Stopped(self.asked, f'{runner.work_dir}: stopped in epoch {epoch} of {runner.max_epochs}')
