@@ -118,7 +118,7 @@ def tool(voc, work_dir, *more):
     command += ['--batch-size', '2', '--workers', '0', '--work-dir', str(work_dir), *more]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        start_new_session=True,
+        start_new_session=True, preexec_fn=partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -14,7 +14,6 @@ from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.errors import Stopped
 from mmnetaug.registry import HOOKS
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @HOOKS.register_module()
@@ -34,7 +33,8 @@ class StopHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if get_world_size() == 1 and threading.current_thread() is threading.main_thread():
             self.process = os.getpid()
-            heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # as under nohup
+            nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            heeded = [signal.SIGTERM, signal.SIGINT, *([] if nohup else [signal.SIGHUP])]
             self.previous = {number: signal.signal(number, self._ask) for number in heeded}
 
     def _ask(self, number: int, _: Any) -> None:
