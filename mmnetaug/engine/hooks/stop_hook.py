@@ -15,7 +15,6 @@ from mmnetaug.errors import Stopped
 from mmnetaug.registry import HOOKS
 
 
-
 @HOOKS.register_module()
 class StopHook(Hook):
     """On SIGTERM, SIGINT, or SIGHUP of a terminal that is closed, save after the current iteration, or after the
