@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import runpy
 import sys
@@ -113,6 +114,23 @@ def test_detectors_that_were_tested_on_other_data_each(detector, tmp_path):
     assert not (tmp_path / 'out').exists()
 
 
+def test_detectors_of_different_classes_stand_beside_each_other_with_a_word(detector, tmp_path, monkeypatch):
+    """The same data by another path is the same."""
+    voc, result = detector
+    fewer = torch.load(result['checkpoint'])
+    dataset = fewer['meta']['config']['test_dataloader']['dataset']
+    dataset['data_root'], dataset['metainfo'] = os.path.relpath(voc), {'classes': ['cat', 'bird']}
+    fewer['meta']['classes'] = ['cat', 'bird']
+    torch.save(fewer, tmp_path / 'fewer.pth')
+    said = []
+    monkeypatch.setattr(MODULE, 'print_log', lambda message, *_: said.append(message))
+    rows = benchmark([result['checkpoint'], tmp_path / 'fewer.pth'], ['a', 'b'], tmp_path / 'out')
+    assert said == ['the detectors know different classes (2, 2 of them): each AP is the mean over its own']
+    assert [row['num_classes'] for row in rows] == [2, 2] and '| num_classes |' in (
+        tmp_path / 'out/benchmark.md'
+    ).read_text()
+
+
 def test_latency_contains_nms(detector):
     _, result = detector
     speed = measure_inference(build_detector(result['checkpoint']), result['size'], repeats=6)
@@ -184,6 +202,8 @@ def test_pictures_are_drawn(tmp_path):
     runs = {'baseline': [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 22.0)]], 'NetAug': [[(1, 9.0), (2, 25.0)]]}
     picture = cv2.imread(str(plot_curves(runs, tmp_path / 'curves.png', 'top-1 (%)')))
     assert picture.std() > 5
+    with pytest.raises(InputError, match='a: its runs were validated after no epoch in common'):
+        plot_curves({'a': [[(1, 10.0)], [(2, 12.0)]]}, tmp_path / 'none.png', 'top-1 (%)')
 
 
 def test_int8_against_memory_is_drawn_from_the_recorded_rows(tmp_path):

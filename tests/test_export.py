@@ -105,6 +105,7 @@ def test_onnx_gives_the_boxes_of_mmdet(trained, photographs, tmp_path):
 def test_raw_maps_and_int8(brief, photographs, tmp_path):
     export(brief, 'onnx', tmp_path / 'raw.onnx', raw=True)
     artefact = open_artefact(tmp_path / 'raw.onnx')
+    assert artefact.threads == torch.get_num_threads()
     image = np.random.default_rng(0).integers(0, 256, (3, 96, 96)).astype(np.float32)
     assert len(artefact.detect(image)) == 3
     for damage in ({'kind': 'ssd'}, {**artefact.meta['head'], 'priors': [[1]]}, {**artefact.meta['head'], 'levels': 3}):

@@ -8,6 +8,7 @@ import torch
 
 import mmnetaug
 from mmnetaug import InputError
+from mmnetaug.evaluation.memory import memory_and_macs
 
 # Published: million MACs at the paper's input size, million parameters, 1000 classes.
 PUBLISHED = [
@@ -50,6 +51,21 @@ def test_macs_of_a_hand_counted_network():
     assert mmnetaug.count_macs(network, (3, 16, 16)) == 64 * 8 * 27 + 64 * 8 * 9 + 40
     assert [module.training for module in network] == [True, False, True, True, True, True]
     assert mmnetaug.peak_memory(network, 16) == mmnetaug.peak_memory(network.float(), 16)
+
+
+class Tokens(torch.nn.Module):
+    def forward(self, x):
+        return x.flatten(2).transpose(1, 2)
+
+
+def test_macs_of_attention():
+    """PyTorch's fast kernels for it are not counted; patches of 16x16 of 64x64 pixels, d = 64, 128 hidden."""
+    layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 16, 16), Tokens(), layer)
+    tokens = 4 * 4
+    expected = 3 * 256 * 64 * tokens + 4 * tokens * 64**2 + 2 * tokens**2 * 64 + 2 * tokens * 64 * 128
+    assert mmnetaug.count_macs(network, (3, 64, 64)) == expected
+    assert memory_and_macs(network, 64)[1].total() == expected
 
 
 @pytest.mark.parametrize('arch', REFERENCES)

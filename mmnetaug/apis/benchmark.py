@@ -2,16 +2,22 @@
 
 import csv
 import json
+import logging
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmdet.registry import DATASETS
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
+from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.deploy.tflite import arena
 from mmnetaug.errors import InputError
@@ -22,8 +28,10 @@ from mmnetaug.visualization import plot_ap_against_macs
 
 KILOBYTES = '{:.0f} KB'  # of a value in bytes
 MILLIONS = '{:.2f} M'
+MEASURED_ON = 8  # test images, for latency
 # Column -> how a value is written in the table.
 COLUMNS = {
+    'num_classes': '{:.0f}',
     'AP': '{:.3f}',
     'AP50': '{:.3f}',
     'AP75': '{:.3f}',
@@ -72,7 +80,7 @@ def benchmark(
         data_root, files, allow_outside: other data, as in :func:`~mmnetaug.apis.test.set_test_data`.
 
     Returns:
-        One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of one image,
+        One row a detector: ``name``, ``arch``, ``size``, AP (fractions), MACs, parameters, CPU latency of a test image,
         size of the file, and of a TFLite file the arena that tflite-micro takes, where that is installed.
 
     Raises:
@@ -87,25 +95,35 @@ def benchmark(
         run.work_dir = str(out_dir / 'logs')
         runs.append(run)
     data_sets = [dataset_config(run, 'test_dataloader') for run in runs]
-    used, *others = dict.fromkeys((data.get('data_root'), str(data.get('ann_file'))) for data in data_sets)
+    used, *others = dict.fromkeys(map(_data, data_sets))
     if others:
         raise InputError(
             f'the detectors were tested on different data, {" and ".join(map(str, [used, *others]))}: give a config or '
             '--data-root to test all on the same'
         )
+    classes = [sorted((data.get('metainfo') or {}).get('classes', [])) for data in data_sets]
+    if differ := any(each != classes[0] for each in classes):
+        print_log(
+            f'the detectors know different classes ({", ".join(str(len(each)) for each in classes)} of them): each AP '
+            'is the mean over its own',
+            'current',
+            logging.WARNING,
+        )
     rows = []
-    for name, checkpoint, run in zip(names, checkpoints, runs):
+    for name, checkpoint, run, its_classes in zip(names, checkpoints, runs, classes):
         scores = test_detector(run, checkpoint)
         rows.append(
             {
                 'name': name,
                 **{key: scores[key] for key in ('arch', 'size')},
+                **({'num_classes': len(its_classes)} if differ else {}),
                 **scores,
-                **_measure(checkpoint, scores['size']),
+                **_measure(checkpoint, scores['size'], _images(run)),
                 'file_bytes': Path(checkpoint).stat().st_size,
             }
         )
-    report = {'machine': machine('cpu'), 'data_root': used[0] or used[1], 'detectors': rows}
+    root = data_sets[0].get('data_root') or str(data_sets[0].get('ann_file'))
+    report = {'machine': machine('cpu'), 'data_root': root, 'detectors': rows}
     write_json(out_dir / 'benchmark.json', report)
     with open(out_dir / 'benchmark.csv', 'w', encoding='utf-8', newline='') as file:
         columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]  # no AP50 of each class
@@ -149,20 +167,36 @@ def draw_deployed(path: str | Path) -> list[Path]:
     ]
 
 
-def _measure(checkpoint: str | Path, size: Size) -> dict[str, Any]:
+def _data(dataset: ConfigDict) -> tuple[str, ...]:
+    """What a data set reads."""
+    place = os.path.realpath(os.path.join(dataset.get('data_root') or '', str(dataset.get('ann_file'))))
+    return place, str(dataset.get('split', '')), *map(str, (dataset.get('data_prefix') or {}).values())
+
+
+def _images(run: Config) -> list[str]:
+    """Some of the images that are tested on."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        dataset = DATASETS.build(run.test_dataloader.dataset)
+    return [dataset.get_data_info(number)['img_path'] for number in range(min(len(dataset), MEASURED_ON))]
+
+
+def _measure(checkpoint: str | Path, size: Size, images: Sequence[str]) -> dict[str, Any]:
+    inputs = Inputs(model_meta(checkpoint))
     if not is_artefact(checkpoint):
         detector, threads = build_detector(checkpoint), torch.get_num_threads()
-        speed = measure_inference(detector, size)
+        pictures = [inputs.read(image)['inputs'] for image in images]
+        speed = measure_inference(detector, size, images=pictures)
         try:
             torch.set_num_threads(1)
-            alone = measure_inference(detector, size)['latency_ms']
+            alone = measure_inference(detector, size, images=pictures)['latency_ms']
         finally:
             torch.set_num_threads(threads)
         return {**speed, 'latency_1_thread_ms': alone, 'arena_bytes': None}
+    pixels = [each[0] for each in inputs.pixels(images)]
     micro = Path(checkpoint).suffix.lower() == '.tflite' and find_spec('tflite_micro')
     return {
-        'latency_ms': open_artefact(checkpoint).latency(),
-        'latency_1_thread_ms': open_artefact(checkpoint, threads=1).latency(),
+        'latency_ms': open_artefact(checkpoint).latency(images=pixels),
+        'latency_1_thread_ms': open_artefact(checkpoint, threads=1).latency(images=pixels),
         'nms_share': None,
         'arena_bytes': arena(checkpoint)['total'] if micro else None,
     }

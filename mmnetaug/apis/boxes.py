@@ -1,6 +1,7 @@
 """Boxes that any other detector found, judged as our own detectors are."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from mmdet.registry import DATASETS, METRICS
 from mmengine.evaluator import Evaluator
+from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
@@ -47,7 +49,7 @@ def evaluate_boxes(
 
     Raises:
         InputError: data that cannot be used; an image that ``boxes`` does not have, or a name that may be of several;
-            something that is no box.
+            something that is no box, or boxes that are widths and heights, or shares of their images.
     """
     data = find_detection_data(data_root, list(classes) if classes else None, False, files)
     init_default_scope('mmdet')
@@ -61,6 +63,12 @@ def evaluate_boxes(
         sample.pred_instances = _instances(name, boxes[name], labels)
         evaluator.process([sample], {})
     counted = sum(len(sample.pred_instances) for sample in samples)
+    sides = [float(sample.pred_instances.bboxes.max()) for sample in samples if len(sample.pred_instances)]
+    if sides and max(sides) <= 1:
+        raise InputError(f'no side of {counted} boxes is above 1: expected pixels of the image, and not shares of it')
+    given = sum(map(len, boxes.values()))
+    if given and not counted:
+        print_log(f'none of {given} boxes is of {", ".join(labels)}', 'current', logging.WARNING)
     return {**measures(evaluator.evaluate(len(samples))), 'images': len(samples), 'boxes': counted}
 
 
@@ -119,6 +127,8 @@ def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, 
         *numbers, name = box
         if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
             raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all finite numbers')
+        if numbers[2] < numbers[0] or numbers[3] < numbers[1]:
+            raise InputError(f'{image} has {box!r}: expected x1, y1, x2 and y2, and not a width and a height')
         if not isinstance(name, str):
             raise InputError(f'{image} has {box!r}: expected the name of a class at its end')
         if name in labels:

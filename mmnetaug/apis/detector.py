@@ -41,7 +41,7 @@ class Detector:
         path: an ``export.pth``, ``export.safetensors`` or ``epoch_N.pth`` of ``mmnetaug train``, or an ``.onnx`` or
             ``.tflite`` of ``mmnetaug export``.
         device: where PyTorch runs, such as 'cuda'; artefacts run on the CPU.
-        threads: that an artefact may use; all cores if None.
+        threads: that an artefact may use; as many as PyTorch if None.
 
     Attributes:
         classes: names of the classes.

@@ -58,6 +58,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.against and not Path(args.against, 'mmnetaug').is_dir():
         raise InputError(f'--against {args.against}: expected the folder of another checkout')
+    if args.against and not args.start:
+        raise InputError('--against is for --start: give both, or leave it out')
     others = ('evaluation', 'batches', 'freeze', 'growth', 'start', 'jpeg')
     instead = [name for name in others if getattr(args, name) not in (None, False)]
     if instead and (len(args.arch) > 1 or len(args.batch) > 1 or args.precision != ['float32']):
@@ -142,5 +144,5 @@ def _measure_steps(args: argparse.Namespace, arch: str, size: int, batch: int, p
             f'SSDLite on {arch} at {args.inference} px, untrained: {inference["latency_ms"]} ms, '
             f'{inference["nms_share"]:.1%} of it NMS'
         )
-        result.update({'inference_size': args.inference, **inference})
+        result.update({'inference_size': args.inference, 'inference_device': 'cpu', **inference})
     return {**result, 'allocator': 'default' if args.default_allocator else 'keeps freed memory'}

@@ -1,10 +1,10 @@
 """Artefacts of ``mmnetaug export`` at work: ONNX files by onnxruntime, TFLite files by LiteRT."""
 
+import itertools
 import json
-import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -60,7 +60,7 @@ class Artefact:
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         if threads is not None:
             check_whole('threads', threads, 1)
-        self.path, self.threads = Path(path), threads or os.cpu_count() or 1
+        self.path, self.threads = Path(path), threads or torch.get_num_threads()
         if not self.path.is_file():
             raise InputError(f'no file at {path}: expected an .onnx or .tflite of mmnetaug export')
         self.meta = self._open()
@@ -124,11 +124,16 @@ class Artefact:
             samples.append(sample)
         return samples
 
-    def latency(self, repeats: int = 30) -> float:
-        """Median milliseconds for one image, from pixels to boxes; the first three do not count."""
-        image = np.random.default_rng(0).integers(0, 256, self.shape).astype(np.float32)
+    def latency(self, repeats: int = 30, images: Sequence[np.ndarray] = ()) -> float:
+        """Median milliseconds for one image, from pixels to boxes; the first three do not count.
+
+        Args:
+            repeats: how many count.
+            images: taken in turn, each (C, H, W) float32 as the artefact takes them; noise where there are none.
+        """
+        images = images or [np.random.default_rng(0).integers(0, 256, self.shape).astype(np.float32)]
         seconds = []
-        for _ in range(repeats + 3):
+        for image in itertools.islice(itertools.cycle(images), repeats + 3):
             start = time.perf_counter()
             self.detect(image) if self.meta['task'] == 'detection' else self.run(image)
             seconds.append(time.perf_counter() - start)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
@@ -50,9 +51,13 @@ def run_once(network: nn.Module, image: Tensor) -> Any:
     """What a network gives for an image in evaluation mode; the mode of each part is left as it was."""
     modes = {module: module.training for module in network.modules()}
     network.eval()  # which gives nothing back in some of mmdet's backbones
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # attention as matrix products, which are counted
     try:
-        return network(image)
+        with sdpa_kernel(SDPBackend.MATH):
+            return network(image)
     finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
         for module, training in modes.items():
             module.training = training
 

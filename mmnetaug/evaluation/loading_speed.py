@@ -18,6 +18,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from mmcv.transforms import RandomFlip
 
 import mmnetaug
@@ -111,6 +112,7 @@ def _start(place: Path, layout: str, data: Path, work: Path) -> tuple[float, flo
     tool, config, *options = COMMANDS[layout]
     options += ['--data-root', str(data), '--work-dir', str(work / 'run'), '--workers', '0', '--batch-size', '2']
     environment = {**os.environ, 'PYTHONPATH': str(place), 'XDG_CACHE_HOME': str(work / 'cache')}
+    environment['OMP_NUM_THREADS'] = str(torch.get_num_threads())
     start = time.time()
     run = subprocess.run(
         [sys.executable, '-c', START, tool, config, *options],

@@ -1,20 +1,22 @@
 """Speed of training steps and of detectors. Machines are noisy: things are compared in one run, alternating."""
 
+import itertools
 import os
 import platform
+import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from statistics import median
 from typing import Any
 from unittest import mock
 
 import torch
 import torch.nn.functional as F
-from mmdet.models.dense_heads import base_dense_head
 from mmdet.models.detectors import SingleStageDetector
+from mmdet.models.layers import bbox_nms
 from mmdet.structures import DetDataSample
-from torch import nn
+from torch import Tensor, nn
 
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
@@ -49,7 +51,13 @@ def _training_step(network: nn.Module, images: torch.Tensor, labels: torch.Tenso
 
 @contextmanager
 def precision_of(name: str) -> Iterator[None]:
-    """Compute in 'float32', in 'tf32' (a GPU's tensor cores) or in 'bf16' (autocast)."""
+    """Compute in 'float32', in 'tf32' (a GPU's tensor cores) or in 'bf16' (autocast).
+
+    Raises:
+        InputError: 'tf32' without a GPU.
+    """
+    if name == 'tf32' and not torch.cuda.is_available():
+        raise InputError('tf32 is a precision of GPUs, and PyTorch sees none here: expected float32 or bf16')
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = name == 'tf32'
     try:
@@ -112,25 +120,30 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15, precis
 
 
 @torch.no_grad()
-def measure_inference(detector: SingleStageDetector, size: Size, repeats: int = 30) -> dict[str, Any]:
+def measure_inference(
+    detector: SingleStageDetector, size: Size, repeats: int = 30, images: Sequence[Tensor] = ()
+) -> dict[str, Any]:
     """Latency of one image, from pixels to boxes, and how much of it is non-maximum suppression.
 
     Args:
         detector: a detector; a copy of it is measured, as :class:`~mmnetaug.apis.detector.Detector` runs one, with
             normalisation fused into convolutions.
         size: side of the image in pixels, or width and height.
-        repeats: images; the first three warm up and do not count.
+        repeats: how often an image is detected; the first three warm up and do not count.
+        images: taken in turn, each (C, H, W) uint8 in BGR; noise where there are none, of which a trained detector may
+            take longer, as it leaves more boxes to suppression.
 
     Returns:
         ``latency_ms`` (median) and ``nms_share``, the median share of the latency, as a fraction.
     """
     detector = fused(detector)
     width, height = width_height(size)
-    image = torch.randint(256, (input_channels(detector), height, width), dtype=torch.uint8)
-    shape = {'img_shape': (height, width), 'ori_shape': (height, width), 'scale_factor': (1.0, 1.0)}
-    shape['border'] = (0, height, 0, width)  # top, bottom, left and right of the image, which CenterNet's head reads
+    shape = input_channels(detector), height, width
+    images = images or [torch.randint(256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))]
     in_nms = 0.0
-    batched_nms = base_dense_head.batched_nms
+    kinds = [sys.modules[kind.__module__] for kind in type(detector.bbox_head).__mro__]
+    users = {module for module in [bbox_nms, *kinds] if hasattr(module, 'batched_nms')}
+    batched_nms = bbox_nms.batched_nms
 
     def timed_nms(*args: Any, **kwargs: Any) -> Any:
         nonlocal in_nms
@@ -140,11 +153,16 @@ def measure_inference(detector: SingleStageDetector, size: Size, repeats: int = 
         return result
 
     latencies, shares = [], []
-    with mock.patch.object(base_dense_head, 'batched_nms', timed_nms):
-        for _ in range(repeats):
+    with ExitStack() as patches:
+        for module in users:
+            patches.enter_context(mock.patch.object(module, 'batched_nms', timed_nms))
+        for image in itertools.islice(itertools.cycle(images), repeats):
+            height, width = image.shape[1:]
+            meta = {'img_shape': (height, width), 'ori_shape': (height, width), 'scale_factor': (1.0, 1.0)}
+            meta['border'] = (0, height, 0, width)  # top, bottom, left and right of the image, which CenterNet reads
             in_nms = 0.0
             start = time.perf_counter()
-            detector.test_step({'inputs': [image], 'data_samples': [DetDataSample(metainfo=shape)]})
+            detector.test_step({'inputs': [image], 'data_samples': [DetDataSample(metainfo=meta)]})
             latencies.append(time.perf_counter() - start)
             shares.append(in_nms / latencies[-1])
     return {'latency_ms': round(1000 * median(latencies[3:]), 2), 'nms_share': round(median(shares[3:]), 4)}

@@ -1,5 +1,6 @@
 """Pictures of one run, or of several without seeds: curves, precision and recall, confusion, AP against a cost."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from mmengine.logging import print_log
 
+from mmnetaug.errors import InputError
 from mmnetaug.visualization.fonts import choose_font, literal
 from mmnetaug.visualization.style import COLORS, common_epochs, mark_every, save_figure, style
 
@@ -67,6 +70,15 @@ def plot_curves(
     axes = figure.subplots()
     for index, (name, histories) in enumerate(runs.items()):
         epochs, values = common_epochs(histories)
+        if not epochs:
+            raise InputError(f'{name}: its runs were validated after no epoch in common, of which curves are drawn')
+        longest = max(max(dict(history)) for history in histories)
+        if epochs[-1] < longest:
+            print_log(
+                f'{name}: drawn up to epoch {epochs[-1]}, where the first of its runs ends, of {longest}',
+                'current',
+                logging.WARNING,
+            )
         seeds = f' ({len(histories)} seeds)' if len(histories) > 1 else ''
         axes.plot(epochs, values.mean(0), label=name + seeds, markevery=mark_every(epochs), **style(index))
         if len(histories) > 1:
