@@ -5,6 +5,7 @@ import errno
 import locale
 import os
 import re
+import select
 import shlex
 import shutil
 import signal
@@ -60,6 +61,7 @@ def run_tool(main: Callable[[], None]) -> None:
     _use_utf8()
     try:
         main()
+        sys.stdout.flush()
     except Stopped as stopped:
         _end(f'{stopped}. It goes on with\n    {typed_command(stopped.resume, here=True)}', 128 + stopped.signal)
     except KeyboardInterrupt:
@@ -67,8 +69,10 @@ def run_tool(main: Callable[[], None]) -> None:
     except InputError as error:
         # One raised in a data loader's process arrives with the whole trace as its text.
         _end(f'error: {str(error).rsplit("InputError: ", 1)[-1].strip()}', 2)
-    except BrokenPipeError:  # as any program ends whose output is not read to its end
-        drop_output()
+    except BrokenPipeError:
+        if not _is_unread():  # of another pipe
+            raise
+        drop_output()  # as any program ends whose output is not read to its end
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in DISK_ERRORS:
@@ -110,6 +114,15 @@ def typed_command(resume: bool = False, here: bool = False) -> str:
     return shlex.join([*words, *arguments])
 
 
+def _is_unread() -> bool:
+    """Whether nobody reads standard output any more."""
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))
+    return False
+
+
 def drop_output() -> None:
     """Have standard output go nowhere, as nobody reads it any more."""
     with contextlib.suppress(OSError, ValueError):  # of a stream that is none of the system's
@@ -119,7 +132,9 @@ def drop_output() -> None:
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
     are UTF-8. What the console cannot show is escaped."""
-    for stream in filter(None, (sys.stdout, sys.stderr)):  # a service may have none
+    null = os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
+    sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null  # a service may have none
+    for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors='backslashreplace')
     again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0
     if (
@@ -134,8 +149,11 @@ def _use_utf8() -> None:
 
 def _end(message: str, status: int) -> None:
     with contextlib.suppress(ValueError):  # in a thread
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is said, and another Ctrl-C would add a trace
-    with contextlib.suppress(OSError):  # of a terminal that is gone
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # all is said, and another Ctrl-C would add a trace
+    try:
         sys.stdout.flush()
+    except OSError:
+        drop_output()
+    with contextlib.suppress(OSError):  # of a terminal that is gone
         print(f'\n{printable(message)}', file=sys.stderr)
     sys.exit(status)

@@ -128,8 +128,8 @@ def test_images_outside_the_folder(tmp_path):
         ({'e.jpg': [[1, 2, 3, 4, float('nan'), 'cat']], 'f.jpg': []}, r'e.jpg has .*nan.*all finite numbers'),
         ({'e.jpg': [[1, 2, 3, 4, 10**400, 'cat']], 'f.jpg': []}, r'e.jpg has .*all finite numbers'),
         ({'e.jpg': [[1, 2, 3, 4, 0.5, ['cat']]], 'f.jpg': []}, r'e.jpg has .*expected the name of a class'),
-        ({'e.jpg': [[30, 20, 10, 12, 0.5, 'cat']], 'f.jpg': []}, 'expected x1, y1, x2 and y2, and not a width'),
-        ({'e.jpg': [[0.1, 0.1, 0.5, 0.5, 0.5, 'cat']], 'f.jpg': []}, 'no side of 1 boxes is above 1: expected pixels'),
+        ({'e.jpg': [[30, 20, 10, 12, 0.5, 'cat']], 'f.jpg': []}, 'many boxes end before they begin: expected x1, y1'),
+        ({'e.jpg': [[0.1, 0.1, 0.5, 0.5, 0.5, 'cat']], 'f.jpg': []}, 'hardly a side of the boxes is above 1: expected'),
         ([], r'boxes.json: expected \{"IMAGE.jpg"'),
     ],
 )

@@ -101,7 +101,11 @@ def benchmark(
             f'the detectors were tested on different data, {" and ".join(map(str, [used, *others]))}: give a config or '
             '--data-root to test all on the same'
         )
-    classes = [sorted((data.get('metainfo') or {}).get('classes', [])) for data in data_sets]
+    named = [(data.get('metainfo') or {}).get('classes') for data in data_sets]
+    classes = [
+        sorted(its if isinstance(its, (list, tuple)) else model_meta(checkpoint)['classes'])
+        for its, checkpoint in zip(named, checkpoints)
+    ]
     if differ := any(each != classes[0] for each in classes):
         print_log(
             f'the detectors know different classes ({", ".join(str(len(each)) for each in classes)} of them): each AP '
@@ -111,6 +115,7 @@ def benchmark(
         )
     rows = []
     for name, checkpoint, run, its_classes in zip(names, checkpoints, runs, classes):
+        pictures = _pictures(run, checkpoint)
         scores = test_detector(run, checkpoint)
         rows.append(
             {
@@ -118,7 +123,7 @@ def benchmark(
                 **{key: scores[key] for key in ('arch', 'size')},
                 **({'num_classes': len(its_classes)} if differ else {}),
                 **scores,
-                **_measure(checkpoint, scores['size'], _images(run)),
+                **_measure(checkpoint, scores['size'], pictures),
                 'file_bytes': Path(checkpoint).stat().st_size,
             }
         )
@@ -169,22 +174,30 @@ def draw_deployed(path: str | Path) -> list[Path]:
 
 def _data(dataset: ConfigDict) -> tuple[str, ...]:
     """What a data set reads."""
-    place = os.path.realpath(os.path.join(dataset.get('data_root') or '', str(dataset.get('ann_file'))))
-    return place, str(dataset.get('split', '')), *map(str, (dataset.get('data_prefix') or {}).values())
+    root = dataset.get('data_root') or ''
+    folders = (dataset.get('data_prefix') or {}).values() if 'coco' in dataset.type.lower() else ()  # others know them
+    places = [os.path.realpath(os.path.join(root, str(place))) for place in (dataset.get('ann_file'), *folders)]
+    return (*places, str(dataset.get('split', '')))
 
 
-def _images(run: Config) -> list[str]:
-    """Some of the images that are tested on."""
-    with DefaultScope.overwrite_default_scope('mmdet'):
-        dataset = DATASETS.build(run.test_dataloader.dataset)
-    return [dataset.get_data_info(number)['img_path'] for number in range(min(len(dataset), MEASURED_ON))]
+def _pictures(run: Config, checkpoint: str | Path) -> list[Any]:
+    """Some of the images that are tested on, as the detector takes them."""
+    try:
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            dataset = DATASETS.build(run.test_dataloader.dataset)
+        inputs, number = Inputs(model_meta(checkpoint)), min(len(dataset), MEASURED_ON)
+        paths = [dataset.get_data_info(index)['img_path'] for index in range(number)]
+        if is_artefact(checkpoint):
+            return [each[0] for each in inputs.pixels(paths)]
+        return [inputs.read(path)['inputs'] for path in paths]
+    except (InputError, AttributeError, KeyError) as error:  # of images or data sets of another kind
+        print_log(f'latency is measured on noise ({error})', 'current', logging.WARNING)
+        return []
 
 
-def _measure(checkpoint: str | Path, size: Size, images: Sequence[str]) -> dict[str, Any]:
-    inputs = Inputs(model_meta(checkpoint))
+def _measure(checkpoint: str | Path, size: Size, pictures: Sequence[Any]) -> dict[str, Any]:
     if not is_artefact(checkpoint):
         detector, threads = build_detector(checkpoint), torch.get_num_threads()
-        pictures = [inputs.read(image)['inputs'] for image in images]
         speed = measure_inference(detector, size, images=pictures)
         try:
             torch.set_num_threads(1)
@@ -192,11 +205,10 @@ def _measure(checkpoint: str | Path, size: Size, images: Sequence[str]) -> dict[
         finally:
             torch.set_num_threads(threads)
         return {**speed, 'latency_1_thread_ms': alone, 'arena_bytes': None}
-    pixels = [each[0] for each in inputs.pixels(images)]
     micro = Path(checkpoint).suffix.lower() == '.tflite' and find_spec('tflite_micro')
     return {
-        'latency_ms': open_artefact(checkpoint).latency(images=pixels),
-        'latency_1_thread_ms': open_artefact(checkpoint, threads=1).latency(images=pixels),
+        'latency_ms': open_artefact(checkpoint).latency(images=pictures),
+        'latency_1_thread_ms': open_artefact(checkpoint, threads=1).latency(images=pictures),
         'nms_share': None,
         'arena_bytes': arena(checkpoint)['total'] if micro else None,
     }

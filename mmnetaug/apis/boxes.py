@@ -21,6 +21,7 @@ from mmnetaug.errors import InputError
 
 Boxes = Mapping[str, Sequence[Sequence[Any]]]
 MOST = 1e9  # of pixels; more overflows where boxes are measured, and NaN is not less
+UNLIKELY = 0.1  # share of boxes, of those in pixels, that have no area or lie within one pixel
 # Of the images only the annotations are needed.
 PIPELINE = [
     {'type': 'LoadAnnotations', 'with_bbox': True},
@@ -63,9 +64,11 @@ def evaluate_boxes(
         sample.pred_instances = _instances(name, boxes[name], labels)
         evaluator.process([sample], {})
     counted = sum(len(sample.pred_instances) for sample in samples)
-    sides = [float(sample.pred_instances.bboxes.max()) for sample in samples if len(sample.pred_instances)]
-    if sides and max(sides) <= 1:
-        raise InputError(f'no side of {counted} boxes is above 1: expected pixels of the image, and not shares of it')
+    table = torch.cat([sample.pred_instances.bboxes for sample in samples])
+    if counted and (table[:, 2:] < table[:, :2]).any(1).float().mean() > UNLIKELY:
+        raise InputError('many boxes end before they begin: expected x1, y1, x2 and y2, and not a width and a height')
+    if counted and table.max() > 0 and (table <= 1).all(1).float().mean() > 1 - UNLIKELY:
+        raise InputError('hardly a side of the boxes is above 1: expected pixels of the image, and not shares of it')
     given = sum(map(len, boxes.values()))
     if given and not counted:
         print_log(f'none of {given} boxes is of {", ".join(labels)}', 'current', logging.WARNING)
@@ -127,8 +130,6 @@ def _instances(image: str, boxes: Sequence[Sequence[Any]], labels: Mapping[str, 
         *numbers, name = box
         if not all(isinstance(number, int | float) and abs(number) < MOST for number in numbers):
             raise InputError(f'{image} has {box!r}: expected four sides in pixels and a score, all finite numbers')
-        if numbers[2] < numbers[0] or numbers[3] < numbers[1]:
-            raise InputError(f'{image} has {box!r}: expected x1, y1, x2 and y2, and not a width and a height')
         if not isinstance(name, str):
             raise InputError(f'{image} has {box!r}: expected the name of a class at its end')
         if name in labels:

@@ -2,8 +2,9 @@
 
 import argparse
 import re
-from collections.abc import Callable
-from typing import NoReturn
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from mmnetaug.archs import FAMILIES, NETWORKS, PADDINGS
 from mmnetaug.config_files import did_you_mean
@@ -29,12 +30,18 @@ class HelpFormatter(argparse.HelpFormatter):
 class ArgumentParser(argparse.ArgumentParser):
     """One that says what to type instead."""
 
+    def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        self.typed = sys.argv[1:] if args is None else list(args)
+        return super().parse_known_args(args, namespace)
+
     def error(self, message: str) -> NoReturn:
         unknown = re.match(r'unrecognized arguments: (--[^\s=]+)', message)
         missing = re.fullmatch(r'the following arguments are required: (\w+)', message)
         if unknown:
-            message += did_you_mean(unknown[1], self._option_string_actions)
-        elif missing:
+            subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
+            parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
+            message += did_you_mean(unknown[1], {name for parser in parsers for name in parser._option_string_actions})
+        elif missing and any(word.startswith('--') for word in self.typed):
             place = f'{self.prog} {missing[1].upper()} ...'
             message += f': put it first ({place}), as an option of several values takes all that follow'
         super().error(message)

@@ -47,7 +47,7 @@ class Artefact:
 
     Args:
         path: of an ``.onnx``, or a ``.tflite`` that has its JSON beside it.
-        threads: that it may use; all cores if None.
+        threads: that it may use; as many as PyTorch if None.
 
     Attributes:
         meta: what it says of itself, see :class:`~mmnetaug.deploy.network.Deployable`.

@@ -97,7 +97,8 @@ class CheckpointHook(_CheckpointHook):
                     os.fsync(file.fileno())
                 os.replace(path, path.with_name(name))
         except BaseException:  # a disk that is full, say
-            path.unlink(missing_ok=True)
+            if is_main_process():
+                path.unlink(missing_ok=True)
             raise
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
