@@ -19,6 +19,12 @@ DISK_ERRORS = (
     *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
     *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT),
 )
+MAKE_ROOM = 'Make room or give another folder (--work-dir, --out); what was saved stays'
+ADVICE = {  # where that is another
+    errno.ENAMETOOLONG: 'Give a shorter path',
+    errno.ENOENT: 'It has been moved or deleted, or cannot be made there: check the path',
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), 'It is a file, or below one: give a folder'),
+}
 CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # all but tabs and ends of lines
 
 
@@ -78,14 +84,7 @@ def run_tool(main: Callable[[], None]) -> None:
         if error.errno not in DISK_ERRORS:
             raise
         place = f'{error.filename}: ' if error.filename else ''
-        advice = 'Make room or give another folder (--work-dir, --out); what was saved stays'
-        if error.errno == errno.ENAMETOOLONG:
-            advice = 'Give a shorter path'
-        if error.errno in (errno.EEXIST, errno.ENOTDIR):
-            advice = 'It is a file, or below one: give a folder'
-        if error.errno == errno.ENOENT:
-            advice = 'It has been moved or deleted, or cannot be made there: check the path'
-        _end(f'error: {place}{error.strerror}. {advice}', 2)
+        _end(f'error: {place}{error.strerror}. {ADVICE.get(error.errno, MAKE_ROOM)}', 2)
     except RuntimeError as error:
         if 'DataLoader worker' not in str(error):
             raise
@@ -132,8 +131,9 @@ def drop_output() -> None:
 def _use_utf8() -> None:
     """Start again in Python's UTF-8 mode where the locale says otherwise: names of files and classes, logs and messages
     are UTF-8. What the console cannot show is escaped."""
-    null = os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
-    sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null  # a service may have none
+    if None in (sys.stdout, sys.stderr):  # as of a service
+        null = os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
+        sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors='backslashreplace')
     again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0

@@ -87,9 +87,9 @@ def benchmark(
         InputError: no detector in a checkpoint, data that cannot be used, or another data set for each.
     """
     out_dir = Path(out_dir)
-    runs = []
+    runs, metas = [], []
     for checkpoint in checkpoints:
-        model_meta(checkpoint)  # a wrong one fails before any work
+        metas.append(model_meta(checkpoint))  # a wrong one fails before any work
         run = checkpoint_config(checkpoint, config)
         set_test_data(run, data_root, files, allow_outside)
         run.work_dir = str(out_dir / 'logs')
@@ -102,10 +102,7 @@ def benchmark(
             '--data-root to test all on the same'
         )
     named = [(data.get('metainfo') or {}).get('classes') for data in data_sets]
-    classes = [
-        sorted(its if isinstance(its, (list, tuple)) else model_meta(checkpoint)['classes'])
-        for its, checkpoint in zip(named, checkpoints)
-    ]
+    classes = [sorted(its if isinstance(its, (list, tuple)) else meta['classes']) for its, meta in zip(named, metas)]
     if differ := any(each != classes[0] for each in classes):
         print_log(
             f'the detectors know different classes ({", ".join(str(len(each)) for each in classes)} of them): each AP '
@@ -114,8 +111,8 @@ def benchmark(
             logging.WARNING,
         )
     rows = []
-    for name, checkpoint, run, its_classes in zip(names, checkpoints, runs, classes):
-        pictures = _pictures(run, checkpoint)
+    for name, checkpoint, run, meta, its_classes in zip(names, checkpoints, runs, metas, classes):
+        pictures = _pictures(run, checkpoint, meta)
         scores = test_detector(run, checkpoint)
         rows.append(
             {
@@ -180,12 +177,12 @@ def _data(dataset: ConfigDict) -> tuple[str, ...]:
     return (*places, str(dataset.get('split', '')))
 
 
-def _pictures(run: Config, checkpoint: str | Path) -> list[Any]:
+def _pictures(run: Config, checkpoint: str | Path, meta: dict[str, Any]) -> list[Any]:
     """Some of the images that are tested on, as the detector takes them."""
     try:
         with DefaultScope.overwrite_default_scope('mmdet'):
             dataset = DATASETS.build(run.test_dataloader.dataset)
-        inputs, number = Inputs(model_meta(checkpoint)), min(len(dataset), MEASURED_ON)
+        inputs, number = Inputs(meta), min(len(dataset), MEASURED_ON)
         paths = [dataset.get_data_info(index)['img_path'] for index in range(number)]
         if is_artefact(checkpoint):
             return [each[0] for each in inputs.pixels(paths)]

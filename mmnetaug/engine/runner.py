@@ -153,8 +153,8 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         value = _value(config, name)
         if value is not None:
             check_whole(name, value, least)
-    frozen = gc.get_freeze_count()
-    if training and not frozen:
+    freezes = training and not gc.get_freeze_count()
+    if freezes:
         gc.freeze()  # MMEngine collects garbage for each data set: 0.3 s where all that was imported is looked through
     try:
         _own_visualizer(config)
@@ -178,7 +178,7 @@ def build_runner(config: Config, training: bool = False) -> Runner:
             f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
         ) from error
     finally:
-        if training and not frozen:
+        if freezes:
             gc.unfreeze()
 
 
