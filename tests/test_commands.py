@@ -88,7 +88,9 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('speed --growth --repeats 0', '--repeats: 0: expected a whole number of at least 1'),
         ('speed --start voc --against nowhere', '--against nowhere: expected the folder of another checkout'),
         ('speed --batch 1', '--batch 1: normalisation needs two images to train on'),
-        ('speed --freeze 0 --batch 2 4', '--freeze measures one network in float32: expected one --arch and --batch'),
+        ('speed --freeze 0 --batch 2 4', '--freeze measures one network: expected one --arch and --batch'),
+        ('speed --evaluation 96 --size 128 --batch 8', '--size, --batch: --evaluation takes --arch'),
+        ('speed --against .', '--against: a measurement of steps takes --arch, --size, --batch'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],
 )

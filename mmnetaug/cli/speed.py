@@ -10,6 +10,16 @@ from mmnetaug.cli.arguments import new_parser, whole
 from mmnetaug.errors import InputError
 
 LAYOUTS = ('voc', 'coco', 'folders')
+# What is measured instead of steps, and which of the options it takes.
+INSTEAD = {
+    'evaluation': ('arch',),
+    'batches': ('batch',),
+    'freeze': ('arch', 'size', 'batch', 'repeats'),
+    'growth': ('repeats',),
+    'start': ('repeats', 'against'),
+    'jpeg': ('size', 'repeats'),
+}
+STEPS = ('arch', 'size', 'batch', 'precision', 'repeats', 'inference')
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -58,14 +68,17 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.against and not Path(args.against, 'mmnetaug').is_dir():
         raise InputError(f'--against {args.against}: expected the folder of another checkout')
-    if args.against and not args.start:
-        raise InputError('--against is for --start: give both, or leave it out')
-    others = ('evaluation', 'batches', 'freeze', 'growth', 'start', 'jpeg')
-    instead = [name for name in others if getattr(args, name) not in (None, False)]
-    if instead and (len(args.arch) > 1 or len(args.batch) > 1 or args.precision != ['float32']):
+    instead = next((name for name in INSTEAD if getattr(args, name) not in (None, False)), None)
+    taken = INSTEAD.get(instead, STEPS)
+    left = [name for name in (*STEPS, 'against') if name not in taken]
+    ignored = [f'--{name}' for name in left if getattr(args, name) != parser().get_default(name)]
+    if ignored:
         raise InputError(
-            f'--{instead[0]} measures one network in float32: expected one --arch and --batch, no --precision'
+            f'{", ".join(ignored)}: {f"--{instead}" if instead else "a measurement of steps"} takes '
+            f'{", ".join(f"--{name}" for name in taken)}'
         )
+    if instead and (len(args.arch) > 1 or len(args.batch) > 1):
+        raise InputError(f'--{instead} measures one network: expected one --arch and --batch')
     if not instead and min(args.batch) < 2:
         raise InputError(f'--batch {min(args.batch)}: normalisation needs two images to train on')
     sizes = {arch: args.size or get_arch(arch).input_size for arch in args.arch}
