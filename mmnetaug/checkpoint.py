@@ -1,7 +1,6 @@
 """Checkpoints: our own, MMEngine's, the published NetAug format, and weights of other libraries."""
 
 import json
-import os
 import pickle
 import re
 import zipfile
@@ -20,6 +19,7 @@ from mmnetaug.archs import PADDINGS, Arch, get_arch
 from mmnetaug.errors import InputError
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.normalisation import IMAGENET, UNIT_RANGE, normalisation
+from mmnetaug.records import whole
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
 from mmnetaug.weights import LIBRARIES, convert, nearest_arch, own_arch, read_keras, recognise
@@ -362,15 +362,13 @@ def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], me
     path = Path(path)
     state = network.state_dict() if isinstance(network, nn.Module) else network
     state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'{path.name}.partial')
     meta = {'version': EXPORT_VERSION, **meta}
-    if path.suffix.lower() == '.safetensors':
-        state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
-        safetensors.torch.save_file(state, partial, {HEADER: json.dumps(_for_json(meta))})
-    else:
-        torch.save({'state_dict': state, 'meta': meta}, partial)
-    os.replace(partial, path)
+    with whole(path) as partial:
+        if path.suffix.lower() == '.safetensors':
+            state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
+            safetensors.torch.save_file(state, partial, {HEADER: json.dumps(_for_json(meta))})
+        else:
+            torch.save({'state_dict': state, 'meta': meta}, partial)
 
 
 def write_exports(

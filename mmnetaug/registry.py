@@ -4,12 +4,10 @@ from mmengine import registry as mmengine_registry
 from mmengine.registry import Registry
 
 
-def _child(name: str, *locations: str) -> Registry:
-    """Of MMEngine's registry ``name``; modules at ``locations`` register their parts when they are imported."""
+def _child(name: str, location: str) -> Registry:
+    """Of MMEngine's registry ``name``; the module at ``location`` registers its parts when it is imported."""
     parent = getattr(mmengine_registry, name)
-    return Registry(
-        parent.name, parent=parent, scope='mmnetaug', locations=[f'mmnetaug.{place}' for place in locations]
-    )
+    return Registry(parent.name, parent=parent, scope='mmnetaug', locations=[f'mmnetaug.{location}'])
 
 
 MODELS = _child('MODELS', 'models')

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.registry import Registry
+from mmengine import registry
 
-from mmnetaug import registry as ours
+import mmnetaug.registry  # noqa: F401, children of MMEngine's registries
 from mmnetaug.errors import InputError
 
 SCOPES = ('mmdet', 'mmnetaug', 'mmengine', 'mmcv')
@@ -117,28 +117,20 @@ def _registered(section: str) -> set[str]:
     """Names, with and without their scope, of what a section may name, and of what a user has imported."""
     found = set()
     for name in SECTIONS[section]:
-        root = getattr(ours, name, None) or _root(name)
-        while root.parent is not None:
-            root = root.parent
+        root = getattr(registry, name)
         root.import_from_location()  # which may bring children
-        registries = [registry for registry in (root, *root.children.values()) if registry.scope in SCOPES]
-        for registry in registries:
-            registry.import_from_location()
-        for registry in registries:  # after all of these, which register in the root as well
-            usable = [key for key, part in registry.module_dict.items() if _may_be_named(part, section)]
-            found |= {name for key in usable for name in (key, f'{registry.scope}.{key}')}
+        registries = [each for each in (root, *root.children.values()) if each.scope in SCOPES]
+        for each in registries:
+            each.import_from_location()
+        for each in registries:  # after all of these, which register in the root as well
+            usable = [key for key, part in each.module_dict.items() if _may_be_named(part, section)]
+            found |= {name for key in usable for name in (key, f'{each.scope}.{key}')}
     return found
 
 
 def _may_be_named(part: Any, section: str) -> bool:
     module = f'{part.__module__}.'
     return module.partition('.')[0] not in LIBRARIES or module.startswith(tuple(f'{m}.' for m in MODULES[section]))
-
-
-def _root(name: str) -> Registry:
-    from mmengine import registry as mmengine_registry
-
-    return getattr(mmengine_registry, name)
 
 
 class Untrusted(InputError):

@@ -135,9 +135,9 @@ def test_raw_maps_and_int8(brief, photographs, tmp_path):
     assert export(brief, 'onnx', tmp_path / 'own.onnx', int8=True, evaluate=False)['bytes'] == result['bytes']
     config = checkpoint_config(tmp_path / 'int8.onnx')
     config.work_dir = str(tmp_path / 'logs')
+    resized = checkpoint_config(tmp_path / 'int8.onnx')
+    resize_test(resized, 128)
     with pytest.raises(InputError, match='takes images of 96x96 pixels alone'):
-        resized = checkpoint_config(tmp_path / 'int8.onnx')
-        resize_test(resized, 128)
         evaluate_detector(resized, tmp_path / 'int8.onnx')
     tested = evaluate_detector(config, tmp_path / 'int8.onnx')
     assert tested['AP'] == result['after']['AP'] and tested['macs'] == result['before']['macs']
@@ -302,10 +302,7 @@ def untrained(brief, tmp_path):
     [
         (['--format', 'onnx', '--c'], 'beside a .tflite: expected --format tflite'),
         (['--format', 'onnx', '--calibration', '.'], 'takes images for int8: add --int8'),
-        (
-            ['--format', 'onnx', '--int8', '--calibration-images', '0'],
-            '0 images to calibrate with: expected at least 1',
-        ),
+        (['--format', 'onnx', '--int8', '--calibration-images', '0'], 'expected a whole number of at least 1'),
         (['--format', 'onnx', '--int8', '--calibration', '{tmp}/run'], 'no image to calibrate with in'),
         (['--format', 'onnx', '--out', '{tmp}/a.tflite'], 'expected a name that ends in .onnx'),
         (['--format', 'onnx', '--data-root', '{tmp}/nowhere'], 'no data set at'),

@@ -14,7 +14,7 @@ def test_loading():
     for purpose in ('train', 'val'):
         assert all(result[f'{purpose}_{name}'] > 0 for name in ('reduced_images_per_s', 'full_images_per_s', 'ratio'))
     assert 0 < result['decoding_left'] < 1.5
-    with pytest.raises(InputError, match='repeats is 0: expected at least 1'):
+    with pytest.raises(InputError, match='repeats is 0: expected a whole number'):
         measure_jpeg(32, (200, 150), repeats=0)
     with pytest.raises(InputError, match='layout yolo: expected one of voc, coco, folders'):
         measure_start('yolo')

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import mmnetaug
 from mmnetaug import InputError, NetAug
 from mmnetaug.models import Classifier
+from mmnetaug.models.networks.netaug import conv_widths
 
 SUPERNETS = [  # published: million parameters at the largest widths, 1000 classes
     ('mobilenetv2_tiny', (1.0, 1.8, 2.6), '5.827'),
@@ -80,7 +81,7 @@ def test_statistics_by_pytorch():
 @pytest.mark.parametrize('arch', SMALL)
 def test_sorting_changes_no_output_of_the_full_network(arch):
     aug = build(arch)
-    aug.set_full()
+    aug.set_widths(aug.max_widths)
     image = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = aug(image)
@@ -101,7 +102,7 @@ def test_momentum_moves_with_its_weight(arch):
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     for sort in (False, True):
         aug = build(arch).double()
-        aug.set_full()
+        aug.set_widths(aug.max_widths)
         optimizer = torch.optim.SGD(aug.parameters(), lr=0.01, momentum=0.9, nesterov=True)
         for step in range(2):
             optimizer.zero_grad()
@@ -209,8 +210,7 @@ def test_identity_shortcuts_keep_their_width():
 
 def test_second_half_draws_expansions_alone():
     aug = NetAug('mobilenetv3_w0.35', 10)
-    aug.set_base()
-    base = aug.sample(torch.Generator(), width=False, expand=False)
+    base = conv_widths(aug.base)
     widths = aug.sample(torch.Generator().manual_seed(0), width=False)
     changed = {name for name in widths if widths[name] != base[name]}
     assert changed and all(name.endswith(('expand.conv', 'se.reduce', 'se.expand')) for name in changed)

@@ -1,11 +1,11 @@
 """No kill loses work: a stopped run goes on to exactly the weights of an undisturbed one."""
 
 import csv
-import importlib
 import itertools
 import json
 import multiprocessing
 import os
+import pkgutil
 import shutil
 import signal
 import subprocess
@@ -73,43 +73,36 @@ def test_a_seed_that_is_broken_shows(image_tree, voc, tmp_path, monkeypatch):
         compare_checkpoints(whole, resumed)
 
 
-@pytest.mark.parametrize('moment', ['save', 'replace', 'note', 'unlink'])
-def test_a_kill_within_a_save(image_tree, voc, tmp_path, monkeypatch, moment):
+def test_a_kill_within_a_save(image_tree, voc, tmp_path, monkeypatch):
     """Before, while and after the new checkpoint appears, last_checkpoint names one that loads."""
     build = RUNS['baseline']
     whole = train_until(build(image_tree, voc, tmp_path / 'whole'))
-    saves = []
 
-    def die_at(function):
+    def die_at_fifth(function):
+        calls = itertools.count(1)
+
         def wrapped(*args, **kwargs):
-            saves.append(moment)
-            if len(saves) == 5:
+            if next(calls) == 5:
                 raise Killed
             return function(*args, **kwargs)
 
         return wrapped
 
-    target = {
-        'save': ('mmengine.runner.Runner.save_checkpoint', None),
-        'replace': ('os.replace', None),
-        'note': ('mmnetaug.engine.hooks.checkpoint_hook.write_text', None),
-        'unlink': ('pathlib.Path.unlink', None),
-    }[moment][0]
-    owner, name = target.rsplit('.', 1)
-    try:
-        owner = importlib.import_module(owner)
-    except ModuleNotFoundError:
-        module, cls = owner.rsplit('.', 1)
-        owner = getattr(importlib.import_module(module), cls)
-    with monkeypatch.context() as patch:
-        patch.setattr(owner, name, die_at(getattr(owner, name)))
-        with pytest.raises(Killed):
-            train_until(build(image_tree, voc, tmp_path / 'killed'))
-    latest = (tmp_path / 'killed' / 'last_checkpoint').read_text()
-    torch.load(latest)
-    compare_checkpoints(whole, train_until(build(image_tree, voc, tmp_path / 'killed'), resume=True))
-    kept = sorted(path.name for path in (tmp_path / 'killed').glob('*.pth'))
-    assert kept == ['best.pth', 'epoch_3.pth'], 'nothing else is left'
+    for moment in (
+        'mmengine.runner.Runner.save_checkpoint',
+        'os.replace',
+        'mmnetaug.engine.hooks.checkpoint_hook.write_text',
+        'pathlib.Path.unlink',
+    ):
+        folder = tmp_path / moment
+        with monkeypatch.context() as patch:
+            patch.setattr(moment, die_at_fifth(pkgutil.resolve_name(moment)))
+            with pytest.raises(Killed):
+                train_until(build(image_tree, voc, folder))
+        torch.load((folder / 'last_checkpoint').read_text())
+        compare_checkpoints(whole, train_until(build(image_tree, voc, folder), resume=True))
+        kept = sorted(path.name for path in folder.glob('*.pth'))
+        assert kept == ['best.pth', 'epoch_3.pth'], 'nothing else is left'
 
 
 def tool(voc, work_dir, *more):
@@ -356,25 +349,18 @@ def test_a_moved_work_directory_resumes(image_tree, voc, tmp_path):
     compare_checkpoints(whole, train_until(build(image_tree, voc, tmp_path / 'after'), resume=True))
 
 
-@pytest.mark.parametrize(
-    ('damage', 'message'),
-    [
-        (lambda folder: (folder / 'epoch_1.pth').write_bytes(b'PK\x03\x04 half'), 'cannot be read as a checkpoint'),
-        (
-            lambda folder: (folder / 'last_checkpoint').write_text('nowhere.pth'),
-            r'names nowhere.pth, which is not',
-        ),
-        (lambda folder: (folder / 'last_checkpoint').write_bytes(b'\xff\xfe\x00'), 'last_checkpoint is damaged'),
-        (lambda folder: (folder / 'schedule.json').write_text('{"a":'), r'schedule.json is damaged'),
-    ],
-)
-def test_what_is_damaged_gets_a_sentence(image_tree, tmp_path, damage, message):
+def test_what_is_damaged_gets_a_sentence(image_tree, tmp_path):
     pretrain(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1))
-    damage(tmp_path / 'run')
-    config = pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1)
-    config.resume = True
-    with pytest.raises(InputError, match=message):
-        training_runner(config)
+    for name, content, message in [
+        ('epoch_1.pth', b'PK\x03\x04 half', 'cannot be read as a checkpoint'),
+        ('last_checkpoint', b'nowhere.pth', 'names nowhere.pth, which is not'),
+        ('last_checkpoint', b'\xff\xfe\x00', 'last_checkpoint is damaged'),
+        ('schedule.json', b'{"a":', 'schedule.json is damaged'),
+    ]:
+        folder = shutil.copytree(tmp_path / 'run', tmp_path / message)
+        (folder / name).write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            training_runner(pretrain_config(image_tree, folder, 'baseline_mbv2_nano_cifar100', epochs=1, resume=True))
 
 
 def test_every_config_saves_and_resumes_this_way():

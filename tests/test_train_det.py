@@ -13,7 +13,6 @@ import cv2
 import pytest
 import torch
 from helpers import ROOT, Killed, detector_config, write_coco, write_image, write_voc
-from mmengine.hooks import Hook
 
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
@@ -24,7 +23,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector, write_export
 from mmnetaug.engine.runner import training_runner
-from mmnetaug.registry import DATASETS, HOOKS
+from mmnetaug.registry import DATASETS
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -75,27 +74,13 @@ def coco(tmp_path):
     return tmp_path / 'coco'
 
 
-class StopAfterFirstEpoch(Hook):
-    priority = 'LOWEST'
-
-    def after_train_epoch(self, runner):
-        raise Killed
-
-
-def test_resume(coco, tmp_path, monkeypatch):
-    interrupted = detector_config(coco, tmp_path / 'run')
-    interrupted.default_hooks.checkpoint.interval = 1
-    interrupted.custom_hooks = [dict(type='mmnetaug.StopAfterFirstEpoch')]
-    monkeypatch.setitem(HOOKS.module_dict, 'StopAfterFirstEpoch', StopAfterFirstEpoch)
+def test_resume(coco, tmp_path):
+    kill = {'default_hooks__kill': {'type': 'mmnetaug.KillAfterFirstEpoch'}}
     with pytest.raises(Killed):
-        train_detector(interrupted)
-    monkeypatch.setitem(HOOKS.module_dict, 'StopAfterFirstEpoch', Hook)
+        train_detector(detector_config(coco, tmp_path / 'run', **kill))
     with pytest.raises(InputError, match='Continue it with --resume'):
         train_detector(detector_config(coco, tmp_path / 'run'))
-    again = detector_config(coco, tmp_path / 'run')
-    again.custom_hooks = interrupted.custom_hooks
-    again.resume = True
-    resumed = train_detector(again)
+    resumed = train_detector(detector_config(coco, tmp_path / 'run', resume=True))
     assert Path(resumed['checkpoint']).is_file() and resumed['epochs'] == 2
     logs = [json.loads(line) for path in (tmp_path / 'run').rglob('scalars.json') for line in path.open()]
     assert sorted(log['epoch'] for log in logs if 'loss' in log) == [1, 2]

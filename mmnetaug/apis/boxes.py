@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmdet.registry import DATASETS, METRICS
+from mmdet.registry import DATASETS
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
@@ -56,7 +56,7 @@ def evaluate_boxes(
     init_default_scope('mmdet')
     options = {'metainfo': {'classes': data['classes']}, 'pipeline': PIPELINE, 'test_mode': True}
     dataset = DATASETS.build({**data['test'], **options, 'allow_outside': allow_outside})
-    evaluator = Evaluator([METRICS.build(metric) for metric in evaluators(data)])
+    evaluator = Evaluator(evaluators(data))
     evaluator.dataset_meta = dataset.metainfo
     labels = {name: label for label, name in enumerate(dataset.metainfo['classes'])}
     samples = [dataset[index]['data_samples'] for index in range(len(dataset))]

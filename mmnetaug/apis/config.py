@@ -250,6 +250,22 @@ def pipeline_key(config: Config, loader: str) -> str:
     return f'{key}.pipeline'
 
 
+def loaders(config: Config) -> list[str]:
+    """The data loaders that a config has."""
+    return [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
+
+
+def before_packing(config: Config, transform: str) -> dict[str, Any]:
+    """Pipelines of a config with a transform as the last but one, of those that have none of this type."""
+    pipelines = {}
+    for loader in loaders(config):
+        key = pipeline_key(config, loader)
+        *steps, pack = get_value(config, key)
+        if not any(step.type == transform for step in steps):
+            pipelines[key] = [*steps, {'type': transform}, pack]
+    return pipelines
+
+
 def get_value(config: Config, key: str) -> Any:
     """The value at a dotted key."""
     value = config

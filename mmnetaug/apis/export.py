@@ -28,7 +28,7 @@ from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.extras import FORMATS
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.network import input_channels
@@ -83,8 +83,7 @@ def export(
         raise InputError('--c writes what a microcontroller needs beside a .tflite: expected --format tflite')
     if calibration and not int8:
         raise InputError('--calibration takes images for int8: add --int8')
-    if calibration_images < 1:
-        raise InputError(f'{calibration_images} images to calibrate with: expected at least 1')
+    check_whole('calibration_images', calibration_images, 1)
     deployable = load_deployable(checkpoint)
     meta = deployable.meta
     detector = meta['task'] == 'detection'
@@ -236,17 +235,12 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
     tested = dataset_config(config, 'test_dataloader')
     root = data_root or tested.get('data_root')
     try:
-        found = find_detection_data(root, config_classes(config), True, files)
+        found = find_detection_data(root, tested.get('metainfo', {}).get('classes'), True, files)
         options = {'pipeline': [], 'filter_cfg': {}, 'allow_outside': tested.get('allow_outside', False)}
         data = DATASETS.build({**found['train'], 'metainfo': {'classes': found['classes']}, **options})
     except InputError as error:
         raise InputError(f'{advice}. The training set was not found: {error}') from error
     return [Path(data.get_data_info(place)['img_path']) for place in range(len(data))]
-
-
-def config_classes(config: Config) -> list[str]:
-    """Names of the classes that a config of :func:`~mmnetaug.apis.test.checkpoint_config` tests."""
-    return list(dataset_config(config, 'test_dataloader').get('metainfo', {}).get('classes', []))
 
 
 def _spread(paths: Sequence[Path], number: int) -> list[Path]:

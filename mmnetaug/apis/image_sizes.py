@@ -2,12 +2,11 @@
 
 import copy
 import math
-from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import dataset_config, get_value, pipeline_key
+from mmnetaug.apis.config import before_packing, dataset_config, get_value, loaders
 from mmnetaug.engine.runner import flat
 from mmnetaug.errors import InputError
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, size_text, width_height
@@ -100,8 +99,7 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
             )
         return value
 
-    loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
-    places = [f'{loader}.dataset' for loader in loaders] + (['model'] if model else [])
+    places = [f'{loader}.dataset' for loader in loaders(config)] + (['model'] if model else [])
     options = {
         name: resized(name, value)
         for place in places
@@ -110,7 +108,11 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
     }
     if model:
         options.update({**_ssd_anchors(config, padded), **_yolo_anchors(config, padded)})
-    return options if padded == target else {**options, **_padding_steps(config, loaders, options)}
+    if padded == target:
+        return options
+    changed = copy.deepcopy(config)
+    changed.merge_from_dict(options)
+    return {**options, **before_packing(changed, PAD)}
 
 
 def _ssd_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
@@ -149,15 +151,3 @@ def _yolo_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
         [tuple(side * n / o for side, n, o in zip(pair, new, old)) for pair in level] for level in anchors.base_sizes
     ]
     return {'model.bbox_head.anchor_generator.base_sizes': scaled}
-
-
-def _padding_steps(config: Config, loaders: Sequence[str], options: dict[str, Any]) -> dict[str, Any]:
-    """Pipelines of a config with ``options`` that pad images before they are packed."""
-    changed, pipelines = copy.deepcopy(config), {}
-    changed.merge_from_dict(options)
-    for loader in loaders:
-        key = pipeline_key(config, loader)
-        *steps, pack = get_value(changed, key)
-        if not any(step.type == PAD for step in steps):
-            pipelines[key] = [*steps, {'type': PAD}, pack]
-    return pipelines

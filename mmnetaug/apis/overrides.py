@@ -16,7 +16,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmnetaug.apis.config import dataset_config, dataset_key, get_value, pipeline_key
+from mmnetaug.apis.config import before_packing, dataset_config, dataset_key, loaders
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.archs import get_arch
@@ -30,7 +30,6 @@ from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.normalisation import GRAY
 
 Overrides = dict[str, Any]
-GRAYSCALE = 'mmnetaug.Grayscale'
 
 # Architecture -> ending of its files in configs/pretrain.
 PRETRAIN_CONFIGS = {
@@ -92,10 +91,9 @@ def batch_size_options(config: Config, batch_size: int) -> Overrides:
 def worker_options(config: Config, workers: int) -> Overrides:
     """``--workers``: processes that load data for each loader; 0 loads in the process that trains."""
     check_whole('workers', workers, 0)
-    loaders = [name for name in ('train_dataloader', 'val_dataloader', 'test_dataloader') if config.get(name)]
     return {
         f'{loader}.{key}': value
-        for loader in loaders
+        for loader in loaders(config)
         for key, value in [('num_workers', workers), ('persistent_workers', workers > 0)]
     }
 
@@ -185,7 +183,7 @@ def image_folder_options(config: Config, data_root: str) -> Overrides:
             'expected the same class folders in both'
         )
     options: Overrides = {'model.num_classes': len(train)}
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
+    for loader in loaders(config):
         key = dataset_key(config, loader)
         options.update({f'{key}.data_root': data_root, f'{key}.num_classes': len(train)})
     return options
@@ -214,9 +212,9 @@ def detection_data_options(
         InputError: the data set cannot be used; see there.
     """
     data = find_detection_data(data_root, list(classes) if classes else None, train, files)
-    loaders = {'test_dataloader': 'test', **({'train_dataloader': 'train', 'val_dataloader': 'test'} if train else {})}
+    purposes = {'test_dataloader': 'test', **({'train_dataloader': 'train', 'val_dataloader': 'test'} if train else {})}
     options: Overrides = {'model.bbox_head.num_classes': len(data['classes'])}
-    for loader, purpose in loaders.items():
+    for loader, purpose in purposes.items():
         key, before = dataset_key(config, loader), dataset_config(config, loader)
         new = {**data[purpose], 'metainfo': {'classes': data['classes']}}
         if allow_outside:
@@ -237,10 +235,9 @@ def own_data_options(config: Config, classes: Sequence[str] | None, allow_outsid
     Raises:
         InputError: what is found there cannot be used, or is not what the config trains and tests on.
     """
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
     if not classes:
-        return {f'{dataset_key(config, loader)}.allow_outside': True for loader in loaders if allow_outside}
-    before = {loader: dataset_config(config, loader) for loader in loaders}
+        return {f'{dataset_key(config, loader)}.allow_outside': True for loader in loaders(config) if allow_outside}
+    before = {loader: dataset_config(config, loader) for loader in loaders(config)}
     options = detection_data_options(
         config, before['train_dataloader'].get('data_root') or '.', classes, allow_outside=allow_outside
     )
@@ -320,13 +317,7 @@ def gray_options(config: Config) -> Overrides:
     mean, std = (list(config.model.data_preprocessor.get(name) or []) for name in ('mean', 'std'))
     alike = {'mean': mean[:1], 'std': std[:1]} if len(set(mean)) == 1 == len(set(std)) else {}  # of every colour
     options.update({f'model.data_preprocessor.{name}': value for name, value in {**GRAY, **alike}.items()})
-    for loader in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if config.get(loader):
-            key = pipeline_key(config, loader)
-            *steps, pack = get_value(config, key)
-            if not any(step.type == GRAYSCALE for step in steps):
-                options[key] = [*steps, {'type': GRAYSCALE}, pack]
-    return options
+    return {**options, **before_packing(config, 'mmnetaug.Grayscale')}
 
 
 def pretrained_options(config: Config, pretrained: str, arch: str | None) -> Overrides:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmdet.models.detectors import SingleStageDetector
-from mmdet.registry import METRICS, MODELS
+from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
@@ -164,8 +164,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
         raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out the size {size}')
     init_default_scope(config.get('default_scope', 'mmdet'))
     loader = Runner.build_dataloader(config.test_dataloader)
-    given = config.test_evaluator
-    evaluator = Evaluator([METRICS.build(metric) for metric in (given if isinstance(given, list) else [given])])
+    evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
     for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)

@@ -15,6 +15,7 @@ from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.datasets.findings import real_paths
+from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
@@ -147,7 +148,7 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
     """
     data = {'Train': set(), 'Test': set()}
     for verb, loader in (('Train', runner.train_dataloader), ('Test', runner.val_dataloader)):
-        for dataset in _data_sets(loader.dataset):
+        for dataset in data_sets(loader.dataset):
             source = printable(getattr(dataset, 'ann_file', type(dataset).__name__))
             runner.logger.info(f'{verb}s on {len(dataset)} images: {source}')
             try:
@@ -162,13 +163,6 @@ def check_overlap(runner: Runner, allowed: bool) -> None:
             f'{len(both)} of {len(data["Test"])} images to test on are trained on too, first {printable(both[0])}: '
             'expected others; --allow-overlap if that is meant'
         )
-
-
-def _data_sets(dataset: Any) -> list[Any]:
-    """Those that read files, within ``RepeatDataset``, ``ConcatDataset`` and the like."""
-    if hasattr(dataset, 'datasets'):
-        return [each for below in dataset.datasets for each in _data_sets(below)]
-    return _data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
 def _image_paths(dataset: Any) -> frozenset[str]:
@@ -216,7 +210,7 @@ def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, flo
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Measured AP (fractions) and MACs of a result of a detector, in one line."""
+    """Measured AP (fractions) of a result of a detector, and MACs where it has them, in one line."""
     measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
-    scores = [f'{name} {value:.3f}' for name, value in measured.items()]
-    return ', '.join([*scores, f'{result["macs"] / 1e6:.1f} M MACs'])
+    said = [f'{name} {value:.3f}' for name, value in measured.items()]
+    return ', '.join([*said, *([f'{result["macs"] / 1e6:.1f} M MACs'] if 'macs' in result else [])])

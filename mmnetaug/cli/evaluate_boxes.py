@@ -25,14 +25,12 @@ def main(args: argparse.Namespace) -> None:
         raise InputError('no data named: expected --data-root, or --test-ann')
 
     from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
+    from mmnetaug.apis.train import summary
     from mmnetaug.engine.console import show_plainly
     from mmnetaug.records import RESULT_VERSION, write_json
 
     show_plainly()
     result = evaluate_boxes(read_boxes(args.boxes), args.data_root, args.classes, files, args.allow_outside)
-    scores = ', '.join(
-        f'{name} {value:.3f}' for name, value in result.items() if name.startswith('AP') and value is not None
-    )
-    print(f'{scores}; {result["boxes"]} boxes in {result["images"]} images')
+    print(f'{summary(result)}; {result["boxes"]} boxes in {result["images"]} images')
     if args.out:
         write_json(args.out, {'version': RESULT_VERSION, **result})

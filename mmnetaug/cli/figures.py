@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmnetaug.cli.arguments import HelpFormatter, new_parser
+from mmnetaug.cli.arguments import HelpFormatter, new_parser, whole
 from mmnetaug.config_files import NETWORKS, RATES, ROOT, methods
 from mmnetaug.errors import InputError, typed_command
 
@@ -164,7 +164,7 @@ def add_graph_arguments(parser: argparse.ArgumentParser, out: str) -> None:
     parser.add_argument(
         '--no-training', dest='train', action='store_false', help='draw the runs that are finished, train none'
     )
-    parser.add_argument('--jobs', type=int, default=1, help='runs at once, which share the cores')
+    parser.add_argument('--jobs', type=whole(1), default=1, help='runs at once, which share the cores')
     parser.add_argument('--dry-run', action='store_true', help='only show which runs are missing')
     parser.add_argument(
         '--snakemake', nargs=argparse.REMAINDER, default=[], help='the rest goes to Snakemake: --executor slurm ...'
@@ -214,12 +214,8 @@ def draw_again(args: argparse.Namespace, redraw: Callable[[str, str], dict[str, 
 
 
 def carry_out(args: argparse.Namespace, make_plan: Callable[[Path, Path, str], 'Plan']) -> None:
-    if args.jobs < 1:
-        raise InputError(f'--jobs {args.jobs}: expected a number of at least 1')
+    from mmnetaug.workflow.graph import run_plan
 
-    from mmnetaug.workflow.graph import require_snakemake, run_plan
-
-    require_snakemake()
     out = Path(args.out or args.default_out)
     plan = make_plan(ROOT, out, typed_command())
     run_plan(plan, out, args.jobs, args.dry_run, args.snakemake)

@@ -48,11 +48,11 @@ class SeededIndex(int):
         return SeededIndex(int(self) - before, self.seed)
 
 
-def innermost(dataset: Dataset) -> Dataset:
-    """The data set inside any wrappers such as ``RepeatDataset``."""
-    while hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    return dataset
+def data_sets(dataset: Dataset) -> list[Dataset]:
+    """Those that read files, within ``RepeatDataset``, ``ConcatDataset`` and the like."""
+    if hasattr(dataset, 'datasets'):
+        return [each for below in dataset.datasets for each in data_sets(below)]
+    return data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
 class SeededSamples:

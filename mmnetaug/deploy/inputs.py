@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mmdet.registry import TRANSFORMS
 from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 
@@ -99,4 +98,4 @@ class Inputs:
 
 def _compose(steps: Sequence[dict]) -> Compose:
     with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
-        return Compose([TRANSFORMS.build(step) for step in steps])
+        return Compose(steps)

@@ -1,11 +1,8 @@
 """ONNX: from pixels to boxes in one graph, in float or with int8 convolutions."""
 
 import json
-import logging
 import tempfile
-import warnings
 from collections.abc import Iterable
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from torch import nn
 from mmnetaug.deploy.network import Decoder, Deployable
 from mmnetaug.deploy.runtime import META
 from mmnetaug.extras import need
+from mmnetaug.progress import quiet
 from mmnetaug.records import whole
 
 DETECTIONS = ('boxes', 'scores', 'labels')
@@ -72,19 +70,6 @@ def _exported(network: nn.Module, inputs: tuple, names: list[str], outputs: list
     return program.model_proto
 
 
-@contextmanager
-def quiet() -> Iterable[None]:
-    """Without the warnings of libraries about themselves."""
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        logging.disable(level)
-
-
 def _with_decoder(model: Any, deployable: Deployable) -> Any:
     """Append the decoder, non-maximum suppression of each class, and the choice of the best."""
     import onnx
@@ -108,6 +93,7 @@ def _with_decoder(model: Any, deployable: Deployable) -> Any:
         'nms_least': np.array([0], np.float32),
         'at_class': np.array([1], np.int64),
         'at_prior': np.array([2], np.int64),
+        'at_end': np.array([3], np.int64),
         'most': np.array([head['max_per_img']], np.int64),
         'first': np.array([0], np.int64),
         'second': np.array([1], np.int64),
@@ -129,7 +115,6 @@ def _with_decoder(model: Any, deployable: Deployable) -> Any:
             helper.make_node('Gather', ['one_boxes', 'priors'], ['boxes'], axis=0),
         ]
     )
-    merged.graph.initializer.append(onnx.numpy_helper.from_array(np.array([3], np.int64), 'at_end'))
     del merged.graph.output[:]
     merged.graph.output.extend(
         [

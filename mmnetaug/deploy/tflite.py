@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from mmnetaug.deploy.network import Deployable
-from mmnetaug.deploy.onnx import quiet
 from mmnetaug.errors import InputError
 from mmnetaug.extras import need
+from mmnetaug.progress import quiet
 from mmnetaug.records import whole, write_json
 
 SIGNATURE, INPUT = 'serving_default', 'args_0'  # litert-torch's names

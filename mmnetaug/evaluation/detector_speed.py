@@ -21,22 +21,10 @@ from torch.utils.data import DataLoader, Dataset
 from mmnetaug.datasets.batches import collate_detection
 from mmnetaug.datasets.transforms import ColorJitter, MinIoURandomCrop
 from mmnetaug.evaluation.metrics.voc import IOU_THRESHOLDS, VOCAveragePrecision
-from mmnetaug.evaluation.speed import machine
+from mmnetaug.evaluation.speed import alternate, machine
 from mmnetaug.models.fusion import fused
 
 CLASSES = ('RBC', 'WBC', 'Platelets')
-
-
-def alternate(ways: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, list[float]]:
-    """Milliseconds of each way to do the same, taken in turns."""
-    spent: dict[str, list[float]] = {name: [] for name in ways}
-    for repeat in range(repeats + warm_up):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if repeat >= warm_up:
-                spent[name].append(1000 * (time.perf_counter() - start))
-    return spent
 
 
 def compared(spent: dict[str, list[float]], reference: str) -> dict[str, Any]:

@@ -16,8 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs
-from mmnetaug.evaluation.detector_speed import alternate
-from mmnetaug.evaluation.speed import machine
+from mmnetaug.evaluation.speed import alternate, machine
 from mmnetaug.models.networks.network import build_network
 
 BASE = {'batch': 16, 'size': 96, 'width': 0.35, 'processes': 1}

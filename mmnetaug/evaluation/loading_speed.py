@@ -32,7 +32,7 @@ from mmnetaug.datasets.transforms import (
     RandomResizedCrop,
     ResizeCenterCrop,
 )
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.speed import machine
 
 # Layout -> images to train on and to test on.
@@ -84,8 +84,7 @@ def measure_start(
     """
     if layout not in IMAGES:
         raise InputError(f'layout {layout}: expected one of {", ".join(IMAGES)}')
-    if repeats < 1:
-        raise InputError(f'repeats is {repeats}: expected at least 1')
+    check_whole('repeats', repeats, 1)
     places = {'': HERE, **({'against_': Path(against).absolute()} if against else {})}
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -151,8 +150,7 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
         InputError: a count out of range, or no JPEG.
     """
     for name, value in [('size', size), ('repeats', repeats), ('images', images), *zip(('width', 'height'), sides)]:
-        if value < 1:
-            raise InputError(f'{name} is {value}: expected at least 1')
+        check_whole(name, value, 1)
     jitter = [ColorJitter(), RandomFlip(prob=0.5), PackClassification()]
     pipelines = {
         'train': ([LoadRandomResizedCrop(size), *jitter], [LoadImageOrSkip(), RandomResizedCrop(size), *jitter]),

@@ -18,7 +18,7 @@ from mmdet.models.layers import bbox_nms
 from mmdet.structures import DetDataSample
 from torch import Tensor, nn
 
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.netaug import NetAug
 from mmnetaug.models.networks.network import build_network, input_channels
@@ -31,10 +31,23 @@ def machine(device: str) -> dict[str, Any]:
     return {'device': name, 'threads': torch.get_num_threads(), 'torch': torch.__version__}
 
 
-def _training_step(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
+def alternate(ways: dict[str, Callable[[], Any]], repeats: int, warm_up: int = 2) -> dict[str, list[float]]:
+    """Milliseconds of each way to do the same, taken in turns."""
+    spent: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + warm_up):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if repeat >= warm_up:
+                spent[name].append(1000 * (time.perf_counter() - start))
+    return spent
+
+
+def _training_step(network: nn.Module, images: Tensor, labels: Tensor, precision: str) -> Callable[[], None]:
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9, nesterov=True)
     generator = torch.Generator().manual_seed(0)
 
+    @precision_of(precision)
     def step() -> None:
         optimizer.zero_grad()
         F.cross_entropy(network(images), labels).backward()
@@ -86,35 +99,28 @@ def measure_training(arch: str, size: int, batch: int, repeats: int = 15, precis
         relative to the plain NCHW step beside it.
     """
     for name, value in [('size', size), ('batch', batch), ('repeats', repeats)]:
-        if value < 1:
-            raise InputError(f'{name} is {value}: expected at least 1')
+        check_whole(name, value, 1)
     device = 'cuda' if torch.cuda.is_available() else 'cpu'
     images = torch.randn(batch, 3, size, size, device=device)
     labels = torch.randint(1000, (batch,), device=device)
     last = images.contiguous(memory_format=torch.channels_last)
+    plain, netaug = (build(arch).to(device, memory_format=torch.channels_last) for build in (build_network, NetAug))
     steps = {
-        'plain_nchw': _training_step(build_network(arch).to(device), images, labels),
-        'plain': _training_step(build_network(arch).to(device, memory_format=torch.channels_last), last, labels),
-        'netaug': _training_step(NetAug(arch).to(device, memory_format=torch.channels_last), last, labels),
+        'plain_nchw': _training_step(build_network(arch).to(device), images, labels, precision),
+        'plain': _training_step(plain, last, labels, precision),
+        'netaug': _training_step(netaug, last, labels, precision),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    warm_up = 200 if device == 'cuda' else 2  # cuDNN prepares itself for each new shape, and draws have many
-    for repeat in range(repeats + warm_up):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            with precision_of(precision):
-                step()
-            if repeat >= warm_up:
-                seconds[name].append(time.perf_counter() - start)
+    # cuDNN prepares itself for each new shape, and draws have many
+    spent = alternate(steps, repeats, warm_up=200 if device == 'cuda' else 2)
     return {
         'arch': arch,
         'size': size,
         'batch': batch,
         'repeats': repeats,
         'precision': precision,
-        **{f'{name}_images_per_s': round(batch / median(times), 2) for name, times in seconds.items()},
-        'plain_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['plain'])), 3),
-        'netaug_ratio': round(median(a / b for a, b in zip(seconds['plain_nchw'], seconds['netaug'])), 3),
+        **{f'{name}_images_per_s': round(1000 * batch / median(times), 2) for name, times in spent.items()},
+        'plain_ratio': round(median(a / b for a, b in zip(spent['plain_nchw'], spent['plain'])), 3),
+        'netaug_ratio': round(median(a / b for a, b in zip(spent['plain_nchw'], spent['netaug'])), 3),
         **machine(device),
     }
 

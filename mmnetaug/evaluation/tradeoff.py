@@ -158,7 +158,6 @@ def paired_differences(
     reference: str,
     measure: str,
     by: str = 'size',
-    confidence: float = 0.95,
 ) -> list[dict[str, Any]]:
     """Quality of a method minus that of the reference with the same seed, for each value of ``by``.
 
@@ -166,11 +165,10 @@ def paired_differences(
         points, measure, by: as in :func:`mean_curve`.
         method: what is compared.
         reference: with what.
-        confidence: of the interval, by Student's t distribution over seeds.
 
     Returns:
         One dict for each value of ``by`` that both have: its value under the name ``by``, ``mean``, ``interval`` (low,
-        high; None for a single seed) and ``seeds``, their number.
+        high: 95% by Student's t distribution over seeds; None for a single seed) and ``seeds``, their number.
     """
     values = {(point['method'], point[by], point['seed']): point[measure] for point in points}
     rows = []
@@ -184,7 +182,7 @@ def paired_differences(
             continue
         mean, interval = float(np.mean(differences)), None
         if len(differences) > 1:
-            half = float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1) * stats.sem(differences))
+            half = float(stats.t.ppf(0.975, len(differences) - 1) * stats.sem(differences))
             interval = [mean - half, mean + half]
         rows.append({by: group, 'mean': mean, 'interval': interval, 'seeds': len(differences)})
     return rows

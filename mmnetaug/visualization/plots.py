@@ -55,16 +55,13 @@ def plot_ap_against_macs(
     return save_figure(figure, path)
 
 
-def plot_curves(
-    runs: dict[str, Sequence[Sequence[tuple[int, float]]]], path: str | Path, ylabel: str, title: str = ''
-) -> Path:
+def plot_curves(runs: dict[str, Sequence[Sequence[tuple[int, float]]]], path: str | Path, ylabel: str) -> Path:
     """Learning curves: the mean over seeds and, as a band, their range.
 
     Args:
         runs: series name -> for each seed (epoch, value) pairs, as :func:`~mmnetaug.engine.history.read_history` gives.
         path: the picture, PNG or SVG by its suffix.
         ylabel: what the values are, with the unit.
-        title: above the picture.
     """
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
@@ -87,7 +84,6 @@ def plot_curves(
     axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     _pad_single(axes)
     axes.set_ylabel(ylabel)
-    axes.set_title(title, fontsize='medium')
     axes.grid(alpha=0.3)
     axes.legend(fontsize='small')
     return save_figure(figure, path)

@@ -1,6 +1,5 @@
 """What all pictures share. Readable in black and white: series differ in marker and line, not in colour alone."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,8 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure  # and not pyplot, whose windows and figures are the user's
+
+from mmnetaug.records import whole
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLORS = ['#0072B2', '#D55E00', '#009E73', '#CC79A7', '#E69F00', '#56B4E9']
@@ -28,12 +29,9 @@ def style(index: int) -> dict[str, Any]:
 def save_figure(figure: Figure, *paths: str | Path) -> Path:
     """The figure as each of these files, PNG or SVG by their suffixes. Returns the first path."""
     for path in map(Path, paths):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f'{path.name}.partial')
         metadata = {'Date': None} if path.suffix.lower() == '.svg' else None  # drawn again, the file is the same
-        with matplotlib.rc_context({'svg.hashsalt': path.stem}):
+        with whole(path) as partial, matplotlib.rc_context({'svg.hashsalt': path.stem}):
             figure.savefig(partial, format=path.suffix[1:], dpi=150, bbox_inches='tight', metadata=metadata)
-        os.replace(partial, path)
     return Path(paths[0])
 
 

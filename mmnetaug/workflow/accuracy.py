@@ -6,7 +6,6 @@ they have in common.
 
 import math
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.records import read_record
 from mmnetaug.workflow import report
 from mmnetaug.workflow.accuracy_report import write_accuracy
-from mmnetaug.workflow.graph import Plan, Step, check_data
+from mmnetaug.workflow.graph import Plan, check_data
 from mmnetaug.workflow.pretraining import DISTILL, LR, Pretraining
 
 # Values of the configs that have options of their own, tell the methods apart, or are needed for the figures.
@@ -142,9 +141,7 @@ def plan_accuracy(settings: AccuracySettings, root: str | Path, out: str | Path,
     for point in points:
         if report.path_of(out, point['result']).exists():
             _read_point(figure, out, point, known)
-    draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
-    needs = report.draw_needs(out, [point['result'] for point in points], steps)
-    steps.append(Step(report.files(figure), draw, needs))
+    steps.append(report.draw_step(figure, root, out, [point['result'] for point in points], steps))
     noted = {**asdict(settings), 'networks': networks, 'methods': wanted, 'seeds': seeds}
     return Plan(figure, {**noted, 'data': its.given, 'command': command}, sources, points, steps)
 

@@ -5,7 +5,6 @@ Beside them lines from other starting weights, and on request AP in int8 against
 
 import os
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import dataset_key, merge_cfg_options, read_config
+from mmnetaug.apis.config import dataset_key, loaders, merge_cfg_options, read_config
 from mmnetaug.apis.image_sizes import image_size, multi_scale_range, size_options
 from mmnetaug.apis.overrides import PRETRAIN_CONFIGS
 from mmnetaug.apis.train import head_name
@@ -123,8 +122,7 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     several = multi_scale_range(config)
     train_sizes = _train_sizes(settings, config)
     sizes = list(train_sizes)
-    loaders = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-    data_roots = [f'{dataset_key(config, loader)}.data_root' for loader in loaders]
+    data_roots = [f'{dataset_key(config, loader)}.data_root' for loader in loaders(config)]
     report.check_options(settings.train_options, (*OWN_OPTIONS, *data_roots, *size_options(config, sizes[0])))
     merge_cfg_options(config, settings.train_options)
 
@@ -180,10 +178,8 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
                 f'no run is finished in {where}: leave out --no-training, or give --finished DIR with results'
             )
     needs = [point[key] for point in points for key in RESULTS if key in point]
-    needs = report.draw_needs(out, needs, list(steps.values()))
-    draw = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / 'fig5_plan.json')]
     pictures = [f'fig5_memory.{ending}' for ending in ('png', 'svg') if any('int8' in point for point in points)]
-    steps['draw'] = Step([*report.files('fig5'), *pictures], draw, needs)
+    steps['draw'] = report.draw_step('fig5', root, out, needs, list(steps.values()), pictures)
     noted = {**asdict(settings), 'arch': arch, 'sizes': sizes, 'seeds': seeds, 'epochs': detectors.epochs}
     noted['head_name'] = head_name(config.model)
     noted['names'] = {method: line.name for method, line in lines.items()}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,10 @@ import numpy as np
 
 from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
-from mmnetaug.records import RESULT_VERSION, read_record, write_json
+from mmnetaug.records import RESULT_VERSION, read_record, write_json, write_text
 from mmnetaug.workflow.graph import Step, runs_data
 
 AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
-
-
-def files(figure: str) -> list[str]:
-    """What is written for a figure."""
-    return [f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')]
 
 
 def check_positive(**values: Any) -> None:
@@ -75,8 +71,11 @@ def path_of(out: Path, result: str) -> Path:
     return Path(os.path.normpath(out / result))
 
 
-def draw_needs(out: Path, results: Sequence[str], steps: Sequence[Step]) -> list[str]:
-    """The results of a plan, absolute where no step makes them, so that Snakemake looks for no rule that does.
+def draw_step(
+    figure: str, root: Path, out: Path, results: Sequence[str], steps: Sequence[Step], pictures: Sequence[str] = ()
+) -> Step:
+    """The last step of a plan, whose ``results`` it needs: absolute where none of ``steps`` makes them, so that
+    Snakemake looks for no rule that does.
 
     Raises:
         InputError: a folder with braces, which Snakemake takes for wildcards.
@@ -85,7 +84,10 @@ def draw_needs(out: Path, results: Sequence[str], steps: Sequence[Step]) -> list
     for path in [out, *(path_of(out, result) for result in results)]:
         if re.search('[{}]', str(path)):
             raise InputError(f'{path}: expected a path without braces, which Snakemake takes for its wildcards')
-    return [result if result in made else str(path_of(out, result)) for result in results]
+    makes = [f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')]
+    command = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
+    needs = [result if result in made else str(path_of(out, result)) for result in results]
+    return Step([*makes, *pictures], command, needs)
 
 
 def check_figure(figure: str, out: Path, data: Path) -> None:
@@ -183,8 +185,7 @@ def write_report(
         'comparisons': comparisons,
         'points': points,
     }
-    (out / f'{figure}.md.partial').write_text(markdown, encoding='utf-8')
-    os.replace(out / f'{figure}.md.partial', out / f'{figure}.md')
+    write_text(out / f'{figure}.md', markdown)
     write_json(out / f'{figure}.json', report)
     return report
 

@@ -1,12 +1,9 @@
 """What is missing or malformed in a detection data set, before hours are spent on it."""
 
-import contextlib
 import hashlib
-import io
-import logging
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,8 @@ from tqdm.contrib.concurrent import thread_map
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import ReportsFindings
 from mmnetaug.datasets.images import NO_IMAGE, UnusableImage, image_size
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_whole
+from mmnetaug.progress import quiet
 from mmnetaug.registry import DATASETS
 
 
@@ -45,9 +43,8 @@ def check_detection_data(
     Raises:
         InputError: the data set cannot be used; see ``find_detection_data`` and its data sets.
     """
-    if size < 1:
-        raise InputError(f'image size {size}: expected a number of pixels, such as 320')
-    with _quiet():
+    check_whole('image size', size, 1)
+    with quiet():  # the report has all warnings
         found = find_detection_data(root, classes, files=files)
         data = {
             split: DATASETS.build(
@@ -79,18 +76,6 @@ def check_detection_data(
         findings[places['test']].add('images to test on that are trained on too', name)
     report['findings'] = {place: found for place, found in findings.items() if found.names}
     return report
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings of data sets, which the report has all, and without pycocotools' progress."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _digests(dataset: ReportsFindings, split: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from mmcv.transforms import BaseTransform, Compose
 from mmdet.datasets.transforms import LoadAnnotations, PackDetInputs
 from mmengine.dataset import BaseDataset
 
+from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.errors import InputError
 
 
@@ -109,10 +110,10 @@ def add_detection_mixup(dataset: BaseDataset, alpha: float) -> list[DetectionMix
     Raises:
         InputError: a pipeline that does not load boxes first and pack last.
     """
-    if hasattr(dataset, 'datasets'):
-        return [mixup for part in dataset.datasets for mixup in add_detection_mixup(part, alpha)]
-    if hasattr(dataset, 'dataset'):
-        return add_detection_mixup(dataset.dataset, alpha)
+    return [_add(each, alpha) for each in data_sets(dataset)]
+
+
+def _add(dataset: BaseDataset, alpha: float) -> DetectionMixup:
     transforms = dataset.pipeline.transforms
     loaded = next((i + 1 for i, each in enumerate(transforms) if isinstance(each, LoadAnnotations)), None)
     if loaded is None or not isinstance(transforms[-1], PackDetInputs):
@@ -132,4 +133,4 @@ def add_detection_mixup(dataset: BaseDataset, alpha: float) -> list[DetectionMix
 
     mixup = DetectionMixup(alpha, partner)
     dataset.pipeline.transforms = [*load, mixup, KeepWeights(augmentation), PackWeightedDetInputs(pack.meta_keys)]
-    return [mixup]
+    return mixup

@@ -85,7 +85,7 @@ class CheckpointHook(_CheckpointHook):
             (folder / each).unlink(missing_ok=True)
 
     def _save(self, runner: Runner, name: str, meta: dict, optimizer: bool) -> None:
-        bad = [key for key, value in runner.model.state_dict().items() if not _is_finite(value)]
+        bad = [key for key, value in runner.model.state_dict().items() if not torch.isfinite(value).all()]
         if bad:
             raise gone_astray(runner, f'{len(bad)} tensors of the network are not finite, first {bad[0]},')
         path = Path(self.out_dir) / f'{name}.partial'
@@ -121,7 +121,3 @@ def gone_astray(runner: Runner, what: str) -> InputError:
         'smaller one (--lr, or optim_wrapper.optimizer.lr), gradients clipped (optim_wrapper.clip_grad.max_norm=10), '
         f'or check the data. The last good checkpoint: {last}'
     )
-
-
-def _is_finite(value: torch.Tensor) -> bool:
-    return not value.is_floating_point() or bool(torch.isfinite(value).all())

@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 from torch import Tensor, nn
 
 from mmnetaug.checkpoint import load_network, read_checkpoint, trained_normalisation
-from mmnetaug.datasets.samplers import innermost
+from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.datasets.transforms import ColorJitter, Grayscale, autoaugment
 from mmnetaug.engine.runner import bare_model
 from mmnetaug.errors import InputError
@@ -103,10 +103,10 @@ class AutoAugmentHook(Hook):
     """AutoAugment's policy for ImageNet (arXiv 1805.09501, table 9) before images are packed, for colour jitter."""
 
     def before_train(self, runner: Runner) -> None:
-        pipeline = innermost(runner.train_dataloader.dataset).pipeline
-        transforms = [each for each in pipeline.transforms if not isinstance(each, ColorJitter)]
-        last = next((place for place, each in enumerate(transforms) if isinstance(each, Grayscale)), -1)
-        pipeline.transforms = [*transforms[:last], TRANSFORMS.build(autoaugment()), *transforms[last:]]
+        for dataset in data_sets(runner.train_dataloader.dataset):
+            transforms = [each for each in dataset.pipeline.transforms if not isinstance(each, ColorJitter)]
+            last = next((place for place, each in enumerate(transforms) if isinstance(each, Grayscale)), -1)
+            dataset.pipeline.transforms = [*transforms[:last], TRANSFORMS.build(autoaugment()), *transforms[last:]]
 
 
 def check_teacher(checkpoint: str | Path, classes: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.datasets.samplers import innermost
+from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.errors import check_whole
 from mmnetaug.registry import HOOKS
 
@@ -37,7 +37,7 @@ class TrainAccuracyHook(Hook):
         if not self.images:
             return
         if self.loader is None:
-            trained = innermost(runner.train_dataloader.dataset)
+            trained = data_sets(runner.train_dataloader.dataset)[0]
             chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))
             dataset = trained.get_subset(chosen.round().astype(int).tolist())
             dataset.pipeline = runner.val_dataloader.dataset.pipeline

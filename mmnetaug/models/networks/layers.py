@@ -73,9 +73,7 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """One :class:`~mmnetaug.archs.Block` row: expand - depthwise - squeeze-and-excite - project."""
-
-    depthwise = True
+    """One :class:`~mmnetaug.archs.Block` row: expand - spatial - squeeze-and-excite - project."""
 
     def __init__(self, in_channels: int, row: Block, padding: str = 'symmetric'):
         super().__init__()
@@ -83,7 +81,7 @@ class InvertedResidual(nn.Module):
         mid = row.mid or in_channels
         if row.mid:
             self.expand = ConvNormAct(in_channels, mid, 1, act=row.act)
-        groups = mid if self.depthwise else 1
+        groups = mid if row.depthwise else 1
         self.spatial = ConvNormAct(mid, mid, row.kernel, row.stride, groups, row.act, padding=padding)
         if row.se:
             self.se = SqueezeExcite(mid, row.se)
@@ -112,16 +110,10 @@ class InvertedResidual(nn.Module):
         return self.act_out(y) if self.row.act_out else y
 
 
-class Bottleneck(InvertedResidual):
-    """ResNet's block: its spatial convolution is not depthwise."""
-
-    depthwise = False
-
-
 def build_row(in_channels: int, row: Row, padding: str = 'symmetric') -> tuple[nn.Module, int]:
     """The layer of one row and its output channels; ``padding`` as in ``Arch``."""
     if isinstance(row, Block):
-        return (InvertedResidual if row.depthwise else Bottleneck)(in_channels, row, padding), row.out
+        return InvertedResidual(in_channels, row, padding), row.out
     if isinstance(row, Conv):
         layer = ConvNormAct(in_channels, row.out, row.kernel, row.stride, act=row.act, norm=row.norm, padding=padding)
         return layer, row.out

@@ -8,6 +8,7 @@ here knows which network it augments.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
@@ -169,24 +170,22 @@ class NetAug(Network):
     def _init_convs(self) -> None:
         """Keep PyTorch's default: Kaiming uniform with a = sqrt 5."""
 
-    def sample(self, generator: torch.Generator, width: bool = True, expand: bool = True) -> dict[str, int]:
+    def sample(self, generator: torch.Generator, width: bool = True) -> dict[str, int]:
         """Act as one randomly drawn network; every layer's multiplier is drawn independently and uniformly.
 
         Args:
             generator: source of randomness on the CPU.
             width: draw widths; otherwise every width stays at its base value.
-            expand: draw expansions; otherwise every expansion stays at its base value.
 
         Returns:
             What was drawn, for :meth:`set_widths`.
         """
 
-        def draw(choices: Sequence[float], enabled: bool) -> float:
-            return choices[int(torch.randint(len(choices), (), generator=generator))] if enabled else 1.0
+        def draw(choices: Sequence[float]) -> float:
+            return choices[int(torch.randint(len(choices), (), generator=generator))]
 
-        drawn = rescale(
-            self.base, lambda: draw(self.width_mults, width), lambda: draw(self.expand_ratios, expand), self.arch
-        )
+        width_mult = partial(draw, self.width_mults) if width else lambda: 1.0
+        drawn = rescale(self.base, width_mult, partial(draw, self.expand_ratios), self.arch)
         widths = conv_widths(drawn)
         self.set_widths(widths)
         return widths
@@ -194,10 +193,6 @@ class NetAug(Network):
     def set_base(self) -> None:
         """Act as the tiny network."""
         self.set_widths(conv_widths(self.base))
-
-    def set_full(self) -> None:
-        """Act as the whole supernet."""
-        self.set_widths(self.max_widths)
 
     def set_widths(self, widths: dict[str, int]) -> None:
         """Act as the network with these widths.

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from mmnetaug.archs import Arch, Row, get_arch
-from mmnetaug.errors import InputError
+from mmnetaug.errors import check_whole
 from mmnetaug.models.networks.layers import build_row
 
 
@@ -29,8 +29,7 @@ class Network(nn.Module):
 
     def __init__(self, arch: Arch, num_classes: int):
         super().__init__()
-        if not isinstance(num_classes, int) or num_classes < 1:
-            raise InputError(f'num_classes is {num_classes!r}: expected a whole number of at least 1')
+        check_whole('num_classes', num_classes, 1)
         self.arch = arch
         self.num_classes = num_classes
         self.stem, channels = build_rows(arch.in_channels, arch.stem, arch.padding)
