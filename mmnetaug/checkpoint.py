@@ -339,9 +339,10 @@ class StrictPretrained:
 
     Args:
         checkpoint: path, as in :func:`load_weights`.
+        prefix, map_location: MMEngine's, for nothing: a backbone within a detector is found, and read on the CPU.
     """
 
-    def __init__(self, checkpoint: str) -> None:
+    def __init__(self, checkpoint: str, prefix: str | None = None, map_location: Any = None) -> None:
         self.checkpoint = checkpoint
 
     def __call__(self, module: nn.Module) -> None:

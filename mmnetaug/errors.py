@@ -9,6 +9,7 @@ import select
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -79,7 +80,7 @@ def run_tool(main: Callable[[], None]) -> None:
         if not _is_unread():  # of another pipe
             raise
         drop_output()  # as any program ends whose output is not read to its end
-        sys.exit(128 + signal.SIGPIPE)
+        sys.exit(128 + getattr(signal, 'SIGPIPE', 13))
     except OSError as error:
         if error.errno not in DISK_ERRORS:
             raise
@@ -110,12 +111,13 @@ def typed_command(resume: bool = False, here: bool = False) -> str:
         words = ['mmnetaug']
         if here and shutil.which('mmnetaug') is None:
             words = [program] if Path(program).stem == 'mmnetaug' else ['python', '-m', 'mmnetaug']
-    return shlex.join([*words, *arguments])
+    join = shlex.join if os.name == 'posix' else subprocess.list2cmdline
+    return join([*words, *arguments])
 
 
 def _is_unread() -> bool:
     """Whether nobody reads standard output any more."""
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # Windows has no poll
         poll = select.poll()
         poll.register(sys.stdout.fileno(), 0)
         return bool(poll.poll(0))
@@ -134,11 +136,13 @@ def _use_utf8() -> None:
     if None in (sys.stdout, sys.stderr):  # as of a service
         null = os.fdopen(os.open(os.devnull, os.O_WRONLY), 'w')
         sys.stdout, sys.stderr = sys.stdout or null, sys.stderr or null
-    for stream in (sys.stdout, sys.stderr):
+    streams = [stream for stream in (sys.stdout, sys.stderr) if hasattr(stream, 'reconfigure')]
+    for stream in streams:  # and not a notebook's
         stream.reconfigure(errors='backslashreplace')
     again = os.environ.get('PYTHONUTF8') == '1'  # and to no avail: the command line says -X utf8=0
     if (
         os.name == 'posix'
+        and len(streams) == 2
         and not sys.flags.utf8_mode
         and not again
         and locale.getpreferredencoding(False).upper() != 'UTF-8'

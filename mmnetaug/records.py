@@ -27,6 +27,15 @@ def write_text(path: str | Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
+def as_plain(value: Any) -> Any:
+    """With Python's numbers in the place of NumPy's, which metrics give, in dicts and lists too."""
+    if isinstance(value, dict):
+        return {key: as_plain(below) for key, below in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(as_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def save_image(path: str | Path, image: np.ndarray) -> None:
     """Write an image, (H, W, 3) or (H, W) uint8 in BGR, in the format of the suffix.
 

@@ -450,7 +450,7 @@ def test_one_command_at_a_time(voc, backbones, root, tmp_path):
     out = tmp_path / 'out'
     plan = plan_fig5(settings(voc, backbones), root, out)
     out.mkdir()
-    with graph._lock(out), pytest.raises(InputError, match='another command is at work in'):
+    with graph._locked(out), pytest.raises(InputError, match='another command is at work in'):
         run_plan(plan, out)
 
 

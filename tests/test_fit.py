@@ -50,9 +50,9 @@ def test_rows_are_what_a_training_would_say():
         ({'sram': 1 << 20, 'sizes': [100]}, 'image size 100: expected a multiple of 32'),
         ({'sram': 1 << 20, 'archs': ['mobilenet']}, 'unknown architecture'),
         ({'sram': 1 << 20, 'num_classes': 0}, 'number of classes is 0'),
-        ({'sram': 0}, 'peak_memory is 0: expected a whole number of at least 1'),
+        ({'sram': 0}, 'sram is 0: expected a whole number of at least 1'),
         ({'macs': -1}, 'macs is -1'),
-        ({'flash': '1M'}, "weight_bytes is '1M'"),
+        ({'flash': '1M'}, "flash is '1M'"),
         ({'sram': 1 << 20, 'archs': []}, 'nothing to try'),
     ],
 )

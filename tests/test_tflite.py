@@ -28,6 +28,7 @@ from mmnetaug.deploy.decode import postprocess
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 from mmnetaug.deploy.tflite import arena
+from mmnetaug.evaluation.memory import table_bytes
 
 CONFIGS = ['ssdlite_baseline', 'yolov3_baseline_adamw', 'yolov3_relu6_baseline', 'rtmdet_baseline', 'gfl_baseline']
 
@@ -67,7 +68,11 @@ def test_float_and_int8(trained, tmp_path):
     assert bool(in_float) == ('yolov3_baseline' in str(folder)), 'LeakyReLU alone'
     described = json.loads((tmp_path / 'b.json').read_text())
     assert {each['dtype'] for each in [described['input'], *described['output_tensors']]} == {'int8'}
-    assert arena(tmp_path / 'b.tflite')['head'] == described['peak_memory']
+    used, tables = arena(tmp_path / 'b.tflite'), table_bytes(deployable.network)
+    assert used['head'] == described['peak_memory']
+    assert abs(tables[0] - used['tail']) < 20_000 and abs(described['weight_bytes'] + tables[1] - len(content)) < 12_000
+    graph = model.subgraphs[0]
+    assert sum(bool(tensor.name) for tensor in graph.tensors) == len(graph.inputs) + len(graph.outputs)
 
     # the same integers from a microcontroller's kernels, and the same boxes from C
     artefact = open_artefact(tmp_path / 'b.tflite')

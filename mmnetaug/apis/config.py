@@ -22,6 +22,7 @@ from mmnetaug.errors import InputError
 TOP = {'allow_overlap', 'compile', 'export_safetensors'} | (
     set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 )
+NEW = ('optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg')  # what may have parts and need not be there
 LIBRARIES = ('mmdet', 'mmcv', 'mmengine', 'mmnetaug', 'torch')  # which register their parts themselves
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
@@ -210,7 +211,7 @@ def _refuse_unknown(config: Config, key: str, path: list[str], part: str, place:
     is_last = len(path) + 1 == len(key.split('.'))
     close = difflib.get_close_matches(part, list(place), n=1, cutoff=0.75)
     below = [name for name in _keys(config._cfg_dict) if name.split('.')[-1] == part][:3]
-    allowed = part in TOP if not path else (is_last and not close)
+    allowed = part in TOP if not path else (is_last and not close) or '.'.join([*path, part]) in NEW
     if not allowed:
         nearest = [*(['.'.join([*path, *close])] if close else []), *below] or [
             '.'.join([*path, name]) for name in place

@@ -18,6 +18,7 @@ from mmnetaug.apis.train import describe_detector
 from mmnetaug.boards import ARCHS, SIZES
 from mmnetaug.config_files import BASELINE, did_you_mean, heads
 from mmnetaug.errors import InputError, check_whole
+from mmnetaug.evaluation.memory import table_bytes
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 
 LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
@@ -67,8 +68,8 @@ def fit(
     """What each detector needs, and which fit a budget.
 
     Args:
-        sram: bytes that activations may take; None for any number.
-        flash: bytes that weights may take; None for any number.
+        sram: bytes that activations and tflite-micro's tables may take; None for any number.
+        flash: bytes that a TFLite file may take; None for any number.
         macs: multiply-accumulates of an image at most; None for any number.
         heads_: of :func:`heads`; all of them if None.
         archs: networks, see :func:`~mmnetaug.models.networks.build_network`.
@@ -80,12 +81,13 @@ def fit(
 
     Returns:
         One row a detector, those with most MACs first: ``head``, ``arch``, ``size``, what
-        :func:`~mmnetaug.apis.train.describe_detector` tells, and ``fits``.
+        :func:`~mmnetaug.apis.train.describe_detector` tells, ``sram`` and ``flash`` (bytes: activations and weights,
+        each with :func:`~mmnetaug.evaluation.memory.table_bytes`), and ``fits``.
 
     Raises:
         InputError: no budget, an unknown head or network, a wrong size, or nothing that fits (what comes closest).
     """
-    budgets = {'peak_memory': sram, 'weight_bytes': flash, 'macs': macs}
+    budgets = {'sram': sram, 'flash': flash, 'macs': macs}
     budgets = {name: budget for name, budget in budgets.items() if budget is not None}
     if not budgets:
         raise InputError('no budget: expected a --board, or --sram, --flash or --macs, such as --sram 512K --flash 1M')
@@ -114,6 +116,8 @@ def fit(
                 warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
                 built = {network: MODELS.build(config.model)}
         cost = describe_detector(built[network], image_size(config))
+        in_memory, in_file = table_bytes(built[network])
+        cost |= {'sram': cost['peak_memory'] + in_memory, 'flash': cost['weight_bytes'] + in_file}
         fits = all(cost[name] <= budget for name, budget in budgets.items())
         rows.append({'head': head, 'arch': arch, 'size': size, **cost, 'fits': fits})
     if not any(row['fits'] for row in rows):
@@ -127,21 +131,18 @@ def fit(
 
 
 def _amounts(row: dict[str, Any]) -> str:
-    return (
-        f'{row["peak_memory"] / 1024:.0f}K of SRAM, {row["weight_bytes"] / 1024:.0f}K of flash and '
-        f'{row["macs"] / 1e6:.1f}M MACs'
-    )
+    return f'{row["sram"] / 1024:.0f}K of SRAM, {row["flash"] / 1024:.0f}K of flash and {row["macs"] / 1e6:.1f}M MACs'
 
 
 def fit_table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows of :func:`fit` that fit, as a Markdown table."""
     lines = [
-        '| head | network | pixels | million MACs | KB of activations | KB of weights |',
+        '| head | network | pixels | million MACs | KB of SRAM | KB of flash |',
         '|---|---|---|---|---|---|',
     ]
     for row in rows:
         if row['fits']:
-            memory, weights = (f'{row[name] / 1024:.0f}' for name in ('peak_memory', 'weight_bytes'))
-            cells = (row['head'], row['arch'], size_text(row['size']), f'{row["macs"] / 1e6:.1f}', memory, weights)
+            sram, flash = (f'{row[name] / 1024:.0f}' for name in ('sram', 'flash'))
+            cells = (row['head'], row['arch'], size_text(row['size']), f'{row["macs"] / 1e6:.1f}', sram, flash)
             lines.append(f'| {" | ".join(map(str, cells))} |')
     return '\n'.join(lines) + '\n'

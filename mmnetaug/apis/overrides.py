@@ -112,7 +112,7 @@ def patience_options(validations: int) -> Overrides:
 
 def epochs_options(config: Config, epochs: int) -> Overrides:
     """``--epochs``: another length of training. A warm-up keeps its length, at most all epochs but one; all else of the
-    schedule keeps its place in what remains: milestones and where a phase begins or ends move in proportion.
+    schedule keeps its place in what remains: milestones, where a phase begins or ends, and periods, in proportion.
 
     Args:
         config: complete.
@@ -124,20 +124,24 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
     warmup = warmup_epochs(config)
     shorter = min(warmup, epochs - 1)
 
-    def moved(epoch: int) -> int:
+    def moved(epoch: Any) -> Any:
+        if not isinstance(epoch, int):  # several, or None
+            return epoch and [moved(each) for each in epoch]
         return shorter if epoch == warmup else round(epoch * epochs / before)
+
+    def longer(length: Any) -> Any:
+        return max(1, round(length * epochs / before)) if isinstance(length, int) else [longer(each) for each in length]
 
     schedulers = []
     given = config.get('param_scheduler') or []
     for scheduler in given if isinstance(given, list) else [given]:
         scheduler = scheduler.to_dict()
         if scheduler.get('by_epoch', True):
-            for key in {'begin', 'end'} & scheduler.keys():
-                scheduler[key] = moved(scheduler[key])
             scheduler.pop('T_max', None)  # which MMEngine takes from begin and end
-            if 'milestones' in scheduler:
-                scheduler['milestones'] = [moved(epoch) for epoch in scheduler['milestones']]
-        if scheduler.get('end', math.inf) > scheduler.get('begin', 0):  # else a phase of no length
+            for key in {'begin', 'end', 'total_steps', 'milestones', 'step_size', 'periods'} & scheduler.keys():
+                scheduler[key] = (longer if key in ('step_size', 'periods') else moved)(scheduler[key])
+        end = scheduler.get('end')
+        if (math.inf if end is None else end) > scheduler.get('begin', 0):  # else a phase of no length
             schedulers.append(scheduler)
     return {'train_cfg.max_epochs': epochs, **({'param_scheduler': schedulers} if given else {})}
 
@@ -152,7 +156,7 @@ def lengthened(config: Config, times: int) -> int:
 def hook_options(config: Config, *hooks: Mapping[str, Any], without: Sequence[str] = ()) -> Overrides:
     """More of ``custom_hooks``; each replaces one of its type, and those of the types ``without`` go."""
     types = {hook['type'] for hook in hooks} | set(without)
-    kept = [hook for hook in config.get('custom_hooks', []) if hook['type'] not in types]
+    kept = [hook for hook in config.get('custom_hooks') or [] if hook['type'] not in types]
     return {'custom_hooks': [*kept, *hooks]}
 
 

@@ -92,7 +92,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     metrics = train_and_validate(runner)
     seconds = time.time() - start
     best, best_model = best_weights(runner)
-    hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks', [])]
+    hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks') or []]
     result = {
         'head': head,
         'arch': arch,

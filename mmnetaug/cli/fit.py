@@ -14,11 +14,13 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         __doc__,
         'mmnetaug fit --sram 512K --flash 1M --macs 100M',
         '--board NAME | --sram BYTES [--flash BYTES] [options]',
-        'The interpreter, its tables and your program come on top: give less than the chip has.',
+        'The program itself comes on top: give less than the chip has.',
     )
     parser.add_argument('--board', help=f'budget of a board: {", ".join(BOARDS)}')
-    parser.add_argument('--sram', metavar='BYTES', help='that int8 activations may take, such as 512K')
-    parser.add_argument('--flash', metavar='BYTES', help='that int8 weights may take, such as 1M')
+    parser.add_argument(
+        '--sram', metavar='BYTES', help='that int8 activations and the tables of tflite-micro may take, such as 512K'
+    )
+    parser.add_argument('--flash', metavar='BYTES', help='that an int8 TFLite file may take, such as 1M')
     parser.add_argument('--macs', help='most multiply-accumulates of an image, such as 100M')
     parser.add_argument('--head', nargs='+', default=heads(), help='heads')
     parser.add_argument('--arch', nargs='+', default=ARCHS, help='networks')

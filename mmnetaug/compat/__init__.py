@@ -1,9 +1,8 @@
 """What works around other libraries: MMDetection on a current PyTorch, without compiled operators.
 
-Each module names the upstream issue it works around and when it can be deleted. Each looks at what the
-library does, not at version strings, so that mmcv and mmdet as well as the maintained onedl forks of both
-are served, and does nothing where upstream works. ``import mmnetaug`` imports none of these libraries: each is mended
-when somebody imports it.
+Each module says what it works around, with the upstream issue if there is one, and when it can be deleted. None looks
+at version strings, so that mmcv and mmdet as well as the maintained onedl forks of both are served. ``import mmnetaug``
+imports none of these libraries: each is mended when somebody imports it.
 """
 
 import sys

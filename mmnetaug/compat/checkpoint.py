@@ -12,6 +12,8 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
+from mmnetaug.records import as_plain
+
 PLAIN = (str, int, float, bool, type(None))  # not their subclasses, such as numpy's numbers
 
 
@@ -26,7 +28,8 @@ def keep_checkpoints_plain(runner: ModuleType) -> None:
     @wraps(state_dict)
     def plain_state_dict(self: MessageHub) -> dict[str, Any]:
         state = state_dict(self)
-        plain = {key: value for key, value in state['runtime_info'].items() if type(value) in PLAIN}
+        info = as_plain(state['runtime_info'])
+        plain = {key: value for key, value in info.items() if type(value) in PLAIN}
         return {**state, 'log_scalars': {}, 'runtime_info': plain}
 
     @wraps(load_checkpoint)

@@ -90,6 +90,10 @@ class ImageFolder(SeededSamples, BaseDataset):
         findings.report(str(self.folder))
         return items
 
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """The class of an image, for ``ClassBalancedDataset``."""
+        return [self.get_data_info(idx)['gt_label']]
+
     def prepare_data(self, idx: int) -> Any:
         """The item at ``idx``, or the next one whose image can be decoded."""
         if idx >= len(self):

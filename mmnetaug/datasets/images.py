@@ -93,7 +93,9 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     if not is_utf8(path):  # OpenCV cannot be told to open it
         raise UnusableImage(NO_UTF8)
     try:
-        regular = stat.S_ISREG(os.stat(path).st_mode) and cv2.haveImageReader(os.fspath(path))
+        regular = stat.S_ISREG(os.stat(path).st_mode)
+        if os.name == 'posix' or str(path).isascii():  # else OpenCV looks for another name
+            regular = regular and cv2.haveImageReader(os.fspath(path))
     except (OSError, ValueError):
         regular = False
     if not regular:
@@ -108,7 +110,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
             if decode:
                 image.load()
     except Image.DecompressionBombError:  # which OpenCV reads up to 2**30 pixels
-        image = _opencv_reads(path, cv2.IMREAD_GRAYSCALE)
+        image = opencv_image(path, cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise UnusableImage('images of more pixels than OpenCV reads') from None
         return image.shape[::-1], False
@@ -120,7 +122,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         raise UnusableImage(NO_IMAGE) from None
     if decode and is_deep(path):
         read_deep(path)
-    elif decode and kind != 'JPEG' and _opencv_reads(path, cv2.IMREAD_COLOR) is None:
+    elif decode and kind != 'JPEG' and opencv_image(path) is None:
         raise UnusableImage(NO_IMAGE)  # such as a PNG without its last bytes, which Pillow does without
     return size, turned
 
@@ -140,10 +142,11 @@ def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
     return sides[::-1] if orientation in TURNED_BY_90 else sides, tuple(orientation in axis for axis in REVERSED)
 
 
-def _opencv_reads(path: Path, flags: int) -> np.ndarray | None:
+def opencv_image(path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
+    """As ``cv2.imread``, which on Windows finds names in ASCII alone; None above its limits of sides and pixels."""
     try:
-        return cv2.imread(str(path), flags)
-    except cv2.error:  # above its limits of width, height or pixels
+        return cv2.imdecode(np.fromfile(path, np.uint8), flags)
+    except (cv2.error, OSError):
         return None
 
 
@@ -194,7 +197,7 @@ def is_deep(path: str | Path) -> bool:
 
 def read_image(path: str | Path) -> np.ndarray:
     """An image that :func:`image_size` has found usable, as detectors take it: (H, W, 3) uint8 BGR."""
-    return read_deep(path) if is_deep(path) else cv2.imread(str(path))
+    return read_deep(path) if is_deep(path) else opencv_image(path)
 
 
 def read_deep(path: str | Path) -> np.ndarray:

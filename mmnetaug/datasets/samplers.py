@@ -55,6 +55,21 @@ def data_sets(dataset: Dataset) -> list[Dataset]:
     return data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
 
 
+class _SeededList(list):
+    def __getitem__(self, index: int) -> int:
+        found = super().__getitem__(index)
+        return SeededIndex(found, index.seed) if isinstance(index, SeededIndex) else found
+
+
+def _hand_on_seeds(dataset: Dataset) -> None:
+    """Through ``ClassBalancedDataset``, which looks its samples' numbers up in a list."""
+    if hasattr(dataset, 'repeat_indices'):
+        dataset.repeat_indices = _SeededList(dataset.repeat_indices)
+    for below in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
+        if below is not None:
+            _hand_on_seeds(below)
+
+
 class SeededSamples:
     """A data set whose samples follow from the run's seed, the epoch and their number, whichever process makes them."""
 
@@ -76,6 +91,10 @@ class ResumableSampler(DefaultSampler):
     """
 
     skip = 0
+
+    def __init__(self, dataset: Dataset, *args: Any, **options: Any) -> None:
+        super().__init__(dataset, *args, **options)
+        _hand_on_seeds(dataset)
 
     def __iter__(self) -> Iterator[int]:
         indices = list(super().__iter__())

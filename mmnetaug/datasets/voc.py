@@ -173,7 +173,8 @@ def annotations_by_name(folder: Path) -> dict[str, str]:
 def _by_name(folder: Path, paths: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for path in paths:
-        found.setdefault(os.path.splitext(path[len(os.path.join(folder, '')) :])[0], path)
+        name = os.path.splitext(path[len(os.path.join(folder, '')) :])[0]
+        found.setdefault(name.replace(os.sep, '/'), path)
     return found
 
 

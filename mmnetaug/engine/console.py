@@ -63,7 +63,7 @@ def show_plainly() -> None:
 
 def has_progress_bar() -> bool:
     """Whether the output is a terminal that can show one: not a file, not a dumb terminal, wide enough."""
-    dumb = os.environ.get('TERM', '') in ('', 'dumb')
+    dumb = os.name == 'posix' and os.environ.get('TERM', '') in ('', 'dumb')
     return sys.stdout.isatty() and not dumb and shutil.get_terminal_size((0, 0)).columns >= NARROWEST
 
 

@@ -2,8 +2,11 @@
 
 import ctypes
 import os
+import signal
 import sys
+from collections.abc import Callable
 
+import cv2
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
@@ -65,6 +68,14 @@ def prepare_distributed(config: Config) -> None:
             )
         dist.init_process_group('gloo')
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
+
+
+def start_worker(then: Callable[[int], None], opencv_threads: int, number: int) -> None:
+    """Prepare process ``number`` of a data loader, which is another program where it is not forked: the one that trains
+    heeds Ctrl-C and ends it, and OpenCV's threads are as there. Then call ``then`` with the number."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(opencv_threads)
+    then(number)
 
 
 def usable_cores() -> int:

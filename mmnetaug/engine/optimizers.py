@@ -30,17 +30,17 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
             return
         with _quiet():  # it logs a line for each parameter
             super().add_params(params, module, **options)
-        groups: dict[tuple, dict] = {}
+        groups: dict[str, dict] = {}
         seen: set[int] = set()
         for group in params:
             tensors = [tensor for tensor in group.pop('params') if id(tensor) not in seen]
             seen.update(map(id, tensors))
             if tensors:
-                groups.setdefault(tuple(sorted(group.items())), {**group, 'params': []})['params'] += tensors
+                groups.setdefault(repr(sorted(group.items())), {**group, 'params': []})['params'] += tensors
         params[:] = groups.values()
 
     def __call__(self, model: nn.Module) -> Any:
-        if _fuses(self.optimizer_cfg['type']):
+        if not self.optimizer_cfg.get('foreach') and _fuses(self.optimizer_cfg['type']):
             self.optimizer_cfg.setdefault('fused', True)
         return super().__call__(model)
 

@@ -1,18 +1,21 @@
 """From a complete config to a trained model: checks around MMEngine's runner."""
 
 import copy
-import fcntl
 import gc
 import json
+import logging
 import os
 import textwrap
 import time
 import traceback
+from bisect import bisect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
+import cv2
 import torch
 from mmdet.registry import VISUALIZERS
 from mmengine.config import Config
@@ -20,17 +23,19 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
+from torch.utils.data import DataLoader
 
 from mmnetaug.checkpoint import load_weights, read_checkpoint
 from mmnetaug.engine.console import show_few_lines
-from mmnetaug.engine.cpu import prepare_distributed
+from mmnetaug.engine.cpu import prepare_distributed, start_worker
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.errors import InputError, check_whole
+from mmnetaug.locks import lock
 from mmnetaug.records import write_json
 
 SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
@@ -58,7 +63,7 @@ def training_runner(config: Config) -> Runner:
             precision without a GPU, ``torch.compile`` with NetAug, fewer images than a batch, a batch of a single
             image, or a number out of range.
     """
-    if config.optim_wrapper.type == 'AmpOptimWrapper' and not torch.cuda.is_available():
+    if config.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
         raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
     # normalisation of 1x1 maps needs two images
     check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
@@ -93,6 +98,11 @@ def training_runner(config: Config) -> Runner:
     if not len(loader):
         raise InputError(
             f'{images} images to train on are less than one batch of {loader.batch_size}: give a smaller --batch-size'
+        )
+    if loader.batch_size and not loader.drop_last and len(loader.sampler) % loader.batch_size == 1:
+        raise InputError(
+            f'of {len(loader.sampler)} images in batches of {loader.batch_size} the last one is alone, and '
+            'normalisation needs two to train on: give another --batch-size, or train_dataloader.drop_last=True'
         )
     runner.schedule = schedule  # written when no other run is at work
     return runner
@@ -134,8 +144,24 @@ class _Runner(Runner):
             self._has_loaded = _load_export(bare_model(self), path)
         super().load_or_resume()
 
+    def resume(self, *args: Any, **options: Any) -> None:
+        """As in MMEngine, and with the sampler's seed, too, that of the run where the config has none."""
+        super().resume(*args, **options)
+        if hasattr(self.train_dataloader.sampler, 'seed'):
+            self.train_dataloader.sampler.seed = self.seed
+
+    @staticmethod
+    def build_dataloader(*args: Any, **options: Any) -> DataLoader:
+        loader = Runner.build_dataloader(*args, **options)
+        if loader.num_workers:
+            loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
+        return loader
+
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         logger = super().build_logger(*args, **options)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler) and handler.stream:
+                handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
@@ -215,7 +241,7 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
         finally:
             give_back(runner)
         if last.metrics is None:  # a finished run that is resumed trains no more
-            runner.val()
+            runner.val_loop.run()  # and not runner.val(), before which an average of weights would begin anew
     bare_model(runner).load_state_dict(last.state)
     return last.metrics
 
@@ -250,8 +276,7 @@ class _MissedValidation(Hook):
         epoch, loop = runner.epoch, runner.train_loop
         if not tables or runner.val_loop is None or not epoch or runner.iter != epoch * len(loop.dataloader):
             return
-        due = epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == loop.max_epochs)
-        if due and epoch not in tables[0].epochs:
+        if validates_after(loop, epoch) and epoch not in tables[0].epochs:
             loop.stop_training = False  # which this validation decides
             runner.val_loop.run()
 
@@ -278,11 +303,20 @@ def bare_model(runner: Runner) -> nn.Module:
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
+def validates_after(loop: EpochBasedTrainLoop, epoch: int) -> bool:
+    """Whether a training validates after this many epochs."""
+    interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
+    return epoch >= loop.val_begin and (epoch % interval == 0 or epoch == loop.max_epochs)
+
+
 def warmup_epochs(config: Config) -> int:
     """Length of the linear warm-up in epochs, 0 where there is none or where it is counted in steps."""
     schedulers = config.get('param_scheduler') or []
     first = schedulers[0] if isinstance(schedulers, list) and schedulers else {}
-    return first.get('end', 0) if first.get('type') == 'LinearLR' and first.get('by_epoch', True) else 0
+    if first.get('type') != 'LinearLR' or not first.get('by_epoch', True):
+        return 0
+    rises = first.get('start_factor', 1 / 3) < first.get('end_factor', 1)
+    return first.get('end') or 0 if rises else 0
 
 
 def _check_work_dir(config: Config) -> dict[str, Any]:
@@ -341,8 +375,9 @@ def _check_last(work_dir: Path) -> None:
         latest = Path(note.read_text(encoding='utf-8').strip())
     except ValueError as error:
         raise InputError(f'{note} is damaged ({error}): write the path of a checkpoint into it') from error
-    if not latest.is_file() or (work_dir / latest.name).is_file():
-        latest = work_dir / latest.name
+    moved = work_dir / PureWindowsPath(latest).name  # which knows the separators of all systems
+    if not latest.is_file() or moved.is_file():
+        latest = moved
     if not latest.is_file():
         there = ', '.join(sorted(path.name for path in work_dir.glob('*_*.pth'))) or 'none'
         raise InputError(
@@ -360,12 +395,8 @@ def _check_last(work_dir: Path) -> None:
 def _locked(work_dir: Path) -> Iterator[None]:
     """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
     with open(work_dir / '.lock', 'a', encoding='utf-8') as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which processes of data loaders do not inherit
-        except OSError as error:
-            raise InputError(
-                f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir'
-            ) from error
+        if not lock(file):
+            raise InputError(f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir')
         yield
 
 

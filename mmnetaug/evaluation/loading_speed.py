@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from mmcv.transforms import RandomFlip
 
-import mmnetaug
+from mmnetaug.config_files import PACKAGE, ROOT
 from mmnetaug.datasets.images import images_below
 from mmnetaug.datasets.transforms import (
     ColorJitter,
@@ -39,7 +39,6 @@ from mmnetaug.evaluation.speed import machine
 IMAGES = {'voc': (15_000, 5_000), 'coco': (45_000, 5_000), 'folders': (195_000, 5_000)}
 SIDES = (500, 375), (640, 480), (1024, 768)  # of drawn photographs
 CLASSES = {'voc': 20, 'coco': 80, 'folders': 1000}
-HERE = Path(mmnetaug.__file__).parents[1]
 # Layout -> what is started; small networks and batches, since only the way to the first iteration counts.
 COMMANDS = {
     **dict.fromkeys(('voc', 'coco'), ('tools/train.py', 'configs/det/ssdlite_baseline_voc.py', '--pretrained', 'none')),
@@ -85,7 +84,9 @@ def measure_start(
     if layout not in IMAGES:
         raise InputError(f'layout {layout}: expected one of {", ".join(IMAGES)}')
     check_whole('repeats', repeats, 1)
-    places = {'': HERE, **({'against_': Path(against).absolute()} if against else {})}
+    places = {'': (ROOT, PACKAGE.parent)}  # the tools and configs, and the package
+    if against:
+        places['against_'] = (Path(against).absolute(),) * 2
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -95,7 +96,7 @@ def measure_start(
             for name, place in places.items():
                 work = root / f'{name}{repeat}'
                 for start in ('first', 'second'):
-                    imports, total = _start(place, layout, root / 'data', work)
+                    imports, total = _start(*place, layout, root / 'data', work)
                     seconds.setdefault(f'{name}{start}_s', []).append(total)
                     seconds.setdefault(f'{name}imports_s', []).append(imports)
     result = {name: round(median(values), 2) for name, values in seconds.items()}
@@ -106,11 +107,11 @@ def measure_start(
     return {'layout': layout, **counts, 'repeats': repeats, **result, **machine('cpu')}
 
 
-def _start(place: Path, layout: str, data: Path, work: Path) -> tuple[float, float]:
+def _start(place: Path, package: Path, layout: str, data: Path, work: Path) -> tuple[float, float]:
     """Seconds until the package is imported, and until the first iteration."""
     tool, config, *options = COMMANDS[layout]
     options += ['--data-root', str(data), '--work-dir', str(work / 'run'), '--workers', '0', '--batch-size', '2']
-    environment = {**os.environ, 'PYTHONPATH': str(place), 'XDG_CACHE_HOME': str(work / 'cache')}
+    environment = {**os.environ, 'PYTHONPATH': str(package), 'XDG_CACHE_HOME': str(work / 'cache')}
     environment['OMP_NUM_THREADS'] = str(torch.get_num_threads())
     start = time.time()
     run = subprocess.run(

@@ -1,6 +1,5 @@
 """A figure's runs as a graph, carried out by Snakemake: what every figure shares."""
 
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -10,14 +9,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mmnetaug.engine.cpu import usable_cores
 from mmnetaug.errors import InputError, Stopped
+from mmnetaug.locks import lock
 from mmnetaug.records import RESULT_VERSION, write_json
 
 SNAKEFILE = Path(__file__).with_name('Snakefile')
@@ -107,7 +107,12 @@ def runs_data(out: str | Path) -> dict[str, str]:
 
 
 def require_snakemake() -> None:
-    """Raise :class:`InputError` unless Snakemake is there."""
+    """Raise :class:`InputError` unless Snakemake is there, and can be stopped with all that it runs."""
+    if os.name != 'posix':
+        raise InputError(
+            'the runs behind a figure are stopped as a group, which Windows does not know: start this in WSL '
+            '(--from-results DIR draws a finished figure again)'
+        )
     if importlib.util.find_spec('snakemake') is None:
         raise InputError(
             'the runs behind a figure need Snakemake: `pip install mmnetaug[figures]`, or in a clone '
@@ -145,12 +150,12 @@ def run_plan(plan: Plan, out: str | Path, jobs: int = 1, dry_run: bool = False, 
                 raise InputError('Snakemake cannot plan this, see above')
         return
     out.mkdir(parents=True, exist_ok=True)
-    with _lock(out) as lock:
+    with _locked(out) as held:
         write_json(out / 'runs' / 'data.json', data)
         if not _holds(path, content):  # its date tells Snakemake whether to draw again
             write_json(path, content)
         start = time.time()
-        status = _run_group(_snakemake(path, out, jobs, options), lock)
+        status = _run_group(_snakemake(path, out, jobs, options), held)
     if status:
         raise InputError(_failures(plan, out, start) or f'Snakemake ended with status {status}, see above')
 
@@ -173,20 +178,18 @@ def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list
 
 
 @contextmanager
-def _lock(out: Path):
+def _locked(out: Path) -> Iterator[IO[str]]:
     """Keep out other commands. Unlike Snakemake's own lock this one ends with the process that holds it."""
     with open(out / '.lock', 'a+', encoding='utf-8') as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        if not lock(file, inherited=True):
             file.seek(0)
             raise InputError(
                 f'another command is at work in {out}: wait for it, or stop it (kill -INT -- -{file.read().strip()})'
-            ) from error
+            )
         yield file
 
 
-def _run_group(command: list[str], lock: Any) -> int:
+def _run_group(command: list[str], held: IO[str]) -> int:
     """Run Snakemake in a process group of its own, all of which is interrupted when we are told to stop."""
     process, told = None, []
 
@@ -200,10 +203,10 @@ def _run_group(command: list[str], lock: Any) -> int:
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # The group inherits the lock: should we be killed, it goes on, and nobody may start the same runs beside it.
-        process = subprocess.Popen(command, start_new_session=True, pass_fds=[lock.fileno()])
-        lock.truncate(0)
-        lock.write(f'{process.pid}\n')
-        lock.flush()
+        process = subprocess.Popen(command, start_new_session=True, pass_fds=[held.fileno()])
+        held.truncate(0)
+        held.write(f'{process.pid}\n')
+        held.flush()
         status = process.wait()
         if status and told:
             said = 'stopped: finished steps are kept, and a run goes on from its last checkpoint'

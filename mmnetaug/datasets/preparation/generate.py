@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from mmnetaug.datasets.images import opencv_image
 from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.preparation.shapes import ShapeSource
 from mmnetaug.errors import InputError
@@ -381,7 +382,7 @@ def draw_preview(folder: Path, images: int = 24) -> Path:
     side = max(max(image['width'], image['height']) for image in document['images'])
     tiles = np.zeros((max(images, 6), side, side, 3), np.uint8)
     for tile, image in zip(tiles, document['images'][:images]):
-        picture = cv2.imread(str(coco / 'val2017' / image['file_name']))
+        picture = opencv_image(coco / 'val2017' / image['file_name'])
         for annotation in (a for a in document['annotations'] if a['image_id'] == image['id']):
             x, y, w, h = annotation['bbox']
             colour = (160, 160, 160) if annotation['iscrowd'] else (0, 255, 0)

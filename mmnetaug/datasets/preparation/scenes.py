@@ -18,7 +18,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mmnetaug.datasets.image_folder import IMAGE_SUFFIXES
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, opencv_image
 from mmnetaug.errors import InputError
 
 DIFFICULT_BELOW = 0.5  # an object of which less is seen is flagged difficult
@@ -190,7 +190,7 @@ class PhotoSource:
         name = self.classes[rng.integers(len(self.classes)) if label is None else label]
         for _ in range(50):
             path = self._files[name][rng.integers(len(self._files[name]))]
-            image = cv2.imread(path)
+            image = opencv_image(path)
             if image is not None:
                 return image if rng.random() < 0.5 else image[:, ::-1]
             self.unreadable.add(path)

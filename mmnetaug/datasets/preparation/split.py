@@ -142,7 +142,7 @@ def _originals(root: Path, paths: Iterable[Path]) -> dict[str, str]:
     first_of: dict[str | int, str] = {}
     for path, size in sizes.items():
         content = hashlib.sha256(path.read_bytes()).hexdigest() if count[size] > 1 else size
-        name = os.fspath(path.relative_to(root))
+        name = path.relative_to(root).as_posix()  # which decides, on all systems alike
         originals[name] = first_of.setdefault(content, name)
     return originals
 

@@ -97,6 +97,26 @@ class PackWeightedDetInputs(PackDetInputs):
     mapping_table = {**PackDetInputs.mapping_table, 'gt_bboxes_weights': 'weights'}
 
 
+class _Partner:
+    """Another image of a data set, loaded by the first transforms of its pipeline; processes that are not forked get it
+    with these."""
+
+    def __init__(self, dataset: BaseDataset, load: Sequence[Callable]) -> None:
+        self.dataset, self.load = dataset, Compose(load)
+
+    def __deepcopy__(self, _: dict) -> '_Partner':
+        return self  # a copy of a pipeline needs no copy of the data
+
+    def __call__(self) -> dict:
+        for _ in range(self.dataset.max_refetch + 1):
+            other = self.load(self.dataset.get_data_info(random.randrange(len(self.dataset))))
+            if other is not None:
+                return other
+        raise InputError(
+            f'{self.dataset.max_refetch + 1} images in a row cannot be decoded: `mmnetaug check` names them'
+        )
+
+
 def add_detection_mixup(dataset: BaseDataset, alpha: float) -> list[DetectionMixup]:
     """Mix the images of a training set after they are loaded, and carry the weights of their boxes to the head.
 
@@ -124,13 +144,6 @@ def _add(dataset: BaseDataset, alpha: float) -> DetectionMixup:
         )
     load, augmentation, pack = transforms[:loaded], transforms[loaded:-1], transforms[-1]
 
-    def partner() -> dict:
-        for _ in range(dataset.max_refetch + 1):
-            other = Compose(load)(dataset.get_data_info(random.randrange(len(dataset))))
-            if other is not None:
-                return other
-        raise InputError(f'{dataset.max_refetch + 1} images in a row cannot be decoded: `mmnetaug check` names them')
-
-    mixup = DetectionMixup(alpha, partner)
+    mixup = DetectionMixup(alpha, _Partner(dataset, load))
     dataset.pipeline.transforms = [*load, mixup, KeepWeights(augmentation), PackWeightedDetInputs(pack.meta_keys)]
     return mixup

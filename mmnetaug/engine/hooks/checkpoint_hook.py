@@ -1,7 +1,7 @@
 """Checkpoints that no kill loses."""
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
 from mmnetaug.errors import InputError
-from mmnetaug.records import write_text
+from mmnetaug.records import as_plain, write_text
 from mmnetaug.registry import HOOKS
 
 BEST = 'best.pth'
@@ -41,7 +41,7 @@ class CheckpointHook(_CheckpointHook):
             return
         # a run that is resumed, perhaps from somewhere else, or from an earlier release
         note = Path(runner.work_dir) / 'last_checkpoint'
-        last = Path(note.read_text(encoding='utf-8').strip()).name if note.is_file() else ''
+        last = PureWindowsPath(note.read_text(encoding='utf-8').strip()).name if note.is_file() else ''
         runner.message_hub.update_info(WRITTEN, runner.message_hub.get_info(WRITTEN, last) if last else '')
         path = Path(runner.work_dir) / BEST
         if path.is_file():
@@ -56,7 +56,9 @@ class CheckpointHook(_CheckpointHook):
             self.save_between(runner)
 
     def save_between(self, runner: Runner) -> None:
-        """Save after the current iteration, in the middle of an epoch."""
+        """Save after the current iteration, in the middle of an epoch, if it can be entered there again."""
+        if not hasattr(runner.train_dataloader.sampler, 'skip'):
+            return  # the epoch will begin anew, and the schedule would be ahead of it
         done = runner.iter + 1
         self._write(runner, f'iter_{done}.pth', {'epoch': runner.epoch, 'iter': done})
 
@@ -89,17 +91,25 @@ class CheckpointHook(_CheckpointHook):
         if bad:
             raise gone_astray(runner, f'{len(bad)} tensors of the network are not finite, first {bad[0]},')
         path = Path(self.out_dir) / f'{name}.partial'
-        options = {'save_optimizer': optimizer, 'save_param_scheduler': optimizer, 'by_epoch': self.by_epoch}
+        options = {
+            'save_optimizer': optimizer and self.save_optimizer,
+            'save_param_scheduler': optimizer and self.save_param_scheduler,
+            'by_epoch': self.by_epoch,
+        }
         try:
             runner.save_checkpoint(self.out_dir, path.name, meta=meta, **options)
             if is_main_process():
-                with open(path, 'rb') as file:
+                with open(path, 'r+b') as file:  # as Windows asks for
                     os.fsync(file.fileno())
                 os.replace(path, path.with_name(name))
         except BaseException:  # a disk that is full, say
             if is_main_process():
                 path.unlink(missing_ok=True)
             raise
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if 'param_schedulers' in checkpoint:  # of which one may have kept what a metric gave
+            checkpoint['param_schedulers'] = as_plain(checkpoint['param_schedulers'])
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
         super().after_val_epoch(runner, metrics)

@@ -28,7 +28,7 @@ def estimate_norm_statistics(model: Classifier, batches: Iterable[dict], max_ima
     Args:
         model: acts as the network whose statistics are wanted; its mode is left as it was.
         batches: what a data loader of the model's training gives.
-        max_images: stop after as many, over all processes.
+        max_images: at most as many, over all processes, but for a first batch that has more.
     """
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     momentum, training = norms[0].momentum, model.training
@@ -37,13 +37,13 @@ def estimate_norm_statistics(model: Classifier, batches: Iterable[dict], max_ima
         norm.train()
     seen = 0
     for count, batch in enumerate(batches, start=1):
+        data = model.data_preprocessor(batch, True)
+        seen += len(data['inputs']) * get_world_size()
+        if count > 1 and seen > max_images:
+            break
         for norm in norms:
             norm.momentum = 1 / count  # a running mean over batches
-        data = model.data_preprocessor(batch, True)
         model(data['inputs'])
-        seen += len(data['inputs']) * get_world_size()
-        if seen >= max_images:
-            break
     for norm in norms:
         norm.momentum = momentum
         if get_world_size() > 1:
@@ -86,6 +86,11 @@ class NetAugHook(Hook):
             raise InputError(
                 'sync_bn cannot normalise a part of the channels, as the sub-networks of NetAug have them: leave it '
                 'out (statistics are averaged over processes before each evaluation)'
+            )
+        if (runner.cfg.get('randomness') or {}).get('diff_rank_seed'):
+            raise InputError(
+                'processes with seeds of their own (randomness.diff_rank_seed) would draw different networks: leave it '
+                'out, images are augmented differently in each without it'
             )
         if any(isinstance(hook, EMAHook) for hook in runner.hooks):
             raise InputError(

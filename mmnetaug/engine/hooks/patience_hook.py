@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.engine.runner import validates_after
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.registry import HOOKS
 
@@ -44,7 +45,8 @@ class PatienceHook(Hook):
 
     def _compare(self, runner: Runner) -> None:
         best, loop = self.checkpoints.best, runner.train_loop
-        if best and runner.epoch - best['epoch'] >= self.validations * runner.val_interval:
+        since = range(best['epoch'] + 1, runner.epoch + 1) if best else ()
+        if sum(validates_after(loop, epoch) for epoch in since) >= self.validations:
             loop.stop_training = True
             if runner.epoch < runner.max_epochs and not self.said:
                 self.said = True

@@ -41,7 +41,8 @@ class NothingLearntHook(Hook):
         self.said = True
         group = runner.optim_wrapper.param_groups[0]
         rate = group.get('initial_lr', group['lr'])  # scaled with the batch
-        batch = runner.train_dataloader.batch_size * get_world_size()
+        loader = runner.train_dataloader
+        batch = (loader.batch_size or loader.batch_sampler.batch_size) * get_world_size()
         advice = 'that each folder of a class has its images, and that training and validation have the same ones'
         if found != 'top1':
             advice = (

@@ -32,8 +32,10 @@ class StopHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if get_world_size() == 1 and threading.current_thread() is threading.main_thread():
             self.process = os.getpid()
-            nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            heeded = [signal.SIGTERM, signal.SIGINT, *([] if nohup else [signal.SIGHUP])]
+            heeded = [signal.SIGTERM, signal.SIGINT]
+            hang_up = getattr(signal, 'SIGHUP', None)  # which Windows does not have, and nohup has ignored
+            if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
+                heeded.append(hang_up)
             self.previous = {number: signal.signal(number, self._ask) for number in heeded}
 
     def _ask(self, number: int, _: Any) -> None:

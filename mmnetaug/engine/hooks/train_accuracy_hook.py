@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from mmengine.dataset import ConcatDataset
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -37,12 +38,17 @@ class TrainAccuracyHook(Hook):
         if not self.images:
             return
         if self.loader is None:
-            trained = data_sets(runner.train_dataloader.dataset)[0]
-            chosen = np.linspace(0, len(trained) - 1, min(self.images, len(trained)))
-            dataset = trained.get_subset(chosen.round().astype(int).tolist())
-            dataset.pipeline = runner.val_dataloader.dataset.pipeline
+            trained = data_sets(runner.train_dataloader.dataset)
+            share = min(1, self.images / sum(map(len, trained)))
+            parts = []
+            for part in trained:
+                chosen = np.linspace(0, len(part) - 1, round(share * len(part)))
+                parts.append(part.get_subset(chosen.round().astype(int).tolist()))
+                parts[-1].pipeline = runner.val_dataloader.dataset.pipeline
+            dataset = parts[0] if len(parts) == 1 else ConcatDataset(parts)
             self.loader = runner.build_dataloader({**runner.cfg.val_dataloader.to_dict(), 'dataset': dataset})
             self.evaluator = runner.build_evaluator(runner.cfg.val_evaluator)
         for batch in self.loader:
             self.evaluator.process(data_batch=batch, data_samples=runner.model.val_step(batch))
-        metrics['train_eval_top1'] = self.evaluator.evaluate(len(self.loader.dataset))['top1']
+        found = self.evaluator.evaluate(len(self.loader.dataset))
+        metrics.update({f'train_eval_{name}': value for name, value in found.items() if name == 'top1'})

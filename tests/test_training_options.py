@@ -1,0 +1,160 @@
+"""What MMEngine offers for a training, beside what we add: neither is lost without a word."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from helpers import ROOT, RUNS, Killed, detector_config, pretrain_config, train_until
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.runner import EpochBasedTrainLoop
+
+from mmnetaug import InputError
+from mmnetaug.apis.config import merge_cfg_options, read_config
+from mmnetaug.apis.overrides import epochs_options, hook_options
+from mmnetaug.apis.pretrain import pretrain
+from mmnetaug.apis.train import train_detector
+from mmnetaug.checkpoint import read_detector
+from mmnetaug.engine.runner import training_runner, validates_after, warmup_epochs
+from mmnetaug.models.backbones import TinyNet
+from mmnetaug.records import as_plain
+
+NANO = 'baseline_mbv2_nano_cifar100'
+
+
+def test_a_finished_run_that_is_resumed_exports_the_same_average(voc, tmp_path):
+    exported = []
+    for resume in (False, True):
+        config = RUNS['EMA'](None, voc, tmp_path / 'run')
+        config.resume = resume
+        exported.append(read_detector(train_detector(config)['checkpoint'])[1])
+    assert all(torch.equal(tensor, exported[1][name]) for name, tensor in exported[0].items())
+
+
+@pytest.mark.parametrize(
+    'schedule',
+    [
+        [{'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 40}],
+        [{'type': 'StepLR', 'step_size': 15, 'gamma': 0.1}],
+        [{'type': 'CosineRestartLR', 'periods': [20, 20], 'restart_weights': [1, 0.5], 'eta_min': 0}],
+    ],
+    ids=lambda schedule: schedule[0]['type'],
+)
+def test_shorter_schedules_take_the_same_course(schedule):
+    rates = {}
+    for epochs in (40, 20):
+        config = Config({'train_cfg': {'max_epochs': 40}, 'param_scheduler': schedule})
+        config.merge_from_dict(epochs_options(config, epochs))
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+        scheduler = PARAM_SCHEDULERS.build({**config.param_scheduler[0], 'optimizer': optimizer})
+        rates[epochs] = []
+        for _ in range(epochs - 1):
+            optimizer.step()
+            scheduler.step()
+            rates[epochs].append(optimizer.param_groups[0]['lr'])
+    whole, half = np.array(rates[40][1::2]), np.array(rates[20])
+    assert np.abs(whole - half).max() < 0.1 * np.ptp(whole) or schedule[0]['type'] == 'StepLR'
+    assert rates[20][-1] == pytest.approx(rates[40][-1], abs=0.02 * max(rates[40]))
+
+
+def test_which_epochs_are_validated():
+    """As MMEngine's own loop decides."""
+    loop = SimpleNamespace(val_begin=3, max_epochs=14, dynamic_milestones=[0, 10], dynamic_intervals=[4, 1])
+    for epoch in range(1, 15):
+        loop.epoch = epoch
+        EpochBasedTrainLoop._decide_current_val_interval(loop)
+        theirs = epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == loop.max_epochs)
+        assert validates_after(loop, epoch) == theirs, epoch
+
+
+def test_only_what_rises_is_a_warm_up():
+    schedule = [{'type': 'LinearLR', 'start_factor': 0.1, 'begin': 0, 'end': 4}]
+    assert warmup_epochs(Config({'param_scheduler': schedule})) == 4
+    schedule[0].update(start_factor=1, end_factor=0.1)
+    assert warmup_epochs(Config({'param_scheduler': schedule})) == 0
+
+
+def test_saved_only_where_an_epoch_can_be_entered_again(image_tree, tmp_path):
+    """With another sampler it begins anew, and the schedule would be ahead of it."""
+    config = RUNS['baseline'](image_tree, None, tmp_path / 'run')
+    config.train_dataloader.sampler = {'type': 'DefaultSampler', 'shuffle': True}
+    config.default_hooks.checkpoint.save_optimizer = False
+    with pytest.raises(Killed):
+        train_until(config, 8)
+    assert {path.name for path in (tmp_path / 'run').glob('*_*.pth')} == {'epoch_1.pth'}
+    assert 'optimizer' not in torch.load(tmp_path / 'run/epoch_1.pth')
+
+
+def test_the_seed_of_a_run_that_was_given_none(image_tree, tmp_path):
+    def runner(**options):
+        return training_runner(
+            pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1, randomness={'seed': None}, **options)
+        )
+
+    first = runner()
+    first.train()
+    again = runner(resume=True)
+    again.load_or_resume()
+    assert again.train_dataloader.sampler.seed == again.seed == first.seed
+
+
+def test_the_network_is_of_the_step_not_of_the_process(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', epochs=1)
+    config.randomness.diff_rank_seed = True
+    with pytest.raises(InputError, match='diff_rank_seed'):
+        pretrain(config)
+
+
+def test_a_last_image_that_is_alone(voc, tmp_path):
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
+    config.merge_from_dict({'train_dataloader.batch_size': 3, 'train_dataloader.drop_last': False})
+    with pytest.raises(InputError, match=r'of 4 images in batches of 3 the last one is alone.*drop_last=True'):
+        training_runner(config)
+
+
+def test_numbers_of_numpy_are_saved_as_plain_ones():
+    plain = as_plain({'best': np.float64(0.5), 'list': [np.int64(3), (np.float32(1), 'text')], 'none': None})
+    assert plain == {'best': 0.5, 'list': [3, (1.0, 'text')], 'none': None}
+    assert [type(value) for value in (plain['best'], plain['list'][0], plain['list'][1][0])] == [float, int, float]
+
+
+def test_gradients_can_be_clipped_as_advised():
+    for path in sorted((ROOT / 'configs/pretrain').glob('*.py')):
+        config = read_config(path, 'pretrain')
+        merge_cfg_options(config, ['optim_wrapper.clip_grad.max_norm=10'])
+        assert config.optim_wrapper.clip_grad.max_norm == 10, path
+
+
+def test_no_hooks_of_ones_own():
+    config = Config({'custom_hooks': None})
+    assert hook_options(config, {'type': 'A'}) == {'custom_hooks': [{'type': 'A'}]}
+
+
+def test_optimizers_of_other_kinds(image_tree):
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 3, 1), torch.nn.BatchNorm2d(3))
+    wrapper = pretrain_config(image_tree, '', NANO).optim_wrapper
+    wrapper.optimizer = {'type': 'AdamW', 'lr': 0.1, 'foreach': True}
+    wrapper.paramwise_cfg = {'custom_keys': {'0': {'betas': [0.9, 0.99]}}}
+    groups = build_optim_wrapper(model, wrapper).optimizer.param_groups
+    assert sorted(map(str, (group['betas'] for group in groups))) == ['(0.9, 0.999)', '[0.9, 0.99]']
+    assert len(groups) == 2 and all(group['foreach'] and not group['fused'] for group in groups)
+
+
+def test_other_measures_of_a_classifier(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1)
+    config.val_evaluator.topk = (2,)
+    runner = training_runner(config)
+    runner.train()
+    assert runner.epoch == 1
+
+
+def test_a_backbone_of_a_detector_by_the_usual_prefix(tmp_path):
+    source = TinyNet('mobilenetv2_w0.1')
+    path = tmp_path / 'detector.pth'
+    torch.save({'state_dict': {f'backbone.{name}': tensor for name, tensor in source.state_dict().items()}}, path)
+    init = {'type': 'Pretrained', 'checkpoint': str(path), 'prefix': 'backbone.'}
+    backbone = TinyNet('mobilenetv2_w0.1', init_cfg=init)
+    backbone.init_weights()
+    assert all(torch.equal(tensor, source.state_dict()[name]) for name, tensor in backbone.state_dict().items())
