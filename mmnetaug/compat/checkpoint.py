@@ -12,8 +12,6 @@ from functools import wraps
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.records import as_plain
-
 PLAIN = (str, int, float, bool, type(None))  # not their subclasses, such as numpy's numbers
 
 
@@ -21,6 +19,8 @@ def keep_checkpoints_plain(runner: ModuleType) -> None:
     """Leave the history and all that is no plain data out of what is saved, and a config out of what is loaded, by
     the module ``mmengine.runner.runner``."""
     from mmengine.logging import MessageHub
+
+    from mmnetaug.records import as_plain
 
     Runner = runner.Runner
     state_dict, load_checkpoint = MessageHub.state_dict, Runner.load_checkpoint
