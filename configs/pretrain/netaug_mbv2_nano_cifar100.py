@@ -1,4 +1,4 @@
 # A MobileNetV2 of two blocks, 13 thousand parameters, with NetAug on CIFAR-100 at 16 px.
 _base_ = './baseline_mbv2_nano_cifar100.py'
 model = dict(netaug=dict(width_mults=(1.0, 1.8, 2.6), expand_ratios=(1.0, 1.6, 2.2, 2.8)))
-default_hooks = dict(netaug=dict(type='mmnetaug.NetAugHook'))
+default_hooks = dict(netaug=dict(type='mmnetaug.NetAugHook', statistics_images=16000))

@@ -1,4 +1,4 @@
 # MobileNetV2-Tiny with NetAug on CIFAR-100 at 32 px.
 _base_ = './baseline_mbv2_tiny_cifar100.py'
 model = dict(netaug=dict(width_mults=(1.0, 1.8, 2.6), expand_ratios=(1.0, 1.6, 2.2, 2.8)))
-default_hooks = dict(netaug=dict(type='mmnetaug.NetAugHook'))
+default_hooks = dict(netaug=dict(type='mmnetaug.NetAugHook', statistics_images=16000))

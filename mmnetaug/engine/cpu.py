@@ -70,12 +70,13 @@ def prepare_distributed(config: Config) -> None:
     config.model_wrapper_cfg = dict(type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False)
 
 
-def start_worker(then: Callable[[int], None], opencv_threads: int, number: int) -> None:
+def start_worker(then: Callable[[int], None] | None, opencv_threads: int, number: int) -> None:
     """Prepare process ``number`` of a data loader, which is another program where it is not forked: the one that trains
-    heeds Ctrl-C and ends it, and OpenCV's threads are as there. Then call ``then`` with the number."""
+    heeds Ctrl-C and ends it, and OpenCV's threads are as there. Then call ``then``, if any, with the number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(opencv_threads)
-    then(number)
+    if then:
+        then(number)
 
 
 def usable_cores() -> int:

@@ -45,7 +45,11 @@ KEPT = (
     *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
 IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
-LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
+# Which runs of earlier releases have not noted, or which the configs did not say yet.
+LATER = (
+    *('randomness.seed', 'classes', *COUNTS),
+    *('model.alpha', 'model.base_weight', 'default_hooks.netaug.statistics_images'),
+)
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.

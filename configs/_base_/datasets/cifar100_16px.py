@@ -4,7 +4,7 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='mmnetaug.LoadImageOrSkip', cache=True),
-            dict(type='mmnetaug.RandomResizedCrop', size=16, scale=(0.75, 1.0)),
+            dict(type='mmnetaug.RandomResizedCrop', size=16, scale=(0.75, 1.0), ratio=(3 / 4, 4 / 3)),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),
         ]

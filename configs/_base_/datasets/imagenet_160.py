@@ -15,7 +15,7 @@ train_dataloader = dict(
         split='train',
         num_classes=1000,
         pipeline=[
-            dict(type='mmnetaug.LoadRandomResizedCrop', size=160),
+            dict(type='mmnetaug.LoadRandomResizedCrop', size=160, scale=(0.08, 1.0), ratio=(3 / 4, 4 / 3)),
             dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),

@@ -9,7 +9,7 @@ train_dataloader = dict(
         num_classes=20,
         pipeline=[
             dict(type='mmnetaug.LoadImageOrSkip'),
-            dict(type='mmnetaug.RandomResizedCrop', size=48, scale=(0.4, 1.0)),
+            dict(type='mmnetaug.RandomResizedCrop', size=48, scale=(0.4, 1.0), ratio=(3 / 4, 4 / 3)),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),
         ],

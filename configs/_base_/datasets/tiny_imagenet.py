@@ -7,7 +7,7 @@ train_dataloader = dict(
         data_root=data_root,
         pipeline=[
             dict(type='mmnetaug.LoadImageOrSkip', cache=True),
-            dict(type='mmnetaug.RandomResizedCrop', size=48, scale=(0.4, 1.0)),
+            dict(type='mmnetaug.RandomResizedCrop', size=48, scale=(0.4, 1.0), ratio=(3 / 4, 4 / 3)),
             dict(type='RandomFlip', prob=0.5),
             dict(type='mmnetaug.PackClassification'),
         ],
