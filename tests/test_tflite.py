@@ -70,7 +70,7 @@ def test_float_and_int8(trained, tmp_path):
     assert {each['dtype'] for each in [described['input'], *described['output_tensors']]} == {'int8'}
     used, tables = arena(tmp_path / 'b.tflite'), table_bytes(deployable.network)
     assert used['head'] == described['peak_memory']
-    assert abs(tables[0] - used['tail']) < 20_000 and abs(described['weight_bytes'] + tables[1] - len(content)) < 12_000
+    assert abs(tables[0] - used['tail']) < 20_000 and abs(described['weight_bytes'] + tables[1] - len(content)) < 20_000
     graph = model.subgraphs[0]
     assert sum(bool(tensor.name) for tensor in graph.tensors) == len(graph.inputs) + len(graph.outputs)
 
