@@ -31,7 +31,7 @@ def as_plain(value: Any) -> Any:
     """With Python's numbers in the place of NumPy's, which metrics give, in dicts and lists too."""
     if isinstance(value, dict):
         return {key: as_plain(below) for key, below in value.items()}
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return type(value)(map(as_plain, value))
     return value.item() if isinstance(value, np.generic) else value
 

@@ -197,7 +197,7 @@ def test_history_joins_resumed_parts(tmp_path):
 
 
 def test_pictures_are_drawn(tmp_path):
-    rows = [{'name': n, 'series': 's', 'macs': m, 'AP50': a} for n, m, a in [('x', 1e7, 0.4), ('y', 2e7, 0.5)]]
+    rows = [{'name': n, 'macs': m, 'AP50': a} for n, m, a in [('x', 1e7, 0.4), ('y', 2e7, 0.5)]]
     assert plot_ap_against_macs(rows, tmp_path / 'ap.svg').read_text().startswith('<?xml')
     runs = {'baseline': [[(1, 10.0), (2, 20.0)], [(1, 12.0), (2, 22.0)]], 'NetAug': [[(1, 9.0), (2, 25.0)]]}
     picture = cv2.imread(str(plot_curves(runs, tmp_path / 'curves.png', 'top-1 (%)')))

@@ -90,7 +90,8 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('speed --batch 1', '--batch 1: normalisation needs two images to train on'),
         ('speed --freeze 0 --batch 2 4', '--freeze measures one network: expected one --arch and --batch'),
         ('speed --evaluation 96 --size 128 --batch 8', '--size, --batch: --evaluation takes --arch'),
-        ('speed --against .', '--against: a measurement of steps takes --arch, --size, --batch'),
+        ('speed --against .', '--against is for --start: give both, or leave it out'),
+        ('speed --growth --inference 96', '--inference: --growth takes --repeats'),
         ('speed --arch mobilenetv9', "unknown architecture 'mobilenetv9'"),
     ],
 )

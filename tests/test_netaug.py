@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 import mmnetaug
 from mmnetaug import InputError, NetAug
+from mmnetaug.engine.hooks import estimate_norm_statistics
 from mmnetaug.models import Classifier
 from mmnetaug.models.networks.netaug import conv_widths
 
@@ -200,6 +201,14 @@ def test_every_width_is_reached_and_drawn_uniformly():
         expected = draws / len(counts)
         chi_square = sum((count - expected) ** 2 / expected for count in counts.values())
         assert chi_square < 16.3  # 0.1% point for 3 degrees of freedom
+
+
+@pytest.mark.parametrize(('most', 'batches'), [(4, 1), (11, 2), (12, 3), (13, 3), (15, 3), (99, 5)])
+def test_statistics_are_of_at_most_so_many_images(most, batches):
+    model, given = Classifier('mobilenetv2_w0.1', 10), []
+    load = ({'inputs': torch.randn(4, 3, 32, 32), 'data_samples': torch.zeros(4).long()} for _ in range(5))
+    estimate_norm_statistics(model, (given.append(batch) or batch for batch in load), most)
+    assert len(given) == batches
 
 
 def test_identity_shortcuts_keep_their_width():

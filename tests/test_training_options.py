@@ -1,7 +1,10 @@
 """What MMEngine offers for a training, beside what we add: neither is lost without a word."""
 
+import json
+from functools import partial
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -13,11 +16,11 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import merge_cfg_options, read_config
-from mmnetaug.apis.overrides import epochs_options, hook_options
+from mmnetaug.apis.overrides import epochs_options, hook_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
-from mmnetaug.engine.runner import training_runner, validates_after, warmup_epochs
+from mmnetaug.engine.runner import UNSAID, training_runner, validates_after, warmup_epochs
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.records import as_plain
 
@@ -33,30 +36,46 @@ def test_a_finished_run_that_is_resumed_exports_the_same_average(voc, tmp_path):
     assert all(torch.equal(tensor, exported[1][name]) for name, tensor in exported[0].items())
 
 
-@pytest.mark.parametrize(
-    'schedule',
-    [
-        [{'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 40}],
-        [{'type': 'StepLR', 'step_size': 15, 'gamma': 0.1}],
-        [{'type': 'CosineRestartLR', 'periods': [20, 20], 'restart_weights': [1, 0.5], 'eta_min': 0}],
-    ],
-    ids=lambda schedule: schedule[0]['type'],
-)
-def test_shorter_schedules_take_the_same_course(schedule):
-    rates = {}
-    for epochs in (40, 20):
-        config = Config({'train_cfg': {'max_epochs': 40}, 'param_scheduler': schedule})
-        config.merge_from_dict(epochs_options(config, epochs))
-        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
-        scheduler = PARAM_SCHEDULERS.build({**config.param_scheduler[0], 'optimizer': optimizer})
-        rates[epochs] = []
-        for _ in range(epochs - 1):
-            optimizer.step()
+def rates(schedule, epochs):
+    """Learning rates of a schedule of 40 epochs with ``--epochs``."""
+    config = Config({'train_cfg': {'max_epochs': 40}, 'param_scheduler': schedule})
+    config.merge_from_dict(epochs_options(config, epochs))
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    schedulers = [PARAM_SCHEDULERS.build({**each, 'optimizer': optimizer}) for each in config.param_scheduler]
+    found = []
+    for _ in range(epochs - 1):
+        optimizer.step()
+        for scheduler in schedulers:
             scheduler.step()
-            rates[epochs].append(optimizer.param_groups[0]['lr'])
-    whole, half = np.array(rates[40][1::2]), np.array(rates[20])
-    assert np.abs(whole - half).max() < 0.1 * np.ptp(whole) or schedule[0]['type'] == 'StepLR'
-    assert rates[20][-1] == pytest.approx(rates[40][-1], abs=0.02 * max(rates[40]))
+        found.append(optimizer.param_groups[0]['lr'])
+    return np.array(found)
+
+
+@pytest.mark.parametrize(
+    'phase',
+    [
+        {'type': 'OneCycleLR', 'eta_max': 0.1, 'total_steps': 40},
+        {'type': 'StepLR', 'step_size': 10, 'gamma': 0.1},
+        {'type': 'CosineRestartLR', 'periods': [20, 20], 'restart_weights': [1, 0.5], 'eta_min': 0},
+    ],
+    ids=lambda phase: phase['type'],
+)
+def test_shorter_schedules_take_the_same_course(phase):
+    whole, half = rates([phase], 40), rates([phase], 20)
+    assert np.abs(whole[1::2] - half).max() < 0.1 * np.ptp(whole)
+    assert half[-1] == pytest.approx(whole[-1], abs=0.02 * whole.max())
+
+
+def test_a_cycle_behind_a_warm_up_ends_with_the_run():
+    schedule = [
+        {'type': 'LinearLR', 'start_factor': 0.1, 'end': 4},
+        {'type': 'OneCycleLR', 'eta_max': 0.1, 'begin': 4, 'total_steps': 36},
+    ]
+    for epochs in (20, 40, 60):
+        found = rates(schedule, epochs)
+        assert found[-1] < 0.02 * found.max(), epochs
+    periods = Config({'train_cfg': {'max_epochs': 30}, 'param_scheduler': [{'periods': [10, 10, 10]}]})
+    assert sum(epochs_options(periods, 10)['param_scheduler'][0]['periods']) == 10
 
 
 def test_which_epochs_are_validated():
@@ -107,11 +126,36 @@ def test_the_network_is_of_the_step_not_of_the_process(image_tree, tmp_path):
         pretrain(config)
 
 
-def test_a_last_image_that_is_alone(voc, tmp_path):
+def test_a_last_image_that_is_alone(voc, tmp_path, capsys):
     config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
     config.merge_from_dict({'train_dataloader.batch_size': 3, 'train_dataloader.drop_last': False})
-    with pytest.raises(InputError, match=r'of 4 images in batches of 3 the last one is alone.*drop_last=True'):
-        training_runner(config)
+    training_runner(config)
+    assert 'Of 4 images in batches of 3 the last one is alone' in capsys.readouterr().out
+
+
+def test_what_configs_did_not_say_was_what_they_say_now(image_tree, tmp_path):
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', epochs=1)
+    train_until(config())
+    note = tmp_path / 'run/schedule.json'
+    kept = {name: value for name, value in json.loads(note.read_text()).items() if name not in UNSAID}
+    note.write_text(json.dumps(kept))
+    training_runner(config(resume=True))
+    for name, value in UNSAID.items():
+        with pytest.raises(InputError, match=rf'was started with {name} {value}, not {name} {value / 2}'):
+            training_runner(config(resume=True, **{name: value / 2}))
+
+
+def test_opencv_in_parallel_before_processes_are_forked(image_tree, tmp_path):
+    """What they cannot join are threads that are not in them."""
+    config = pretrain_config(image_tree, tmp_path / 'run', NANO, epochs=1)
+    config.merge_from_dict(worker_options(config, 1))
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.resize(np.zeros((2000, 2000, 3), np.uint8), (1500, 1500))
+    try:
+        assert pretrain(config)['epochs'] == 1
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_numbers_of_numpy_are_saved_as_plain_ones():

@@ -6,10 +6,11 @@ itself: the same can be written as ``--cfg-options`` or in a config of one's own
 
 import argparse
 import copy
+import itertools
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,13 +125,21 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
     warmup = warmup_epochs(config)
     shorter = min(warmup, epochs - 1)
 
-    def moved(epoch: Any) -> Any:
-        if not isinstance(epoch, int):  # several, or None
-            return epoch and [moved(each) for each in epoch]
+    def moved(epoch: int, begin: int = 0) -> int:
         return shorter if epoch == warmup else round(epoch * epochs / before)
 
-    def longer(length: Any) -> Any:
-        return max(1, round(length * epochs / before)) if isinstance(length, int) else [longer(each) for each in length]
+    def periods(lengths: Sequence[int], begin: int) -> list[int]:
+        ends = [begin, *(begin + length for length in itertools.accumulate(lengths))]
+        return [max(1, moved(end) - moved(start)) for start, end in itertools.pairwise(ends)]
+
+    changes: dict[str, Callable[[Any, int], Any]] = {  # of a value and where its phase began
+        'begin': moved,
+        'end': moved,
+        'milestones': lambda epochs, _: [moved(epoch) for epoch in epochs],
+        'periods': periods,
+        'total_steps': lambda length, begin: moved(begin + length) - moved(begin),
+        'step_size': lambda length, _: max(1, round(length * epochs / before)),
+    }
 
     schedulers = []
     given = config.get('param_scheduler') or []
@@ -138,8 +147,10 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         scheduler = scheduler.to_dict()
         if scheduler.get('by_epoch', True):
             scheduler.pop('T_max', None)  # which MMEngine takes from begin and end
-            for key in {'begin', 'end', 'total_steps', 'milestones', 'step_size', 'periods'} & scheduler.keys():
-                scheduler[key] = (longer if key in ('step_size', 'periods') else moved)(scheduler[key])
+            begin = scheduler.get('begin', 0)
+            for key, change in changes.items():
+                if scheduler.get(key) is not None:
+                    scheduler[key] = change(scheduler[key], begin)
         end = scheduler.get('end')
         if (math.inf if end is None else end) > scheduler.get('begin', 0):  # else a phase of no length
             schedulers.append(scheduler)

@@ -157,12 +157,14 @@ def add_size_argument(parser: argparse.ArgumentParser, text: str) -> None:
     parser.add_argument('--size', type=int, nargs='+', metavar='PIXELS', help=text)
 
 
-def given_size(args: argparse.Namespace) -> int | tuple[int, ...]:
-    """What ``--size`` says: a side, or width and height.
+def given_size(args: argparse.Namespace) -> int | tuple[int, ...] | None:
+    """What ``--size`` says: a side, or width and height; None where it is not given.
 
     Raises:
         InputError: more numbers.
     """
+    if args.size is None:
+        return None
     if len(args.size) > 2:
         raise InputError(f'--size {" ".join(map(str, args.size))}: expected one side, or width and height')
     return args.size[0] if len(args.size) == 1 else tuple(args.size)

@@ -3,7 +3,7 @@
 import argparse
 import os
 
-from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, given_path, new_parser
+from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, given_path, new_parser, whole
 from mmnetaug.errors import InputError
 from mmnetaug.extras import FORMATS
 
@@ -25,7 +25,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--calibration', type=given_path, metavar='DIR', help='images to take ranges from (default: the training set)'
     )
-    parser.add_argument('--calibration-images', type=int, default=128, metavar='N', help='how many of them')
+    parser.add_argument('--calibration-images', type=whole(1), default=128, metavar='N', help='how many of them')
     parser.add_argument(
         '--raw', action='store_true', help='ONNX: the raw maps of the head, without decoding and suppression'
     )

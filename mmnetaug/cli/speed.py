@@ -68,6 +68,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     if args.against and not Path(args.against, 'mmnetaug').is_dir():
         raise InputError(f'--against {args.against}: expected the folder of another checkout')
+    if args.against and not args.start:
+        raise InputError('--against is for --start: give both, or leave it out')
     instead = next((name for name in INSTEAD if getattr(args, name) not in (None, False)), None)
     taken = INSTEAD.get(instead, STEPS)
     left = [name for name in (*STEPS, 'against') if name not in taken]

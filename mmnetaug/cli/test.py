@@ -42,7 +42,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'{" ".join(args.files)}: expected a checkpoint, or a config and a checkpoint')
     configs = [find_config(config, 'det') for config in configs]
     files = data_files(args)
-    size = None if args.size is None else given_size(args)
+    size = given_size(args)
 
     from mmengine.dist import is_main_process
 

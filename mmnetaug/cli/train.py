@@ -63,7 +63,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     args.config = find_config(args.config, 'det')
     files = data_files(args)
-    size = None if args.size is None else given_size(args)
+    size = given_size(args)
     if args.arch is not None:
         get_arch(args.arch)
 

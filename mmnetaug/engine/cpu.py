@@ -74,7 +74,8 @@ def start_worker(then: Callable[[int], None] | None, opencv_threads: int, number
     """Prepare process ``number`` of a data loader, which is another program where it is not forked: the one that trains
     heeds Ctrl-C and ends it, and OpenCV's threads are as there. Then call ``then``, if any, with the number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(opencv_threads)
+    if cv2.getNumThreads() != opencv_threads:  # forked, OpenCV would wait for threads that are not there
+        cv2.setNumThreads(opencv_threads)
     if then:
         then(number)
 

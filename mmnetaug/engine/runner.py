@@ -45,11 +45,9 @@ KEPT = (
     *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
 IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
-# Which runs of earlier releases have not noted, or which the configs did not say yet.
-LATER = (
-    *('randomness.seed', 'classes', *COUNTS),
-    *('model.alpha', 'model.base_weight', 'default_hooks.netaug.statistics_images'),
-)
+LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
+# What their configs did not say -> what it was.
+UNSAID = {'model.alpha': 1.0, 'model.base_weight': 1.0, 'default_hooks.netaug.statistics_images': 16000}
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
@@ -104,9 +102,9 @@ def training_runner(config: Config) -> Runner:
             f'{images} images to train on are less than one batch of {loader.batch_size}: give a smaller --batch-size'
         )
     if loader.batch_size and not loader.drop_last and len(loader.sampler) % loader.batch_size == 1:
-        raise InputError(
-            f'of {len(loader.sampler)} images in batches of {loader.batch_size} the last one is alone, and '
-            'normalisation needs two to train on: give another --batch-size, or train_dataloader.drop_last=True'
+        runner.logger.warning(
+            f'Of {len(loader.sampler)} images in batches of {loader.batch_size} the last one is alone, and maps of one '
+            'pixel need two: where that ends the run, give another --batch-size, or train_dataloader.drop_last=True'
         )
     runner.schedule = schedule  # written when no other run is at work
     return runner
@@ -149,10 +147,11 @@ class _Runner(Runner):
         super().load_or_resume()
 
     def resume(self, *args: Any, **options: Any) -> None:
-        """As in MMEngine, and with the sampler's seed, too, that of the run where the config has none."""
+        """As in MMEngine, and with the sampler's seed, too, where that was the run's."""
+        before, sampler = self.seed, self.train_dataloader.sampler
         super().resume(*args, **options)
-        if hasattr(self.train_dataloader.sampler, 'seed'):
-            self.train_dataloader.sampler.seed = self.seed
+        if getattr(sampler, 'seed', None) == before:
+            sampler.seed = self.seed
 
     @staticmethod
     def build_dataloader(*args: Any, **options: Any) -> DataLoader:
@@ -344,7 +343,7 @@ def _check_work_dir(config: Config) -> dict[str, Any]:
             )
         _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
-        started = _started(work_dir) or schedule
+        started = {**{name: UNSAID[name] for name in UNSAID if name in schedule}, **(_started(work_dir) or schedule)}
         names = [name for name in {**started, **schedule} if name in started or name not in LATER]
         changed = [name for name in names if name not in COUNTS and started.get(name) != schedule.get(name)]
         if changed:

@@ -93,21 +93,19 @@ def plot_methods(
     paths: Sequence[str | Path],
     title: str = '',
     note: str = '',
-    ylabel: str = '',
 ) -> None:
-    """One quality of several methods: the mean over seeds, a bar of one standard deviation, and every seed.
+    """Accuracy of several methods: the mean over seeds, a bar of one standard deviation, and every seed.
 
     Args:
         panels: side by side, each with ``series``: name of a method -> quality of each seed as a fraction, with a
             dashed line at the mean of 'baseline'; ``labels``: name -> what stands beside its marker; and ``lines``:
             sentences above it.
         paths, title, note: as in :func:`plot_tradeoff`.
-        ylabel: what the quality is.
     """
-    _draw_panels(panels, partial(_draw_methods, ylabel=ylabel), paths, title, note)
+    _draw_panels(panels, _draw_methods, paths, title, note)
 
 
-def _draw_methods(axes: Axes, panel: dict[str, Any], ylabel: str) -> None:
+def _draw_methods(axes: Axes, panel: dict[str, Any]) -> None:
     if 'baseline' in panel['series']:
         axes.axhline(100 * np.mean(panel['series']['baseline']), color='black', linestyle='--', linewidth=1)
     for index, (name, values) in enumerate(panel['series'].items()):
@@ -125,7 +123,7 @@ def _draw_methods(axes: Axes, panel: dict[str, Any], ylabel: str) -> None:
     axes.margins(0.12, 0.15)
     axes.set_xlim(-0.6, len(panel['series']) - 0.4)
     axes.tick_params(labelsize='small')
-    axes.set_ylabel(ylabel)
+    axes.set_ylabel('top-1 accuracy (%)')
     axes.grid(axis='y', alpha=0.3)
 
 

@@ -27,8 +27,7 @@ def plot_ap_against_macs(
     """Detection quality against cost, one point a detector.
 
     Args:
-        rows: each with ``name``, ``cost`` and ``measure``, a fraction. Rows with the same ``series`` are joined by a
-            line; without it each is a series of its own.
+        rows: each with ``name``, ``cost`` and ``measure``, a fraction.
         path: the picture, PNG or SVG by its suffix.
         measure: which key of the rows to draw.
         cost: against which other.
@@ -38,11 +37,8 @@ def plot_ap_against_macs(
     choose_font([row['name'] for row in rows])
     figure = Figure(figsize=(6, 4))
     axes = figure.subplots()
-    series: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        series.setdefault(row.get('series', row['name']), []).append((row[cost] / unit, 100 * row[measure]))
-    for index, (name, points) in enumerate(series.items()):
-        axes.plot(*zip(*sorted(points)), label=name, markersize=8, **style(index))
+    for index, row in enumerate(rows):
+        axes.plot(row[cost] / unit, 100 * row[measure], label=row['name'], markersize=8, **style(index))
     axes.set_xlabel(label)
     axes.set_ylabel(f'{measure} (%)')
     axes.grid(alpha=0.3)

@@ -88,7 +88,7 @@ def write_accuracy(
     pictures = [out / f'{figure}.png', out / f'{figure}.svg']
     title, note = f'{TITLES[figure]}, {Path(settings["data"]).name}', _note(figure, points)
     if figure == 'fig1':
-        plot_methods(panels, pictures, title, note, 'top-1 accuracy (%)')
+        plot_methods(panels, pictures, title, note)
     elif figure == 'fig3':
         plot_tradeoff(panels, pictures, title, note, 'epochs of training (logarithmic)')
     elif figure == 'lr':

@@ -36,6 +36,10 @@ class CheckpointHook(_CheckpointHook):
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
+        if self.iterations and not hasattr(runner.train_dataloader.sampler, 'skip'):
+            runner.logger.warning(
+                'Nothing is saved within epochs, which begin anew with this sampler: expected mmnetaug.ResumableSampler'
+            )
         self.best = None
         if not runner.iter:
             return

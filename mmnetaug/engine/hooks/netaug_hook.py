@@ -37,13 +37,14 @@ def estimate_norm_statistics(model: Classifier, batches: Iterable[dict], max_ima
         norm.train()
     seen = 0
     for count, batch in enumerate(batches, start=1):
-        data = model.data_preprocessor(batch, True)
-        seen += len(data['inputs']) * get_world_size()
-        if count > 1 and seen > max_images:
-            break
         for norm in norms:
             norm.momentum = 1 / count  # a running mean over batches
+        data = model.data_preprocessor(batch, True)
         model(data['inputs'])
+        images = len(data['inputs']) * get_world_size()
+        seen += images
+        if seen + images > max_images:
+            break
     for norm in norms:
         norm.momentum = momentum
         if get_world_size() > 1:
