@@ -20,7 +20,8 @@ HEAD = """# Commands
 
 def reference() -> str:
     """The page, in Markdown."""
-    parts = [HEAD]
+    rows = [f'| [`{name}`](#mmnetaug-{name}) | {purpose} |' for name, purpose in COMMANDS.items()]
+    parts = [HEAD, '\n'.join(['| command | what it does |', '|---|---|', *rows]) + '\n']
     for name in COMMANDS:
         module = import_module(f'mmnetaug.cli.{name.replace("-", "_")}')
         parts += describe(f'mmnetaug {name}', module.parser(f'mmnetaug {name}'), '##')

@@ -24,7 +24,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         'detector was tested on in training)',
     )
     parser.add_argument(
-        '--names', nargs='+', help='of the detectors (default: their folders; of artefacts with the file names)'
+        '--names', nargs='+', help='of the detectors (default: their folders; of exported files with the file names)'
     )
     add_data_arguments(parser, train=False)
     parser.add_argument('--out', default='work_dirs/benchmark', help='folder for table, JSON, CSV and pictures')
@@ -56,7 +56,7 @@ def main(args: argparse.Namespace) -> None:
 
 
 def checkpoint_names(paths: list[Path]) -> list[str]:
-    """Folders of checkpoints, of artefacts with their names; with more of the paths where these are not different."""
+    """Folders of checkpoints, of exported files with their names; more of the paths where these are not different."""
     names = [
         path.parent.name if path.suffix in ('.pth', '.safetensors') else '/'.join(path.parts[-2:]) for path in paths
     ]

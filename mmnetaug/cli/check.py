@@ -1,4 +1,4 @@
-"""Say what is missing or malformed in a detection data set; exit status 0: nothing, 1: something, 2: unusable."""
+"""Say what is missing or malformed in a detection data set; exit status 0: all is well, 1: findings, 2: unusable."""
 
 import argparse
 import sys

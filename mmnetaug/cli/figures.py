@@ -28,7 +28,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='figure', required=True, metavar='FIGURE')
     add_accuracy(commands)
     add_fig5(commands)
-    text = 'the last step of a figure, which its command takes by itself'
+    text = 'draw a figure from its plan, as its own command does at the end'
     parser_draw = commands.add_parser('draw', help=text, description=f'{text.capitalize()}.')
     parser_draw.add_argument('plan', help='such as OUT/fig5_plan.json')
     parser_draw.set_defaults(run=draw)
@@ -71,7 +71,7 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument('--pretrain-config', metavar='ENDING', help='such as mbv2_tiny (default: by --arch)')
     parser.add_argument('--pretrain-data', help="class folders to pretrain on (default: the config's)")
-    parser.add_argument('--pretrain-epochs', type=int, help="(default: the config's)")
+    parser.add_argument('--pretrain-epochs', type=int, help="epochs of pretraining (default: the config's)")
     parser.add_argument(
         '--also',
         nargs='+',

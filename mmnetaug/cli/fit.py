@@ -18,9 +18,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument('--board', help=f'budget of a board: {", ".join(BOARDS)}')
     parser.add_argument(
-        '--sram', metavar='BYTES', help='that int8 activations and the tables of tflite-micro may take, such as 512K'
+        '--sram', metavar='BYTES', help='for int8 activations and the tables of tflite-micro, such as 512K'
     )
-    parser.add_argument('--flash', metavar='BYTES', help='that an int8 TFLite file may take, such as 1M')
+    parser.add_argument('--flash', metavar='BYTES', help='for the int8 TFLite file, such as 1M')
     parser.add_argument('--macs', help='most multiply-accumulates of an image, such as 100M')
     parser.add_argument('--head', nargs='+', default=heads(), help='heads')
     parser.add_argument('--arch', nargs='+', default=ARCHS, help='networks')
@@ -30,7 +30,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         default=list(map(str, SIZES)),
         help='sides of the images in pixels, multiples of 32; or width and height such as 160x120, padded to such',
     )
-    parser.add_argument('--num-classes', type=int, default=20, help='of objects')
+    parser.add_argument('--num-classes', type=int, default=20, help='how many classes')
     parser.add_argument(
         '--padding', choices=PADDINGS, default='symmetric', help='as in training: tf needs less memory in TFLite'
     )

@@ -51,7 +51,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         help='instead: steps of an SSDLite with N frozen stages (--size)',
     )
     instead.add_argument(
-        '--growth', action='store_true', help='instead: time and memory of steps beside the work that they do'
+        '--growth', action='store_true', help='instead: how time and memory of a step grow with its work'
     )
     instead.add_argument(
         '--start', nargs='+', choices=LAYOUTS, help='instead: seconds from a command to its first step'
@@ -60,7 +60,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         '--jpeg', nargs='*', metavar='DIR', help='instead: images a second from JPEGs, drawn or those of a folder'
     )
     parser.add_argument('--against', metavar='DIR', help='with --start: another checkout, started in turn')
-    parser.add_argument('--default-allocator', action='store_true', help='return freed memory, as PyTorch does')
+    parser.add_argument(
+        '--default-allocator', action='store_true', help='return freed memory to the system, as PyTorch does by default'
+    )
     parser.add_argument('--out', help='write the figures there, as JSON')
     return parser
 
