@@ -24,6 +24,9 @@ MAKE_ROOM = 'Make room or give another folder (--work-dir, --out); what was save
 ADVICE = {  # where that is another
     errno.ENAMETOOLONG: 'Give a shorter path',
     errno.ENOENT: 'It has been moved or deleted, or cannot be made there: check the path',
+    errno.EISDIR: 'It is a folder: give the name of a file',
+    errno.EIO: 'The disk has failed there',
+    **dict.fromkeys((errno.EACCES, errno.EPERM), 'You may not: change its permissions, or give another path'),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), 'It is a file, or below one: give a folder'),
 }
 CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # all but tabs and ends of lines
@@ -61,9 +64,9 @@ def printable(text: object) -> str:
 def run_tool(main: Callable[[], None]) -> None:
     """Run a command-line tool.
 
-    An :class:`InputError`, a disk that cannot be written, a file that is gone and a process of a data loader that died
-    end it with one message and exit status 2; :class:`Stopped` with what to type to go on, and 128 and the signal's
-    number.
+    An :class:`InputError`, a disk that cannot be written, a file that is gone, a process of a data loader that died and
+    a GPU without memory end it with one message and exit status 2; :class:`Stopped` with what to type to go on, and 128
+    and the signal's number.
     """
     _use_utf8()
     try:
@@ -87,11 +90,14 @@ def run_tool(main: Callable[[], None]) -> None:
         place = f'{error.filename}: ' if error.filename else ''
         _end(f'error: {place}{error.strerror}. {ADVICE.get(error.errno, MAKE_ROOM)}', 2)
     except RuntimeError as error:
-        if 'DataLoader worker' not in str(error):
+        if type(error).__name__ == 'OutOfMemoryError':  # of PyTorch, on a GPU
+            advice = 'a smaller --batch-size (the learning rate follows) or --size, or --amp, needs less'
+            _end(f'error: the GPU has too little memory: {advice}', 2)
+        if not re.match(r'DataLoader worker \(pid', str(error)):
             raise
         advice = (
-            'Where memory or /dev/shm ran out (docker run --shm-size=1g), --workers 1 needs less and --workers 0 '
-            '(train_dataloader.num_workers=0) none; the run goes on with --resume'
+            'Where memory or /dev/shm ran out (docker run --shm-size=1g), one process (--workers 1, num_workers=1 of '
+            'the loaders) needs less, and 0 none; a training goes on with --resume'
         )
         _end(f'error: {str(error).splitlines()[0]} {advice}', 2)
     finally:

@@ -1,5 +1,6 @@
 """Files that our tools write, and JSON that they read again."""
 
+import errno
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -81,6 +82,8 @@ def written_list(path: str | Path) -> Iterator[Callable[[Any], None]]:
 def whole(path: str | Path) -> Iterator[Path]:
     """Where to write what shall be at ``path`` once all of it is there; nothing is left where that fails."""
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f'{path.name}.partial')
     try:

@@ -81,6 +81,9 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('train ssdlite_netaug_voc --train-img a', '--train-img without --train-ann'),
         ('export run/export.pth --format caffe', "invalid choice: 'caffe'"),
         ('check', 'no data named: expected a folder'),
+        ('check data --data-root other', 'data and --data-root other: expected one folder'),
+        ('train ssdlite_netaug_voc --lr -1', '--lr: -1: expected a number above 0'),
+        ('plot-curves work_dirs/a', 'work_dirs/a: expected NAME=DIR'),
         ('evaluate-boxes boxes.json', 'no data named: expected --data-root'),
         ('figures fig5', 'give --data (or --from-results DIR)'),
         ('plot-curves a=run --out curves.txt', '--out curves.txt: expected a name that ends in .png, .svg'),
@@ -103,7 +106,13 @@ def test_wrong_arguments_are_told_at_once(typed, message):
 
 @pytest.mark.parametrize(
     ('number', 'advice'),
-    [(errno.ENOSPC, 'Make room'), (errno.ENOENT, 'check the path'), (errno.EEXIST, 'give a folder')],
+    [
+        (errno.ENOSPC, 'Make room'),
+        (errno.EACCES, 'You may not'),
+        (errno.EISDIR, 'the name of a file'),
+        (errno.ENOENT, 'check the path'),
+        (errno.EEXIST, 'give a folder'),
+    ],
 )
 def test_a_disk_or_a_file_at_fault_is_told_in_one_line(number, advice, capsys):
     def fails():

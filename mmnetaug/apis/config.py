@@ -45,7 +45,8 @@ def read_config(path: str | Path, kind: str) -> Config:
     except InputError:
         raise
     except Exception as error:  # a config is Python, and may fail in any way
-        raise InputError(f'{path} is no config: {error}. Expected a file such as those of {folder}') from error
+        said = f'{type(error).__name__}: {error}'
+        raise InputError(f'{path} is no config ({said}): expected a file such as those of {folder}') from error
     model = config.get('model') or {}
     if not all(key in model for key in NEEDED[kind]):
         needed = ' and '.join(f'model.{key}' for key in NEEDED[kind])
@@ -160,7 +161,10 @@ def parse_cfg_options(options: Sequence[str]) -> dict[str, Any]:
             raise InputError(f'--cfg-options {option}: expected KEY=VALUE, such as train_cfg.max_epochs=10')
     parser = argparse.ArgumentParser()
     parser.add_argument('--cfg-options', nargs='*', action=DictAction)
-    return parser.parse_args(['--cfg-options', *options]).cfg_options
+    try:
+        return parser.parse_args(['--cfg-options', *options]).cfg_options
+    except AssertionError as error:
+        raise InputError(f'--cfg-options {" ".join(options)}: expected as many ( and [ as ) and ]') from error
 
 
 def merge_cfg_options(config: Config, options: Sequence[str]) -> None:
@@ -202,6 +206,8 @@ def _check_key(config: Config, key: str, value: Any) -> None:
     removes = value is None and len(path) > 1 and not in_list
     if parts and not isinstance(value, (Mapping, list, tuple)) and not removes:
         raise InputError(f'--cfg-options {key}={value}: {key} has parts, expected some below it ({key}.NAME=VALUE)')
+    if isinstance(place, (list, tuple)) and isinstance(value, str) and not Path(value).is_file():
+        raise InputError(f'--cfg-options {key}={value}: expected several, such as {key}={value},')
     if isinstance(place, (bool, int, float)) and isinstance(value, str):
         raise InputError(f'--cfg-options {key}={value}: expected a value such as {place!r}, not text')
 

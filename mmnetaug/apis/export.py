@@ -234,8 +234,10 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
         raise InputError(f'{advice} (such as train of the class folders)')
     tested = dataset_config(config, 'test_dataloader')
     root = data_root or tested.get('data_root')
+    if files:
+        raise InputError(f'{advice}; --test-ann says nothing of images to train on')
     try:
-        found = find_detection_data(root, tested.get('metainfo', {}).get('classes'), True, files)
+        found = find_detection_data(root, tested.get('metainfo', {}).get('classes'), True)
         options = {'pipeline': [], 'filter_cfg': {}, 'allow_outside': tested.get('allow_outside', False)}
         data = DATASETS.build({**found['train'], 'metainfo': {'classes': found['classes']}, **options})
     except InputError as error:

@@ -22,7 +22,7 @@ from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.weights import fetch, imagenet_address
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import read_checkpoint, trained_normalisation
-from mmnetaug.config_files import CONFIGS, regularizers
+from mmnetaug.config_files import CONFIGS, config_names, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.engine.runner import warmup_epochs
@@ -39,6 +39,7 @@ PRETRAIN_CONFIGS = {
     'mobilenetv3_w0.35': 'mbv3',
     'proxylessnas_w0.35': 'proxyless',
     'mcunet': 'mcunet',
+    'resnet50': 'resnet50',
 }
 # Where a backbone starts from an export of mmnetaug pretrain.
 PRETRAINED = re.compile(r'work_dirs/(baseline|netaug)_(\w+)/export\.pth')
@@ -188,7 +189,7 @@ def image_folder_options(config: Config, data_root: str) -> Overrides:
         InputError: no such folders, or different classes to train and to validate on.
     """
     train, val = (
-        class_folders(Path(data_root) / dataset_config(config, loader).split)
+        class_folders(Path(data_root) / dataset_config(config, loader).get('split', ''))
         for loader in ('train_dataloader', 'val_dataloader')
     )
     if train != val:
@@ -378,7 +379,7 @@ def pretrained_export(kind: str, arch: str) -> str:
     """
     if arch not in PRETRAIN_CONFIGS:
         raise InputError(
-            f'no file of configs/pretrain is for {arch}: expected one of {", ".join(PRETRAIN_CONFIGS)}, {OR_ELSE}'
+            f'no pretraining is known here for {arch}: expected one of {", ".join(PRETRAIN_CONFIGS)}, {OR_ELSE}'
         )
     return f'work_dirs/{kind}_{PRETRAIN_CONFIGS[arch]}/export.pth'
 
@@ -402,7 +403,7 @@ def check_pretrained(config: Config) -> None:
             ) from error
         return
     made = PRETRAINED.fullmatch(path)
-    if made:
+    if made and f'{made[1]}_{made[2]}' in config_names('pretrain'):
         raise InputError(
             f'no pretrained checkpoint at {path}: make it with\n'
             f'    mmnetaug pretrain {made[1]}_{made[2]} --data-root FOLDER\n{OR_ELSE}'

@@ -144,7 +144,7 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     runner = build_runner(config)
     detector = bare_model(runner)
-    load_detector(detector, content['state_dict'], checkpoint)
+    load_detector(detector, content.get('state_dict', content), checkpoint)
     runner.model = fused(detector)
     size = image_size(config)
     return {
@@ -161,7 +161,7 @@ def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     size = image_size(config)
     if ([size] * 2 if isinstance(size, int) else list(size)) != artefact.meta['size']:
         width, height = artefact.meta['size']
-        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out the size {size}')
+        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out --size')
     init_default_scope(config.get('default_scope', 'mmdet'))
     loader = Runner.build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)

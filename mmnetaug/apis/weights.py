@@ -21,7 +21,7 @@ from mmnetaug.checkpoint import (
     trained_padding,
     write_export,
 )
-from mmnetaug.errors import InputError
+from mmnetaug.errors import DISK_ERRORS, InputError
 from mmnetaug.models.backbones.tiny_net import TinyNet, feature_maps
 from mmnetaug.models.networks.network import build_network
 
@@ -83,6 +83,8 @@ def fetch(address: str) -> Path:
             torch.hub.download_url_to_file(address, str(path), prefix and prefix[1])
             _check_whole(path)
     except (URLError, HTTPException, OSError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            raise
         raise InputError(
             f'{address} cannot be fetched ({error}). Fetch it elsewhere, put it at {path}, and type the same again'
         ) from error

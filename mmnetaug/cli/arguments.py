@@ -1,6 +1,7 @@
 """Arguments that several commands share, without PyTorch; :mod:`mmnetaug.apis.run_config` makes a config of them."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -81,6 +82,17 @@ def whole(least: int) -> Callable[[str], int]:
         return value
 
     return number
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0 on the command line."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'{text}: expected a number above 0')
+    return value
 
 
 def given_path(text: str) -> str:

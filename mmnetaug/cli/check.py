@@ -17,6 +17,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
+    if args.folder and args.data_root:
+        raise InputError(f'{args.folder} and --data-root {args.data_root}: expected one folder')
     args.data_root = args.folder or args.data_root
     files = data_files(args)
     if not args.data_root and not files:

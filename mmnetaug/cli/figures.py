@@ -55,7 +55,7 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         '--seeds', type=int, nargs='+', default=[0, 1, 2], help='every method is trained once with each'
     )
-    parser.add_argument('--batch-size', type=int, help='of fine-tuning; the learning rate follows')
+    parser.add_argument('--batch-size', type=whole(2), help='of fine-tuning; the learning rate follows')
     parser.add_argument('--lr', type=float, help='of fine-tuning, for the batch size of the config')
     parser.add_argument(
         '--train-size',
@@ -236,6 +236,8 @@ def draw(args: argparse.Namespace) -> None:
     from mmnetaug.workflow.fig5 import draw_fig5
 
     plan = read_record(args.plan, 'run the command of the figure again')
+    if 'figure' not in plan:
+        raise InputError(f'{args.plan} is no plan of a figure: expected OUT/fig5_plan.json, say')
     report = (draw_fig5 if plan['figure'] == 'fig5' else draw_accuracy)(plan, Path(args.plan).parent)
     print(report['headline'] or 'nothing to compare')
 

@@ -54,5 +54,6 @@ def main(args: argparse.Namespace) -> None:
     given = {'num_classes': args.num_classes, 'padding': args.padding, 'gray': args.gray}
     rows = fit(sram, flash, macs, args.head, args.arch, sizes, **given)
     budget = {'sram': sram, 'flash': flash, 'macs': macs, **given}
+    print(fit_table(rows))
     write_json(args.out, {'version': RESULT_VERSION, 'budget': budget, 'detectors': rows})
-    print(f'{fit_table(rows)}\n{sum(row["fits"] for row in rows)} of {len(rows)} detectors fit; all are in {args.out}')
+    print(f'{sum(row["fits"] for row in rows)} of {len(rows)} detectors fit; all are in {args.out}')

@@ -33,6 +33,8 @@ def main(args: argparse.Namespace) -> None:
     runs = {}
     for series in args.series:
         name, _, folders = series.partition('=')
+        if not folders:
+            raise InputError(f'{series}: expected NAME=DIR, with the folders of several seeds NAME=DIR,DIR')
         for folder in folders.split(','):
             runs.setdefault(name, []).append(read_history(folder, args.key))
             if not runs[name][-1]:

@@ -4,6 +4,7 @@ import argparse
 
 from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import (
+    above_zero,
     add_data_arguments,
     add_run_arguments,
     add_size_argument,
@@ -11,6 +12,7 @@ from mmnetaug.cli.arguments import (
     given_path,
     given_size,
     new_parser,
+    whole,
 )
 from mmnetaug.config_files import config_names, find_config
 from mmnetaug.errors import typed_command
@@ -47,13 +49,13 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         '--freeze',
-        type=int,
+        type=whole(0),
         metavar='N',
         help="do not train the stem of the backbone and its first N stages (default: the config's)",
     )
     parser.add_argument(
         '--lr',
-        type=float,
+        type=above_zero,
         help="learning rate for the config's auto_scale_lr.base_batch_size images (default: the config's)",
     )
     add_run_arguments(parser)

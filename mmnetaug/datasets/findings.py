@@ -173,6 +173,10 @@ class ReportsFindings:
             # CocoDataset asks the annotation file, boxes that were left out included
             infos = [info for info in infos if info['instances']]
         classes = self.metainfo['classes']
+        if isinstance(classes, str):
+            raise InputError(
+                f'metainfo.classes is the text {classes!r}: expected names, such as ({classes!r},), or a file of them'
+            )
         there = {item['bbox_label'] for info in infos for item in info['instances'] if not item['ignore_flag']}
         if not there:
             raise InputError(
@@ -207,6 +211,8 @@ def real_paths(paths: Iterable[str]) -> Iterator[str]:
 
 def missing_data(root: str | Path) -> None:
     """Raise :class:`InputError` unless ``root`` is a folder."""
+    if Path(root).is_file():
+        raise InputError(f'{root} is a file: expected the folder above it, {Path(root).parent}')
     if not Path(root).is_dir():
         raise InputError(
             f'no data set at {root}: expected a folder in VOC, COCO or YOLO layout. '

@@ -29,10 +29,14 @@ def read_data_yaml(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(read_utf8(path, EXPECTED))
         names = content.get('names')
+        if isinstance(names, str):
+            raise InputError(f'{path}: names is the text {names!r}: expected a list, such as names: [{names}]')
         if names is None:
             names = [f'class_{number}' for number in range(int(content['nc']))]
         if isinstance(names, dict):
             numbered = {int(number): name for number, name in names.items()}
+            if set(numbered) != set(range(len(numbered))):
+                raise ValueError(f'names of {sorted(numbered)}, which should be numbers from 0 on')
             names = [numbered[number] for number in range(len(names))]
         names = [printable(name).strip() for name in names]
         if not names or len(set(names)) < len(names) or not all(names):

@@ -85,8 +85,10 @@ class Inputs:
         try:
             return steps(image)
         except Exception as error:  # of whatever a file has put into its steps
+            said = printable(image['img_path']) if 'img_path' in image else 'an array {}x{}'.format(*image['img'].shape)
             raise InputError(
-                f'the file does not say how images are prepared ({error!r}): train or export it again'
+                f'{said} cannot be prepared as the file says ({error!r}): where others cannot either, train or export '
+                'the detector again'
             ) from error
 
     def pixels(self, images: Sequence[str | Path]) -> Iterator[np.ndarray]:

@@ -66,7 +66,9 @@ def training_runner(config: Config) -> Runner:
             image, or a number out of range.
     """
     if config.optim_wrapper.get('type') == 'AmpOptimWrapper' and not torch.cuda.is_available():
-        raise InputError('mixed precision needs a GPU, and PyTorch sees none here: leave out --amp')
+        raise InputError(
+            'mixed precision needs a GPU, and PyTorch sees none here: leave out --amp (in a config AmpOptimWrapper)'
+        )
     # normalisation of 1x1 maps needs two images
     check_whole('training batch size', config.train_dataloader.get('batch_size', 2), 2)
     if config.get('compile') and config.model.get('netaug'):
@@ -99,7 +101,8 @@ def training_runner(config: Config) -> Runner:
             raise _other_settings(work_dir, f'{before[name]} {name}', f'{number}')
     if not len(loader):
         raise InputError(
-            f'{images} images to train on are less than one batch of {loader.batch_size}: give a smaller --batch-size'
+            f'{len(loader.sampler)} images to train on{" for each process" * (get_world_size() > 1)} are less than one '
+            f'batch of {loader.batch_size}: give a smaller --batch-size, of at least 2'
         )
     if loader.batch_size and not loader.drop_last and len(loader.sampler) % loader.batch_size == 1:
         runner.logger.warning(
@@ -198,7 +201,9 @@ def build_runner(config: Config, training: bool = False) -> Runner:
         return runner
     except InputError:
         raise
-    except (TypeError, KeyError, ValueError, AttributeError, AssertionError) as error:
+    except (TypeError, KeyError, ValueError, AttributeError, AssertionError, ImportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and 'install' not in str(error):  # a package, as mmdet says it
+            raise
         frames = traceback.extract_tb(error.__traceback__)
         text = str(error.args[0]) if error.args else ''
         said = text.splitlines()[0] if text else type(error).__name__

@@ -207,6 +207,8 @@ def _load(paths: Sequence[Path], steps: Sequence[Callable[[dict], dict]], seed: 
         data = {'img_path': str(path), 'gt_label': 0}
         for step in steps:
             data = step(data)
+            if data is None:
+                raise InputError(f'{path} cannot be decoded: take it out of the folder')
     return time.process_time() - start
 
 

@@ -69,7 +69,11 @@ def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Count
         image = torch.zeros(1, input_channels(model), height, width, device=weight.device, dtype=weight.dtype)
         with _layers(model) as running, _Recorder(image, running) as recorder:
             output = run_once(model, image)
+    except NotImplementedError as error:  # an operator that is missing here
+        raise InputError(str(error)) from error
     except RuntimeError as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
         raise InputError(
             f'images of {width}x{height} pixels do not fit this network ({error}): expected sides such as 96 or 160, '
             'multiples of 32'

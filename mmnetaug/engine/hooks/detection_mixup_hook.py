@@ -6,6 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmnetaug.datasets.transforms import add_detection_mixup
+from mmnetaug.engine.hooks.regularizers import check_strength
 from mmnetaug.engine.runner import bare_model
 from mmnetaug.errors import InputError
 from mmnetaug.registry import HOOKS
@@ -24,10 +25,14 @@ class DetectionMixupHook(Hook):
     """
 
     def __init__(self, alpha: float = 1.5, unmixed: float = 0.1) -> None:
+        check_strength('unmixed of detection mixup', unmixed)
+        check_strength('alpha of detection mixup', alpha, math.inf)
+        if not alpha:
+            raise InputError('detection mixup with alpha 0 mixes nothing: leave it out (--no-mixup)')
         self.alpha, self.unmixed = alpha, unmixed
 
     def before_train(self, runner: Runner) -> None:
-        head = bare_model(runner).bbox_head
+        head = getattr(bare_model(runner), 'bbox_head', None)
         if not getattr(head, 'weighs_objects', False):
             raise InputError(
                 f'detection mixup gives each object a weight, for which the losses of {type(head).__name__} have no '

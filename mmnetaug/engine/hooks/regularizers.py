@@ -33,6 +33,16 @@ def check_strength(name: str, value: float, below: float = 1) -> None:
         raise InputError(f'{name} is {value!r}: expected a number {expected}, where 0 switches it off')
 
 
+def _classifier(runner: Runner, hook: Hook) -> nn.Module:
+    model = bare_model(runner)
+    if not hasattr(model, 'network'):
+        raise InputError(
+            f'{type(hook).__name__} is for pretraining, and this trains a {type(model).__name__}: leave it out of '
+            'custom_hooks'
+        )
+    return model
+
+
 @HOOKS.register_module()
 class MixupHook(Hook):
     """Mix images and labels of a batch (arXiv 1710.09412).
@@ -46,7 +56,7 @@ class MixupHook(Hook):
         self.alpha = alpha
 
     def before_train(self, runner: Runner) -> None:
-        model = bare_model(runner)
+        model = _classifier(runner, self)
         if self.alpha:
             model.augments.append(partial(self._mix, num_classes=model.network.num_classes))
 
@@ -67,7 +77,7 @@ class DropoutHook(Hook):
         self.rate = rate
 
     def before_train(self, runner: Runner) -> None:
-        bare_model(runner).network.dropout.p = self.rate
+        _classifier(runner, self).network.dropout.p = self.rate
 
 
 @HOOKS.register_module()
@@ -86,7 +96,7 @@ class DropBlockHook(Hook):
         self.rate = rate
 
     def before_train(self, runner: Runner) -> None:
-        network = bare_model(runner).network
+        network = _classifier(runner, self).network
         if self.rate:
             add_dropblock(network, self.rate)
         self.layers = dropblocks(network)
@@ -169,7 +179,7 @@ class DistillationHook(Hook):
         self.checkpoint, self.arch, self.temperature, self.weight = checkpoint, arch, temperature, weight
 
     def before_train(self, runner: Runner) -> None:
-        model = bare_model(runner)
+        model = _classifier(runner, self)
         classes = runner.train_dataloader.dataset.metainfo['classes']
         check_teacher(self.checkpoint, classes)
         device = next(model.parameters()).device
