@@ -168,7 +168,7 @@ def test_checkpoint_of_another_network(voc, tmp_path):
     [
         ('netaug', 'mobilenetv2_tiny', r'mmnetaug pretrain netaug_mbv2_tiny --data-root'),
         ('baseline', 'mobilenetv2_w0.35', r'work_dirs/baseline_mbv2/export.pth'),
-        ('netaug', 'mobilenetv2_w0.5', r'no file of configs/pretrain is for mobilenetv2_w0.5'),
+        ('netaug', 'mobilenetv2_w0.5', r'no pretraining is known here for mobilenetv2_w0.5'),
         ('nowhere.pth', 'mcunet', r'no pretrained checkpoint at nowhere.pth'),
         (None, 'mcunet', r'mmnetaug pretrain netaug_mcunet --data-root'),
     ],

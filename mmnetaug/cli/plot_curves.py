@@ -27,14 +27,16 @@ def main(args: argparse.Namespace) -> None:
     if out.suffix.lower() not in ('.png', '.svg', '.pdf', '.jpg', '.webp'):
         raise InputError(f'--out {out}: expected a name that ends in .png, .svg, .pdf, .jpg or .webp')
 
+    for series in args.series:
+        if not series.partition('=')[2]:
+            raise InputError(f'{series}: expected NAME=DIR, with the folders of several seeds NAME=DIR,DIR')
+
     from mmnetaug.engine.history import read_history
     from mmnetaug.visualization import plot_curves
 
     runs = {}
     for series in args.series:
         name, _, folders = series.partition('=')
-        if not folders:
-            raise InputError(f'{series}: expected NAME=DIR, with the folders of several seeds NAME=DIR,DIR')
         for folder in folders.split(','):
             runs.setdefault(name, []).append(read_history(folder, args.key))
             if not runs[name][-1]:

@@ -271,7 +271,7 @@ def _pretraining(
     how_else = 'or give trained backbones with --pretrained BASELINE NETAUG'
     if ending is None:
         raise InputError(
-            f'no file of configs/pretrain is for {arch}: give --pretrain-config with the ending of one, such as mbv2 '
+            f'no pretraining is known here for {arch}: give --pretrain-config with the ending of one, such as mbv2 '
             f'for baseline_mbv2.py and netaug_mbv2.py, {how_else}'
         )
     backbones, steps = {}, []
