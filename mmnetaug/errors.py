@@ -29,6 +29,10 @@ ADVICE = {  # where that is another
     **dict.fromkeys((errno.EACCES, errno.EPERM), 'You may not: change its permissions, or give another path'),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), 'It is a file, or below one: give a folder'),
 }
+# What PyTorch says where a process of a data loader was killed, or had no memory to share.
+ENDED = re.compile(
+    r'DataLoader worker \(pid|Caught .* in DataLoader worker (?s:.*)(shared memory|unable to \w+ .*file)'
+)
 CONTROLS = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f]')  # all but tabs and ends of lines
 
 
@@ -93,13 +97,13 @@ def run_tool(main: Callable[[], None]) -> None:
         if type(error).__name__ == 'OutOfMemoryError':  # of PyTorch, on a GPU
             advice = 'a smaller --batch-size (the learning rate follows) or --size, or --amp, needs less'
             _end(f'error: the GPU has too little memory: {advice}', 2)
-        if not re.match(r'DataLoader worker \(pid', str(error)):
+        if not ENDED.match(str(error)):
             raise
         advice = (
-            'Where memory or /dev/shm ran out (docker run --shm-size=1g), one process (--workers 1, num_workers=1 of '
-            'the loaders) needs less, and 0 none; a training goes on with --resume'
+            'Where memory or /dev/shm ran out (docker run --shm-size=1g), --workers 1 needs less and --workers 0 '
+            '(train_dataloader.num_workers=0, say) none; a training goes on with --resume'
         )
-        _end(f'error: {str(error).splitlines()[0]} {advice}', 2)
+        _end(f'error: {str(error).strip().splitlines()[-1]}. {advice}', 2)
     finally:
         dist = sys.modules.get('torch.distributed')
         if dist and dist.is_available() and dist.is_initialized():

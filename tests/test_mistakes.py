@@ -97,6 +97,10 @@ def test_an_error_in_a_process_of_a_loader_is_not_its_end(capsys):
     with pytest.raises(SystemExit):
         run_tool(lambda: fails('DataLoader worker (pid(s) 7) exited unexpectedly'))
     assert '--shm-size' in capsys.readouterr().err
+    full = 'RuntimeError: unable to write to file </torch_7_1_0>: No space left on device (28)'
+    with pytest.raises(SystemExit):
+        run_tool(lambda: fails(f'Caught RuntimeError in DataLoader worker process 0.\nOriginal Traceback:\n{full}'))
+    assert '--shm-size' in capsys.readouterr().err
 
 
 def test_a_missing_operator_is_not_a_wrong_size():
