@@ -28,7 +28,8 @@ from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import CheckpointHook, SyncBuffersHook
 from mmnetaug.engine.loops import ResumableTrainLoop
-from mmnetaug.engine.runner import _locked, training_runner
+from mmnetaug.engine.runner import training_runner
+from mmnetaug.engine.work_dir import locked
 from mmnetaug.registry import HOOKS
 
 
@@ -394,7 +395,7 @@ def test_a_start_that_is_refused_leaves_the_schedule_alone(image_tree, tmp_path)
     config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100')
     runner = training_runner(config(epochs=1))
     assert not (tmp_path / 'run/schedule.json').exists()
-    with _locked(tmp_path / 'run'):
+    with locked(tmp_path / 'run'):
         code = f"""
 import sys, mmnetaug; sys.path.insert(0, 'tests')
 from helpers import pretrain_config

@@ -22,7 +22,7 @@ from mmnetaug import InputError
 from mmnetaug.cli.run import main
 from mmnetaug.datasets import images, voc
 from mmnetaug.engine.cpu import start_worker
-from mmnetaug.engine.runner import _locked
+from mmnetaug.engine.work_dir import locked
 
 # No locks, hang-ups and broken pipes of POSIX, and no fsync of what is open to read.
 WINDOWS = """
@@ -78,7 +78,7 @@ def test_file_systems_without_locks(tmp_path, monkeypatch, error, refused):
 
     monkeypatch.setattr(fcntl, 'lockf', fails)
     expected = pytest.raises(InputError, match='another run is at work') if refused else contextlib.nullcontext()
-    with expected, _locked(tmp_path):
+    with expected, locked(tmp_path):
         pass
 
 

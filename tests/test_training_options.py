@@ -20,7 +20,8 @@ from mmnetaug.apis.overrides import epochs_options, hook_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
-from mmnetaug.engine.runner import UNSAID, training_runner, validates_after, warmup_epochs
+from mmnetaug.engine.runner import training_runner, validates_after, warmup_epochs
+from mmnetaug.engine.work_dir import UNSAID
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.records import as_plain
 

@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.apis.config import before_packing, dataset_config, get_value, loaders
-from mmnetaug.engine.runner import flat
+from mmnetaug.engine.work_dir import flat
 from mmnetaug.errors import InputError
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, size_text, width_height
 

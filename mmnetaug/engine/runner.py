@@ -2,17 +2,13 @@
 
 import copy
 import gc
-import json
 import logging
-import os
-import textwrap
 import time
 import traceback
 from bisect import bisect
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import partial
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -34,22 +30,19 @@ from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
+from mmnetaug.engine.work_dir import (
+    IMAGES,
+    PROCESSES,
+    SCHEDULE,
+    check_work_dir,
+    locked,
+    other_settings,
+    started,
+    value_at,
+)
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.locks import lock
 from mmnetaug.records import write_json
 
-SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
-# Entries of a config that a resumed run must have as it was started; differences are shown in this order.
-KEPT = (
-    *('train_cfg', 'model', 'param_scheduler', 'optim_wrapper', 'train_dataloader.batch_size'),
-    *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
-)
-IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
-LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
-# What their configs did not say -> what it was.
-UNSAID = {'model.alpha': 1.0, 'model.base_weight': 1.0, 'default_hooks.netaug.statistics_images': 16000}
-# Of these, what may change: where a backbone came from, and how often is validated.
-FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 # Entries that are whole numbers -> the least.
 LEAST = {
     **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0},
@@ -76,7 +69,7 @@ def training_runner(config: Config) -> Runner:
             'torch.compile would compile anew for each network that NetAug draws: leave out compile '
             '(--cfg-options compile=False), or train without NetAug'
         )
-    schedule = _check_work_dir(config)
+    schedule = check_work_dir(config)
     start, work_dir = config.get('load_from'), Path(config.work_dir)
     resumes = config.get('resume') and (work_dir / 'last_checkpoint').exists()
     if start and resumes and Path(start).resolve().parent != work_dir.resolve():
@@ -94,11 +87,11 @@ def training_runner(config: Config) -> Runner:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
     loader = runner.train_loop.dataloader
     images = len(loader.dataset)
-    before = _started(work_dir) if resumes else {}
+    before = started(work_dir) if resumes else {}
     for name, number in ((IMAGES, images), (PROCESSES, get_world_size())):
         schedule[name] = number
         if before.get(name, number) != number:
-            raise _other_settings(work_dir, f'{before[name]} {name}', f'{number}')
+            raise other_settings(work_dir, f'{before[name]} {name}', f'{number}')
     if not len(loader):
         raise InputError(
             f'{len(loader.sampler)} images to train on{" for each process" * (get_world_size() > 1)} are less than one '
@@ -182,7 +175,7 @@ def build_runner(config: Config, training: bool = False) -> Runner:
             out of range.
     """
     for name, least in LEAST.items():
-        value = _value(config, name)
+        value = value_at(config, name)
         if value is not None:
             check_whole(name, value, least)
     freezes = training and not gc.get_freeze_count()
@@ -241,7 +234,7 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
     last = _LastValidation()
     runner.register_hook(last)
     runner.register_hook(_MissedValidation())
-    with _locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
+    with locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
         try:
             if is_main_process():
                 write_json(Path(runner.work_dir) / SCHEDULE, runner.schedule)
@@ -325,101 +318,3 @@ def warmup_epochs(config: Config) -> int:
         return 0
     rises = first.get('start_factor', 1 / 3) < first.get('end_factor', 1)
     return first.get('end') or 0 if rises else 0
-
-
-def _check_work_dir(config: Config) -> dict[str, Any]:
-    """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
-    schedule = {}
-    for name in KEPT:
-        value = _value(config, name)
-        schedule.update({} if value is None else flat(name, value))
-    schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
-    dataset = config.train_dataloader.dataset
-    while 'dataset' in dataset:
-        dataset = dataset.dataset
-    schedule['classes'] = (dataset.get('metainfo') or {}).get('classes')
-    schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
-    work_dir = Path(config.work_dir)
-    if (work_dir / 'last_checkpoint').is_file():
-        if not config.get('resume'):
-            raise InputError(
-                f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
-                '--work-dir'
-            )
-        _check_last(work_dir)
-        # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
-        started = {**{name: UNSAID[name] for name in UNSAID if name in schedule}, **(_started(work_dir) or schedule)}
-        names = [name for name in {**started, **schedule} if name in started or name not in LATER]
-        changed = [name for name in names if name not in COUNTS and started.get(name) != schedule.get(name)]
-        if changed:
-            theirs, ours = (
-                ', '.join(f'{name} {textwrap.shorten(str(run.get(name)), 200)}' for name in changed[:5])
-                for run in (started, schedule)
-            )
-            raise _other_settings(work_dir, theirs, ours)
-    return schedule
-
-
-def _started(work_dir: Path) -> dict[str, Any]:
-    """What the run in a work directory was started with, empty where that is not known."""
-    note = work_dir / SCHEDULE
-    try:
-        return json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
-    except ValueError as error:
-        raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
-
-
-def _other_settings(work_dir: Path, theirs: str, ours: str) -> InputError:
-    return InputError(
-        f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings (what an earlier release '
-        'had: --cfg-options KEY=VALUE), or give another --work-dir'
-    )
-
-
-def _check_last(work_dir: Path) -> None:
-    """Have ``last_checkpoint`` name a checkpoint that loads, also where the work directory has moved."""
-    note = work_dir / 'last_checkpoint'
-    try:
-        latest = Path(note.read_text(encoding='utf-8').strip())
-    except ValueError as error:
-        raise InputError(f'{note} is damaged ({error}): write the path of a checkpoint into it') from error
-    moved = work_dir / PureWindowsPath(latest).name  # which knows the separators of all systems
-    if not latest.is_file() or moved.is_file():
-        latest = moved
-    if not latest.is_file():
-        there = ', '.join(sorted(path.name for path in work_dir.glob('*_*.pth'))) or 'none'
-        raise InputError(
-            f'{note} names {latest.name or "nothing"}, which is not there (there: {there}): write the path of a '
-            'checkpoint into it, or give another --work-dir'
-        )
-    read_checkpoint(latest)
-    if note.read_text(encoding='utf-8').strip() != str(latest):
-        partial = note.with_name(f'{note.name}.{os.getpid()}')  # each process of a run may be here
-        partial.write_text(str(latest), encoding='utf-8')
-        os.replace(partial, note)
-
-
-@contextmanager
-def _locked(work_dir: Path) -> Iterator[None]:
-    """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
-    with open(work_dir / '.lock', 'a', encoding='utf-8') as file:
-        if not lock(file):
-            raise InputError(f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir')
-        yield
-
-
-def _value(config: Config, name: str) -> Any:
-    """The value at a dotted key, None where there is none."""
-    value = config
-    for key in name.split('.'):
-        value = (value or {}).get(key)
-    return value
-
-
-def flat(name: str, value: Any) -> dict[str, Any]:
-    """Dotted name -> value of all that is no dict and no list of dicts below ``value``, which itself is ``name``."""
-    if isinstance(value, dict):
-        return {key: leaf for part, below in value.items() for key, leaf in flat(f'{name}.{part}', below).items()}
-    if isinstance(value, (list, tuple)) and any(isinstance(below, dict) for below in value):
-        return flat(name, dict(enumerate(value)))
-    return {name: value}

@@ -1,0 +1,127 @@
+"""The folder of a run: what it keeps of how the run was started, and who may be at work there."""
+
+import json
+import os
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from mmengine.config import Config
+
+from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.errors import InputError
+from mmnetaug.locks import lock
+
+SCHEDULE = 'schedule.json'  # what a run must keep when it is resumed
+# Entries of a config that a resumed run must have as it was started; differences are shown in this order.
+KEPT = (
+    *('train_cfg', 'model', 'param_scheduler', 'optim_wrapper', 'train_dataloader.batch_size'),
+    *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
+)
+IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
+LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
+# What their configs did not say -> what it was.
+UNSAID = {'model.alpha': 1.0, 'model.base_weight': 1.0, 'default_hooks.netaug.statistics_images': 16000}
+# Of these, what may change: where a backbone came from, and how often is validated.
+FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
+
+
+def check_work_dir(config: Config) -> dict[str, Any]:
+    """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
+    schedule = {}
+    for name in KEPT:
+        value = value_at(config, name)
+        schedule.update({} if value is None else flat(name, value))
+    schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
+    dataset = config.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    schedule['classes'] = (dataset.get('metainfo') or {}).get('classes')
+    schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
+    work_dir = Path(config.work_dir)
+    if (work_dir / 'last_checkpoint').is_file():
+        if not config.get('resume'):
+            raise InputError(
+                f'{work_dir} holds the checkpoints of an earlier run. Continue it with --resume, or give another '
+                '--work-dir'
+            )
+        _check_last(work_dir)
+        # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
+        before = {**{name: UNSAID[name] for name in UNSAID if name in schedule}, **(started(work_dir) or schedule)}
+        names = [name for name in {**before, **schedule} if name in before or name not in LATER]
+        changed = [name for name in names if name not in COUNTS and before.get(name) != schedule.get(name)]
+        if changed:
+            theirs, ours = (
+                ', '.join(f'{name} {textwrap.shorten(str(run.get(name)), 200)}' for name in changed[:5])
+                for run in (before, schedule)
+            )
+            raise other_settings(work_dir, theirs, ours)
+    return schedule
+
+
+def started(work_dir: Path) -> dict[str, Any]:
+    """What the run in a work directory was started with, empty where that is not known."""
+    note = work_dir / SCHEDULE
+    try:
+        return json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+    except ValueError as error:
+        raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
+
+
+def other_settings(work_dir: Path, theirs: str, ours: str) -> InputError:
+    """The error for a run that is resumed with ``ours`` and was started with ``theirs``."""
+    return InputError(
+        f'{work_dir} was started with {theirs}, not {ours}: resume it with its own settings (what an earlier release '
+        'had: --cfg-options KEY=VALUE), or give another --work-dir'
+    )
+
+
+def _check_last(work_dir: Path) -> None:
+    """Have ``last_checkpoint`` name a checkpoint that loads, also where the work directory has moved."""
+    note = work_dir / 'last_checkpoint'
+    try:
+        latest = Path(note.read_text(encoding='utf-8').strip())
+    except ValueError as error:
+        raise InputError(f'{note} is damaged ({error}): write the path of a checkpoint into it') from error
+    moved = work_dir / PureWindowsPath(latest).name  # which knows the separators of all systems
+    if not latest.is_file() or moved.is_file():
+        latest = moved
+    if not latest.is_file():
+        there = ', '.join(sorted(path.name for path in work_dir.glob('*_*.pth'))) or 'none'
+        raise InputError(
+            f'{note} names {latest.name or "nothing"}, which is not there (there: {there}): write the path of a '
+            'checkpoint into it, or give another --work-dir'
+        )
+    read_checkpoint(latest)
+    if note.read_text(encoding='utf-8').strip() != str(latest):
+        partial = note.with_name(f'{note.name}.{os.getpid()}')  # each process of a run may be here
+        partial.write_text(str(latest), encoding='utf-8')
+        os.replace(partial, note)
+
+
+@contextmanager
+def locked(work_dir: Path) -> Iterator[None]:
+    """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
+    with open(work_dir / '.lock', 'a', encoding='utf-8') as file:
+        if not lock(file):
+            raise InputError(f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir')
+        yield
+
+
+def value_at(config: Config, name: str) -> Any:
+    """The value at a dotted key, None where there is none."""
+    value = config
+    for key in name.split('.'):
+        value = (value or {}).get(key)
+    return value
+
+
+def flat(name: str, value: Any) -> dict[str, Any]:
+    """Dotted name -> value of all that is no dict and no list of dicts below ``value``, which itself is ``name``."""
+    if isinstance(value, dict):
+        return {key: leaf for part, below in value.items() for key, leaf in flat(f'{name}.{part}', below).items()}
+    if isinstance(value, (list, tuple)) and any(isinstance(below, dict) for below in value):
+        return flat(name, dict(enumerate(value)))
+    return {name: value}
