@@ -74,8 +74,9 @@ def main(args: argparse.Namespace) -> None:
         raise InputError('--against is for --start: give both, or leave it out')
     instead = next((name for name in INSTEAD if getattr(args, name) not in (None, False)), None)
     taken = INSTEAD.get(instead, STEPS)
-    left = [name for name in (*STEPS, 'against') if name not in taken]
-    ignored = [f'--{name}' for name in left if getattr(args, name) != parser().get_default(name)]
+    defaults = parser()
+    left = [name for name in STEPS if name not in taken]
+    ignored = [f'--{name}' for name in left if getattr(args, name) != defaults.get_default(name)]
     if ignored:
         raise InputError(
             f'{", ".join(ignored)}: {f"--{instead}" if instead else "a measurement of steps"} takes '

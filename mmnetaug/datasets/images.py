@@ -145,8 +145,15 @@ def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
 def opencv_image(path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
     """As ``cv2.imread``, which on Windows finds names in ASCII alone; None above its limits of sides and pixels."""
     try:
-        return cv2.imdecode(np.fromfile(path, np.uint8), flags)
-    except (cv2.error, OSError):
+        return _decoded(np.fromfile(path, np.uint8), flags)
+    except OSError:
+        return None
+
+
+def _decoded(data: np.ndarray, flags: int) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(data, flags)
+    except cv2.error:
         return None
 
 
@@ -212,14 +219,10 @@ def read_deep(path: str | Path) -> np.ndarray:
         UnusableImage: no image, or values of another type.
     """
     flags = cv2.IMREAD_UNCHANGED
-    with open(path, 'rb') as file:
-        data = np.frombuffer(file.read(), np.uint8)
+    data = np.fromfile(path, np.uint8)
     if data[:4].tobytes() not in TIFF:
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # unlike the other it turns a PNG by its orientation
-    try:
-        image = cv2.imdecode(data, flags)
-    except cv2.error:
-        image = None
+    image = _decoded(data, flags)
     if image is None:
         raise UnusableImage(NO_IMAGE)
     image = to_8_bits(image)

@@ -48,26 +48,24 @@ class SeededIndex(int):
         return SeededIndex(int(self) - before, self.seed)
 
 
+def _with_all_below(dataset: Dataset) -> Iterator[Dataset]:
+    """A data set, and those within ``RepeatDataset``, ``ConcatDataset`` and the like."""
+    yield dataset
+    for below in getattr(dataset, 'datasets', [dataset.dataset] if hasattr(dataset, 'dataset') else []):
+        yield from _with_all_below(below)
+
+
 def data_sets(dataset: Dataset) -> list[Dataset]:
     """Those that read files, within ``RepeatDataset``, ``ConcatDataset`` and the like."""
-    if hasattr(dataset, 'datasets'):
-        return [each for below in dataset.datasets for each in data_sets(below)]
-    return data_sets(dataset.dataset) if hasattr(dataset, 'dataset') else [dataset]
+    return [each for each in _with_all_below(dataset) if not (hasattr(each, 'datasets') or hasattr(each, 'dataset'))]
 
 
 class _SeededList(list):
+    """Numbers of samples that keep the seed with which they are looked up."""
+
     def __getitem__(self, index: int) -> int:
         found = super().__getitem__(index)
         return SeededIndex(found, index.seed) if isinstance(index, SeededIndex) else found
-
-
-def _hand_on_seeds(dataset: Dataset) -> None:
-    """Through ``ClassBalancedDataset``, which looks its samples' numbers up in a list."""
-    if hasattr(dataset, 'repeat_indices'):
-        dataset.repeat_indices = _SeededList(dataset.repeat_indices)
-    for below in getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]:
-        if below is not None:
-            _hand_on_seeds(below)
 
 
 class SeededSamples:
@@ -94,7 +92,9 @@ class ResumableSampler(DefaultSampler):
 
     def __init__(self, dataset: Dataset, *args: Any, **options: Any) -> None:
         super().__init__(dataset, *args, **options)
-        _hand_on_seeds(dataset)
+        for each in _with_all_below(dataset):
+            if hasattr(each, 'repeat_indices'):  # ClassBalancedDataset, which looks its samples' numbers up
+                each.repeat_indices = _SeededList(each.repeat_indices)
 
     def __iter__(self) -> Iterator[int]:
         indices = list(super().__iter__())

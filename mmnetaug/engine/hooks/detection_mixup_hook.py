@@ -32,7 +32,7 @@ class DetectionMixupHook(Hook):
         self.alpha, self.unmixed = alpha, unmixed
 
     def before_train(self, runner: Runner) -> None:
-        head = getattr(bare_model(runner), 'bbox_head', None)
+        head = getattr(bare_model(runner), 'bbox_head', bare_model(runner))
         if not getattr(head, 'weighs_objects', False):
             raise InputError(
                 f'detection mixup gives each object a weight, for which the losses of {type(head).__name__} have no '
