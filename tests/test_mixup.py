@@ -201,6 +201,7 @@ RESIZED = [
 @pytest.mark.parametrize('repeat', [False, True])
 def test_batches_hold_weights(voc, tmp_path, repeat):
     dataset = training_set(voc, tmp_path / 'run', pipeline=RESIZED, repeat=repeat)
+    random.seed(0)  # of twenty partners none is the image itself once in three hundred times
     mixed = [dataset[i % 4]['data_samples'].gt_instances for i in range(20)]
     assert {len(instances) for instances in mixed} == {2, 4}, 'alone beside itself, else of two images'
     for instances in mixed:
@@ -219,6 +220,7 @@ def test_one_image_is_never_mixed_with_itself(tmp_path):
 def test_another_partner_for_one_that_cannot_be_decoded(voc, tmp_path):
     dataset = training_set(voc, tmp_path / 'run', pipeline=[{'type': 'mmnetaug.LoadImageOrSkip'}, *RESIZED[1:]])
     (voc / 'JPEGImages' / 'b.jpg').write_bytes(b'nothing')
+    random.seed(0)
     assert {len(dataset[0]['data_samples'].gt_instances) for _ in range(20)} == {2, 4}
 
 
