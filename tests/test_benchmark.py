@@ -69,6 +69,15 @@ def test_without_average_precision_there_is_a_table_and_no_picture(detector, tmp
     assert not list((tmp_path / 'out').glob('*.png'))
 
 
+def test_what_was_measured_outlasts_a_later_failure(detector, tmp_path, monkeypatch):
+    _, result = detector
+    monkeypatch.setattr(MODULE, 'test_detector', mock.Mock(side_effect=[result, KeyboardInterrupt]))
+    with pytest.raises(KeyboardInterrupt):
+        benchmark([result['checkpoint']] * 2, ['first', 'second'], tmp_path / 'out')
+    (row,) = json.loads((tmp_path / 'out/benchmark.json').read_text())['detectors']
+    assert row['name'] == 'first' and row['AP'] == result['AP']
+
+
 def run_tool(monkeypatch, *arguments):
     monkeypatch.setattr(sys, 'argv', ['benchmark.py', *map(str, arguments)])
     runpy.run_path(str(ROOT / 'tools/benchmark.py'), run_name='__main__')

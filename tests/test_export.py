@@ -192,6 +192,8 @@ def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
         Detector(tmp_path / 'run/export.onnx')
     with pytest.raises(InputError, match='give a folder of them with --calibration DIR'):
         export(checkpoint, 'onnx', int8=True)
+    with pytest.raises(InputError, match='not evaluated here: leave out --data-root '):
+        export(checkpoint, 'onnx', data_root=str(image_tree))
     export(checkpoint, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=image_tree)
 
 

@@ -326,7 +326,8 @@ def test_wrapped_data_sets_resume_too(image_tree, tmp_path, kind):
     compare_checkpoints(whole, train_until(run('killed'), resume=True))
 
 
-def test_other_classes_and_other_images_are_not_resumed(voc, image_tree, tmp_path):
+def test_other_classes_and_other_images_are_not_resumed(voc, image_tree, tmp_path, monkeypatch):
+    monkeypatch.setattr('time.strftime', lambda *_: '20260101_000000')  # runs of a folder and second keep apart, too
     config = partial(detector_config, voc, tmp_path / 'run', 'ssdlite_baseline_voc', epochs=1)
     train_until(config(classes=['cat']))
     with pytest.raises(InputError, match=r"started with classes \['cat'\], not classes \['dog'\]: resume it with its"):

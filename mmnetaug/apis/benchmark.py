@@ -110,6 +110,7 @@ def benchmark(
             'current',
             logging.WARNING,
         )
+    root = data_sets[0].get('data_root') or str(data_sets[0].get('ann_file'))
     rows = []
     for name, checkpoint, run, meta, its_classes in zip(names, checkpoints, runs, metas, classes):
         pictures = _pictures(run, checkpoint, meta)
@@ -124,9 +125,8 @@ def benchmark(
                 'file_bytes': Path(checkpoint).stat().st_size,
             }
         )
-    root = data_sets[0].get('data_root') or str(data_sets[0].get('ann_file'))
-    report = {'machine': machine('cpu'), 'data_root': root, 'detectors': rows}
-    write_json(out_dir / 'benchmark.json', report)
+        # after each: a later one may fail
+        write_json(out_dir / 'benchmark.json', {'machine': machine('cpu'), 'data_root': root, 'detectors': rows})
     with open(out_dir / 'benchmark.csv', 'w', encoding='utf-8', newline='') as file:
         columns = [name for name, value in rows[0].items() if not isinstance(value, dict)]  # no AP50 of each class
         writer = csv.DictWriter(file, columns, extrasaction='ignore')

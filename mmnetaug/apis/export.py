@@ -87,6 +87,12 @@ def export(
     deployable = load_deployable(checkpoint)
     meta = deployable.meta
     detector = meta['task'] == 'detection'
+    if not detector and (data_root or files):
+        given = '--data-root' if data_root else '--test-ann'
+        raise InputError(
+            f'{checkpoint} is of a classifier, which is not evaluated here: leave out {given} (images to calibrate '
+            'with: --calibration DIR)'
+        )
     if detector and not meta['head'] and not raw and kind == 'onnx':
         head = meta['config']['model']['bbox_head']['type']
         print_log(f'{head} {NO_DECODER}: the file gives raw maps', 'current')

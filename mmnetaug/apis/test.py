@@ -140,7 +140,6 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     content = read_checkpoint(checkpoint)
     config = _test_part(config)  # without what --cfg-options may say of training
     prepare_distributed(config)
-    config.experiment_name = str(config.work_dir)
     config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     runner = build_runner(config)
     detector = bare_model(runner)

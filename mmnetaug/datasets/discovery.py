@@ -26,7 +26,7 @@ PAIRS = (('train', 'val'), ('trainval', 'test'), ('train', 'test'), ('trainval',
 # Annotations of COCO that are of no boxes.
 OTHER_TASKS = ('captions', 'person_keypoints', 'image_info', 'panoptic', 'stuff')
 ROBOFLOW = '_annotations.coco.json'
-NAME_THEM = 'Name them: --train-ann, --train-img, --test-ann and --test-img'
+NAME_THEM = 'Name them: --test-ann and --test-img, to train --train-ann and --train-img, too'
 
 
 def find_detection_data(

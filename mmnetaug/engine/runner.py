@@ -3,9 +3,9 @@
 import copy
 import gc
 import logging
-import time
 import traceback
 from bisect import bisect
+from collections import Counter
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -80,8 +80,6 @@ def training_runner(config: Config) -> Runner:
     if anew:  # MMEngine would only say that it did not find last_checkpoint, or miss the epoch of bare weights
         config.resume = False
     prepare_distributed(config)
-    # Loggers are found by this name and the second of the start: runs of one process that start together need others.
-    config.setdefault('experiment_name', str(config.work_dir))
     runner = build_runner(config, training=True)
     if anew:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
@@ -128,6 +126,15 @@ MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_sche
 class _Runner(Runner):
     """MMEngine's, which leaves the console to ``ConsoleHook`` where the config has one, and leaves out any hook of
     ``default_hooks`` that is None."""
+
+    starts: Counter[str] = Counter()
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """As in MMEngine, where runs of one process that start in the same second share scope, logs and scalars."""
+        super().setup_env(env_cfg)
+        self.starts[self._timestamp] += 1
+        if (run := self.starts[self._timestamp]) > 1:
+            self._timestamp += f'_{run}'
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         hooks = hooks or {}
@@ -223,7 +230,7 @@ def _own_visualizer(config: Config) -> None:
     visualizer = config.get('visualizer') or {}
     kind = VISUALIZERS.get(visualizer.get('type', 'Visualizer'))
     if kind and kind.check_instance_created(visualizer.get('name', '')):
-        visualizer.name = f'{visualizer.name}_{time.time_ns()}'
+        del visualizer.name  # that of the run is its default
 
 
 def train_and_validate(runner: Runner) -> dict[str, Any]:
