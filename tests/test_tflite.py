@@ -26,8 +26,9 @@ from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.deploy.decode import postprocess
 from mmnetaug.deploy.inputs import Inputs
+from mmnetaug.deploy.network import Deployable
 from mmnetaug.deploy.runtime import open_artefact
-from mmnetaug.deploy.tflite import arena
+from mmnetaug.deploy.tflite import arena, write_tflite
 from mmnetaug.evaluation.memory import table_bytes
 
 CONFIGS = ['ssdlite_baseline', 'yolov3_baseline_adamw', 'yolov3_relu6_baseline', 'rtmdet_baseline', 'gfl_baseline']
@@ -140,6 +141,18 @@ def test_small_cameras(tmp_path, monkeypatch, given):
     ]
     boxes, scores, _ = by_c(tmp_path, 'b', list(map(np.ascontiguousarray, stored)))
     assert len(boxes) == len(truth[0]) and np.abs(np.sort(scores) - np.sort(truth[1])).max() < 1e-5
+
+
+def test_int8_cuts_off_nothing_of_a_rare_image(tmp_path):
+    """As a large object is, whose distances few images have."""
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1))
+    for value, parameter in zip((0.5, 0.0), network[0].parameters()):
+        torch.nn.init.constant_(parameter, value)
+    meta = {'task': 'detection', 'size': [8, 8], 'channels': 'RGB', 'outputs': ['map0']}
+    images = [np.full((1, 3, 8, 8), value, np.float32) for value in (1, 1, 200, 1, 1)]
+    write_tflite(Deployable(network, meta), tmp_path / 'a.tflite', images)
+    (output,) = json.loads((tmp_path / 'a.json').read_text())['output_tensors']
+    assert (127 - output['zero_point']) * output['scale'] == pytest.approx(0.5 * 3 * 200, rel=0.01)
 
 
 def test_a_file_without_its_json(trained, tmp_path):

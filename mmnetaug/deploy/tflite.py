@@ -61,8 +61,15 @@ def _quantised(plain: str, calibration: Iterable[np.ndarray]) -> str:
     done = f'{plain}.int8'
     tool = quantizer.Quantizer(plain)
     tool.load_quantization_recipe(recipe.static_wi8_ai8())
-    images = [{INPUT: np.ascontiguousarray(image.transpose(0, 2, 3, 1))} for image in calibration]
-    tool.quantize(tool.calibrate({SIGNATURE: images})).export_model(done)
+    ranges: dict[str, Any] = {}
+    for image in calibration:  # a call for each: in one the quantizer averages their ranges, and cuts large objects off
+        given = {INPUT: np.ascontiguousarray(image.transpose(0, 2, 3, 1))}
+        found = tool.calibrate({SIGNATURE: [given]}, num_threads=torch.get_num_threads())
+        for name, its in found.items():
+            so_far = ranges.setdefault(name, its)
+            so_far['min'] = np.minimum(so_far['min'], its['min'])
+            so_far['max'] = np.maximum(so_far['max'], its['max'])
+    tool.quantize(ranges).export_model(done)
     return done
 
 
