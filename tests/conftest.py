@@ -31,6 +31,13 @@ def cache(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(autouse=True)
+def no_proxy(monkeypatch):
+    """Servers of tests are on this machine."""
+    for name in ('no_proxy', 'NO_PROXY'):
+        monkeypatch.setenv(name, '127.0.0.1,localhost')
+
+
+@pytest.fixture(autouse=True)
 def signals():
     """Given back where a test ends a run halfway: with a handler of Python a pool of a later test may wait for ever."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -26,7 +26,7 @@ def test_mmdet_builds_it_by_name_and_gets_the_reference_features(shared):
         features = backbone(torch.from_numpy(reference['image']))
     for i, feature in enumerate(features, start=1):
         expected = torch.from_numpy(reference[f'stage{i}'])
-        assert (feature - expected).norm() / expected.norm() < 1e-5
+        assert (feature - expected).norm() / expected.norm() < 5e-5
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,9 @@ def test_modules_that_cannot_be_imported(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize(('launcher', 'command'), [('pytorch', 'torchrun'), ('slurm', 'srun'), ('mpi', 'mpirun')])
-def test_a_launcher_that_did_not_start_the_process(voc, tmp_path, launcher, command):
+def test_a_launcher_that_did_not_start_the_process(voc, tmp_path, monkeypatch, launcher, command):
+    for name in ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_LOCAL_RANK'):
+        monkeypatch.delenv(name, raising=False)
     config = detector_config(voc, tmp_path / 'run')
     config.launcher = launcher
     with pytest.raises(InputError, match=f'--launcher {launcher}: no .* Start it with `{command} '):

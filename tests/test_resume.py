@@ -160,7 +160,7 @@ def test_signals_are_given_back_and_forked_processes_keep_theirs(voc, tmp_path, 
             child.start()
             started.recv()  # Python forgets a signal that comes before its own part of a fork is over
             child.terminate()
-            child.join(10)
+            child.join(60)
             assert child.exitcode == -signal.SIGTERM
             raise Killed
 

@@ -55,6 +55,7 @@ def write_onnx(
     }
     if meta['head']:
         facts |= {name: str(meta['head'][name]) for name in ('score_thr', 'iou_thr', 'max_per_img')}
+    _strip(model.graph)
     onnx.helper.set_model_props(model, facts)
     model.producer_name = 'mmnetaug'
     onnx.checker.check_model(model)
@@ -68,6 +69,14 @@ def _exported(network: nn.Module, inputs: tuple, names: list[str], outputs: list
             network.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, optimize=True, verbose=False
         )
     return program.model_proto
+
+
+def _strip(graph: Any) -> None:
+    """Leave out what the exporter notes to be debugged by, a third of a file: shapes of what is in between, and paths
+    and lines of the source."""
+    del graph.value_info[:]
+    for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
+        del part.metadata_props[:]
 
 
 def _with_decoder(model: Any, deployable: Deployable) -> Any:
