@@ -44,3 +44,16 @@ def test_losses_do_not_count_it(head):
             found = model.loss(torch.zeros(1, 3, 96, 96), [sample(96, [[10.0, 10, 40, 40]], [0], ignored)])
         losses.append(float(sum(found['loss_cls'])))
     assert 0.6 * losses[0] < losses[1] < 0.9 * losses[0]
+
+
+def test_an_object_within_a_crowd_keeps_its_priors(head):
+    assigner = build_detector(head).bbox_head.assigner
+    corners = torch.cat([CENTRES - 20, CENTRES + 20], dim=1)
+    priors = torch.cat([CENTRES, torch.full((3, 2), 8.0)], dim=1) if head == 'rtmdet' else corners
+    found = InstanceData(priors=priors, bboxes=corners, scores=torch.zeros(3, 3))
+    target = sample(96, [OBJECT], [0], [[0.0, 0, 96, 96]])
+    levels = {'num_level_priors': [3]} if head == 'gfl' else {}
+    assigned = assigner.assign(
+        pred_instances=found, gt_instances=target.gt_instances, gt_instances_ignore=target.ignored_instances, **levels
+    )
+    assert assigned.gt_inds.tolist() == [1, -1, -1]

@@ -233,3 +233,13 @@ def test_exit_status_of_the_tool(voc, monkeypatch, capsys):
     assert status(voc / 'nothing') == 2
     assert 'mim download mmdet --dataset voc2007' in capsys.readouterr().err
     assert status(voc, '--size', '0') == 2
+
+
+def test_sides_are_those_after_resizing(tmp_path):
+    """Of 64x48 pixels to 96x96: 10 wide and 30 high become 15 and 60, 16 and 4 become 24 and 8."""
+    boxes = [('cat', 11, 11, 21, 41, 0), ('cat', 31, 11, 47, 15, 0), ('cat', 31, 21, 36, 25, 0)]
+    write_voc(tmp_path, {'a': boxes, 'b': [CAT]}, {'trainval': ['a'], 'test': ['b']})
+    found = check_detection_data(tmp_path, size=96)['train']
+    assert (found['median_px'], found['below_8px']) == (8.0, 1)  # 5 and 4 become 7.5 and 8
+    write_voc(tmp_path, {'a': boxes[:1]}, {})
+    assert check_detection_data(tmp_path, size=96)['train']['median_px'] == 15

@@ -253,3 +253,25 @@ def test_one_bad_annotation_costs_itself_alone(tmp_path, change, finding):
     both = [(1, 0, [0, 0, 9, 9]), (1, 1, [0, 0, 9, 9])]
     assert boxes(data) == (both[1:] if finding else both)
     assert finding is None or len(data.findings.names[finding]) == 1
+
+
+def test_images_whose_boxes_are_all_left_out_are_not_trained_on(tmp_path):
+    images = {'a.jpg': [(1, 1, 2, 10, 20)], 'outside.jpg': [(1, 100, 2, 10, 20)]}  # of 64x48 pixels
+    for split in ('train2017', 'val2017'):
+        write_coco(tmp_path, split, images)
+    found = find_detection_data(tmp_path)
+    assert (len(load(found, 'train')), len(load(found, 'test'))) == (1, 2)
+
+
+def test_images_that_a_list_names_twice(tmp_path):
+    write_voc(tmp_path, {'a': [CAT], 'b': [CAT]}, {'trainval': ['a', 'a.jpg', 'a'], 'test': ['b']})
+    data = load(find_detection_data(tmp_path), 'train')
+    assert len(data) == 1 and data.findings.names == {'images that are listed again left out': ['a', 'a']}
+
+
+def test_objects_below_a_least_size_are_ignored(tmp_path):
+    """CAT is 20 pixels wide and high, DOG 19 by 39."""
+    write_voc(tmp_path, {'a': [CAT, DOG], 'b': [CAT]}, {'trainval': ['a'], 'test': ['b']})
+    for least, flags in ((19, [0, 0]), (20, [0, 1])):
+        (info,) = load(find_detection_data(tmp_path), 'train', filter_cfg={'bbox_min_size': least})
+        assert [item['ignore_flag'] for item in info['instances']] == flags

@@ -36,7 +36,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
 from mmnetaug.deploy.c_code import write_c
-from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps
+from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps, suppress
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 
@@ -53,7 +53,7 @@ def trained(photographs, tmp_path_factory, request):
     """The export of a detector trained for a moment that finds much."""
     name = request.param if '_' in request.param else f'{request.param}_baseline'
     config = detector_config(photographs, tmp_path_factory.mktemp(request.param), f'{name}_voc', epochs=4)
-    config.model.test_cfg.update(score_thr=0.005, nms_pre=60)
+    config.model.test_cfg.update(score_thr=0.005, nms_pre=60, max_per_img=20)
     return with_larger_head(train_detector(config)['checkpoint'])
 
 
@@ -251,6 +251,66 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     truth = detector.bbox_head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=detector.test_cfg)[0]
     assert np.abs(numpy[0] - truth.bboxes.numpy()).max() < 1e-3
     assert np.abs(numpy[1] - truth.scores.numpy()).max() < 1e-5 and (numpy[2] == truth.labels.numpy()).all()
+
+
+def test_c_gives_no_more_boxes_than_max_per_img(tmp_path):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = build_detector('ssdlite', num_classes=2).eval()
+    detector.test_cfg.update(score_thr=0.3, max_per_img=5)
+    described = describe_head(detector, (96, 96))
+    generator = np.random.default_rng(0)
+    with torch.no_grad():
+        shapes = [level.shape[1:] for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
+    maps = [generator.normal(0, 2, shape).astype(np.float32) for shape in shapes]
+    meta = {'task': 'detection', 'classes': ['a', 'b'], 'size': [96, 96], 'channels': 'RGB', 'int8': False}
+    tensors = [{'name': f'{number}', 'scale': 0.0, 'zero_point': 0} for number in range(len(maps))]
+    (tmp_path / 'm.json').write_text(json.dumps({**meta, 'head': described, 'output_tensors': tensors}))
+    (tmp_path / 'm.tflite').write_bytes(b'a model')
+    write_c(tmp_path / 'm.tflite')
+    boxes, scores, _ = by_c(tmp_path, 'm', [np.ascontiguousarray(level.transpose(1, 2, 0)) for level in maps])
+    assert len(boxes) == 5
+    np.testing.assert_allclose(scores, postprocess(maps, described)[1], atol=1e-5)
+
+
+def test_padding_of_gray_images_in_c(tmp_path):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = build_detector('ssdlite', size=(160, 128), backbone__in_channels=1).eval()
+    head = describe_head(detector, (160, 128), (160, 120))
+    meta = {'task': 'detection', 'classes': ['a'], 'size': [160, 128], 'channels': 'GRAY', 'head': head}
+    meta |= {'int8': False, 'output_tensors': []}
+    (tmp_path / 'm.json').write_text(json.dumps(meta))
+    (tmp_path / 'm.tflite').write_bytes(b'a model')
+    write_c(tmp_path / 'm.tflite')
+    header = (tmp_path / 'm_detect.h').read_text()
+    assert '160x120 of them at the top left, and the rest has the value 117' in header
+
+
+def test_means_of_a_coder_are_decoded():
+    """As by mmdet's head."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = build_detector('ssdlite', num_classes=2).eval()
+    detector.bbox_head.bbox_coder.means = (0.5, -0.4, 0.3, -0.2)
+    detector.test_cfg.update(score_thr=0.3, nms_pre=40)
+    described = describe_head(detector, (96, 96))
+    generator = np.random.default_rng(0)
+    with torch.no_grad():
+        shapes = [level.shape for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
+        maps = [torch.from_numpy(generator.normal(0, 2, shape).astype(np.float32)) for shape in shapes]
+        half = len(maps) // 2
+        metas = [{'img_shape': (96, 96), 'ori_shape': (96, 96), 'scale_factor': (1.0, 1.0)}]
+        parts = maps[:half], maps[half:]
+        (truth,) = detector.bbox_head.predict_by_feat(*parts, batch_img_metas=metas, cfg=detector.test_cfg)
+    boxes, _, labels = postprocess([level[0].numpy() for level in maps], described)
+    assert len(boxes) > 10
+    np.testing.assert_allclose(boxes, truth.bboxes.numpy(), atol=1e-3)
+    assert (labels == truth.labels.numpy()).all()
+
+
+def test_boxes_that_overlap_by_just_the_threshold_both_stay():
+    boxes = np.array([[0, 0, 2, 2], [0, 0, 2, 1], [0, 0, 2, 1.1]], np.float32)  # IoU 2 / 4 with the first, and 2.2 / 4
+    scores = np.array([[0.9], [0.8], [0.7]], np.float32)
+    found = suppress(boxes, scores, {'iou_thr': 0.5, 'max_per_img': 9})
+    assert found[1].tolist() == scores[:2, 0].tolist()
 
 
 @pytest.mark.parametrize('change', [{'nms': {'type': 'soft_nms', 'iou_threshold': 0.5}}, {'min_bbox_size': 16}])

@@ -12,6 +12,7 @@ from mmnetaug.apis.fit import fit, fit_table, parse_amount, parse_size
 from mmnetaug.apis.train import describe_detector
 from mmnetaug.boards import board_budget
 from mmnetaug.config_files import heads
+from mmnetaug.evaluation.memory import table_bytes
 
 
 def test_amounts_and_boards():
@@ -102,3 +103,17 @@ def test_tool(tmp_path, monkeypatch, capsys):
     }
     assert [(row['size'], row['fits']) for row in record['detectors']] == [(128, False), (96, True)]
     assert '1 of 2 detectors fit' in capsys.readouterr().out
+
+
+def test_budgets_hold_the_tables_too_and_are_limits():
+    one = {'heads_': ['ssdlite'], 'archs': ['mobilenetv2_w0.1'], 'sizes': [96], 'num_classes': 3}
+    (row,) = fit(sram=1 << 30, **one)
+    memory, file = table_bytes(build_detector('ssdlite', 'mobilenetv2_w0.1', size=96))
+    assert row['sram'] == row['peak_memory'] + memory and row['flash'] == row['weight_bytes'] + file
+    for name in ('sram', 'flash', 'macs'):
+        assert fit(**{name: row[name]}, **one)[0]['fits']
+        with pytest.raises(InputError, match='none of 1 detectors fits'):
+            fit(**{name: row[name] - 1}, **one)
+    padded = describe_detector(build_detector('ssdlite', 'mobilenetv2_w0.1', size=96, backbone__padding='tf'), 96)
+    (tf,) = fit(sram=1 << 30, padding='tf', **one)
+    assert tf['peak_memory'] == padded['peak_memory'] < row['peak_memory']

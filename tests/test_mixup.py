@@ -305,3 +305,48 @@ def test_losses_of_awkward_boxes_are_finite(detector, boxes):
     total = sum(sum(values) for values in losses.values())
     total.backward()
     assert torch.isfinite(total) and all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_what_the_second_image_ignores_stays_ignored(monkeypatch):
+    first = image('a', 9, (2, 3), [[0, 0, 2, 2]], [4])
+    second = image('b', 9, (3, 2), [[0, 1, 2, 3], [1, 1, 2, 2]], [5, 6])
+    second['gt_ignore_flags'] = np.array([False, True])
+    assert mix(monkeypatch, 0.25, first, second)['gt_ignore_flags'].tolist() == [False, False, True]
+    assert mix(monkeypatch, 0.25, second, first)['gt_ignore_flags'].tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize('name', ['ssdlite', 'yolov3'])
+def test_each_object_has_a_weight_of_its_own(name):
+    """Anchors are told apart by the classes of their objects."""
+    head = build_detector(name).bbox_head
+    objects = sample(96, [[10.0, 10, 50, 50], [40.0, 20, 90, 60]], [0, 1]).gt_instances
+    objects.weights = torch.tensor([0.2, 0.7])
+    sides = [(side, side) for side in ((6, 3, 2, 1) if name == 'ssdlite' else (3, 6, 12))]
+    anchors = head.prior_generator.grid_priors(sides, device='cpu')
+    if name == 'ssdlite':
+        anchors = torch.cat(anchors)
+        valid = torch.ones(len(anchors), dtype=torch.bool)
+        labels, label_weights, _, bbox_weights, *_ = head._get_targets_single(
+            anchors, valid, objects, {'img_shape': (96, 96)}
+        )
+        weights = torch.cat([label_weights[:, None], bbox_weights], dim=1)
+        found = {label: weights[labels == label] for label in (0, 1)}
+    else:
+        flags = head.responsible_flags(sides, objects.bboxes, 'cpu')
+        targets, background = head._get_targets_single(anchors, flags, objects)
+        found = {label: targets[targets[:, 5 + label] == 1, 4] for label in (0, 1)}
+        for label, values in found.items():
+            torch.testing.assert_close(background[targets[:, 5 + label] == 1], 1 - values)
+    for label, weight in ((0, 0.2), (1, 0.7)):
+        assert len(found[label])
+        torch.testing.assert_close(found[label], torch.full_like(found[label], weight))
+
+
+def test_alpha_of_the_hook_is_that_of_the_draws(voc, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(np.random, 'beta', lambda *given: drawn.append(given) or 0.5)
+    dataset = training_set(voc, tmp_path / 'run', mixup=False, pipeline=RESIZED)
+    hook = DetectionMixupHook(alpha=0.4)
+    loader = SimpleNamespace(dataset=dataset)
+    hook.before_train(SimpleNamespace(model=ssdlite(), train_dataloader=loader))
+    assert dataset[0] and drawn == [(0.4, 0.4)]

@@ -288,3 +288,53 @@ def test_widths_that_do_not_fit_are_refused():
         aug.set_widths({**widths, 'stem.0.conv': 43})
     with pytest.raises(InputError, match=r'stages\.9'):
         aug.set_widths({**widths, 'stages.9.0.expand.conv': 8})
+
+
+def test_a_bottleneck_expands_to_what_its_convolution_reads_most():
+    aug = build('resnet50_w0.25')
+    aug.sort_channels()
+    norms = aug.stages[1][0].spatial.conv.weight.abs().sum((0, 2, 3))
+    assert (norms.diff() < 1e-5).all() and norms[0] > norms[-1]
+
+
+@pytest.mark.parametrize('arch', ['mobilenetv2_tiny', 'mobilenetv3_w0.35', 'resnet50_w0.25'])
+def test_gradients_that_accumulate_move_with_their_weight(arch):
+    """Sorting between two backward passes, or not at all: the full-size network computes the same after the step."""
+    outputs = []
+    images = torch.randn(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(1)).double()
+    for sort in (False, True):
+        aug = build(arch).double()
+        aug.set_widths(aug.max_widths)
+        optimizer = torch.optim.SGD(aug.parameters(), lr=0.01)
+        for number, batch in enumerate(images):
+            if sort and number:
+                aug.sort_channels(optimizer)
+            F.cross_entropy(aug(batch), torch.tensor([0, 1])).backward()
+        optimizer.step()
+        with torch.no_grad():
+            outputs.append(aug(images[0]))
+    torch.testing.assert_close(*outputs, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize('smoothing', [0.0, 0.3])
+def test_labels_are_smoothed_as_asked_for(smoothing):
+    """By the definition: a target of 1 - s + s / C for the label and s / C for each other class."""
+    torch.manual_seed(0)
+    model = Classifier('mobilenetv2_w0.1', 3, label_smoothing=smoothing)
+    torch.nn.init.normal_(model.network.classifier.weight)  # large enough to tell
+    images, labels = 9 * torch.randn(4, 3, 32, 32), torch.tensor([0, 1, 2, 0])
+    with torch.no_grad():
+        logs = model(images).log_softmax(1)
+        loss = model(images, labels, 'loss')['loss_base'].item()
+    targets = (1 - smoothing) * torch.eye(3)[labels] + smoothing / 3
+    assert loss == pytest.approx(-(targets * logs).sum(1).mean().item(), rel=1e-5)
+
+
+def test_training_accuracy_of_mixed_labels_is_that_of_the_larger_share():
+    torch.manual_seed(0)
+    model, images = Classifier('mobilenetv2_w0.1', 3).eval(), torch.randn(8, 3, 32, 32)
+    with torch.no_grad():
+        best = model(images).argmax(1)
+        mixed = 0.6 * torch.eye(3)[best] + 0.4 * torch.eye(3)[(best + 1) % 3]
+        mixed[:2] = mixed[:2].roll(1, 1)  # two images of another class
+        assert model(images, mixed, 'loss')['train_top1'] == 75

@@ -57,6 +57,7 @@ A, NEARLY_A, B, FAR = (0, 0, 10, 10), (0, 0, 10, 9), (20, 20, 40, 40), (60, 60, 
         ([result([(0, *A)], [(0.9, 1, *A)])], {(0, 1): 1}),  # taken for another class
         ([result([(0, *A)])], {(0, 2): 1}),  # missed
         ([result([(0, *A)], [(0.4, 0, *A)])], {(0, 2): 1}),  # below the threshold
+        ([result([(0, *A)], [(0.5, 0, *A)])], {(0, 0): 1}),  # just the threshold
         ([result([], [(0.9, 1, *B)])], {(2, 1): 1}),  # of nothing
         ([result([(0, *A)], [(0.9, 0, *A), (0.8, 0, *A)])], {(0, 0): 1, (2, 0): 1}),  # found twice
         # the right class before a larger overlap

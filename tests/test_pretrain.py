@@ -321,6 +321,15 @@ def test_a_checkpoint_of_a_supernet_says_whose_statistics_it_holds(image_tree, t
         mmnetaug.load_weights(mmnetaug.build_network('mobilenetv2_nano', 2), tmp_path / 'run/epoch_1.pth')
 
 
+def test_a_finished_run_that_is_resumed_exports_the_same(image_tree, tmp_path):
+    """Statistics are estimated on the same images with the same draws, in whichever process."""
+    exports = []
+    for resume in (False, True):
+        pretrain(pretrain_config(image_tree, tmp_path / 'run', NETAUG_NANO, resume=resume))
+        exports.append(torch.load(tmp_path / 'run/export.pth')['state_dict'])
+    assert all(torch.equal(tensor, exports[1][name]) for name, tensor in exports[0].items())
+
+
 def test_of_a_model_that_is_neither_detector_nor_ours_a_checkpoint_says_nothing():
     checkpoint = {}
     ExportHook().before_save_checkpoint(SimpleNamespace(model=torch.nn.Linear(1, 1)), checkpoint)

@@ -22,7 +22,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import UnusableImage, image_size, read_deep, turned_formats
+from mmnetaug.datasets.images import UnusableImage, image_size, read_deep, to_8_bits, turned_formats
 from mmnetaug.datasets.preparation.check import check_detection_data
 from mmnetaug.datasets.preparation.split import split_folders, split_voc
 from mmnetaug.datasets.transforms import AllBits, LoadImageOrSkip
@@ -324,6 +324,29 @@ def test_labels_of_yolo_without_image(tmp_path):
     assert not load(found, 'train').findings.names
 
 
+def test_boxes_of_yolo_thinner_than_a_pixel(tmp_path):
+    data = yolo(tmp_path)
+    (data / 'labels/val/c.txt').write_text(f'0 0.5 0.5 {0.9 / 64} 0.5\n1 0.5 0.5 {1.1 / 64} 0.5\n')
+    test = load(find_detection_data(data), 'test')
+    assert [label for label, _ in boxes(test)['c.png']] == [1]
+    assert test.findings.names['boxes thinner than a pixel left out'] == ['c.txt']
+
+
+def test_labels_of_yolo_below_a_folder_called_images(tmp_path):
+    found = find_detection_data(yolo(tmp_path / 'images/mine'))
+    assert boxes(load(found, 'test')) == {'c.png': [(1, [24, 12, 40, 36])]}
+
+
+def test_small_images_of_yolo_are_not_trained_on(tmp_path):
+    data = yolo(tmp_path)
+    noise(data / 'images/train/b.png', 0, width=64, height=31)
+    (data / 'labels/train/b.txt').write_text('0 0.5 0.5 0.5 0.5\n')
+    found, names = find_detection_data(data), []
+    for least in (31, 32):
+        names.append(set(boxes(load(found, 'train', filter_cfg={'min_size': least}))))
+    assert names == [{'a.png', 'b.png'}, {'a.png'}]
+
+
 def test_objects_of_a_class_that_is_tested_alone(tmp_path):
     write_coco(tmp_path, 'train2017', {'a.jpg': [(1, 10, 10, 20, 20)]}, ['cat'])
     write_coco(tmp_path, 'val2017', {'b.jpg': [(1, 10, 10, 20, 20), (2, 5, 5, 9, 9), (2, 30, 20, 20, 20)]})
@@ -550,6 +573,13 @@ def test_deep_images(tmp_path):
             cv2.imwrite(str(path), image.astype(kind))
             with pytest.raises(UnusableImage, match='values that are not of 8 or 16 bits'):
                 image_size(path, decode=False)
+
+
+@pytest.mark.parametrize('bits', [9, 10, 11, 12, 13, 14, 15, 16])
+def test_values_of_10_12_14_or_16_bits(bits):
+    """By the highest value; the next even number of bits."""
+    image = np.array([[2**bits - 1, 2 ** (bits - 1)]], np.uint16)
+    assert to_8_bits(image).tolist() == ([[255, 128]] if bits % 2 == 0 else [[127, 64]])
 
 
 @pytest.fixture

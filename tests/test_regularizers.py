@@ -9,6 +9,7 @@ import torch
 from helpers import Killed, pretrain_config
 from mmcv.transforms import Compose
 from mmengine.hooks import Hook
+from mmengine.model import ImgDataPreprocessor
 
 import mmnetaug
 from mmnetaug import InputError
@@ -19,6 +20,7 @@ from mmnetaug.engine.hooks import DistillationHook, MixupHook, estimate_norm_sta
 from mmnetaug.engine.runner import training_runner
 from mmnetaug.models import Classifier
 from mmnetaug.models.regularizers import DropBlock, add_dropblock, distillation_loss, dropblocks, mixup
+from mmnetaug.normalisation import IMAGENET, UNIT_RANGE
 from mmnetaug.registry import DATASETS, HOOKS, MODELS
 
 NETAUG = {'width_mults': (1.0, 1.8), 'expand_ratios': (1.0, 1.6)}
@@ -412,3 +414,24 @@ def test_a_teacher_from_a_run_of_ours(image_tree, tmp_path):
     result = pretrain(pretrain_config(image_tree, tmp_path / 'run', epochs=1, custom_hooks=[hook]))
     assert result['recipe']['custom_hooks'] == [hook]
     assert result['history'][-1].keys() == {'epoch', 'top1', 'train_eval_top1'}
+
+
+OWN = {'mean': [10.0, 20.0, 30.0], 'std': [1.0, 2.0, 4.0], 'bgr_to_rgb': False}
+
+
+@pytest.mark.parametrize('theirs', [IMAGENET, UNIT_RANGE, OWN])
+@pytest.mark.parametrize('ours', [IMAGENET, OWN, {'mean': None, 'std': None, 'bgr_to_rgb': True}])
+def test_a_teacher_sees_images_as_it_was_trained_with_them(ours, theirs, tmp_path):
+    """The truth is MMEngine's preprocessor with the teacher's values, of the same pixels."""
+    pixels = list(torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)))
+    given, truth = (ImgDataPreprocessor(**each)({'inputs': pixels})['inputs'] for each in (ours, theirs))
+    network = mmnetaug.build_network('mobilenetv2_w0.1', 3)
+    meta = {'arch': 'mobilenetv2_w0.1', 'recipe': {'model': {'data_preprocessor': theirs}}}
+    torch.save({'state_dict': network.state_dict(), 'meta': meta}, tmp_path / 'teacher.pth')
+    hook = DistillationHook(str(tmp_path / 'teacher.pth'))
+    model = Classifier('mobilenetv2_w0.1', 3, data_preprocessor={'type': 'ImgDataPreprocessor', **ours})
+    hook.before_train(run_of(model))
+    seen = []
+    hook.teacher.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    hook._ask(given, torch.arange(4) % 3)
+    torch.testing.assert_close(seen[0], truth, rtol=1e-5, atol=1e-3)

@@ -1,5 +1,6 @@
 """SSDLite: levels, anchors and widths follow the image size and the backbone."""
 
+import math
 from functools import partial
 
 import pytest
@@ -96,3 +97,17 @@ def test_worst_case_leaves_few_boxes_to_suppression(monkeypatch):
         (found,) = model.predict(torch.randn(1, 3, 320, 320), [sample(320)])
     assert 200 < candidates[0] <= 6 * model.test_cfg.nms_pre < 6 * 400
     assert 0 < len(found.pred_instances) <= model.test_cfg.max_per_img
+
+
+def test_extra_layers_on_a_wide_backbone_are_those_on_mobilenetv2():
+    neck = detector('mobilenetv2_w1.4', size=320).neck
+    assert neck.out_channels[0] > 576 and neck.out_channels[2:] == (512, 256, 256, 128)
+
+
+def test_anchors_of_images_that_are_not_square():
+    """Squares stay squares, of the geometric mean of the image's sides."""
+    generator = detector(size=(320, 128)).bbox_head.prior_generator
+    anchors = generator.grid_priors(ssdlite_feature_sizes((320, 128)), device='cpu')
+    side = 0.08 * math.sqrt(320 * 128)  # in the first cell, of stride 16
+    expected = torch.tensor([8 - side / 2, 8 - side / 2, 8 + side / 2, 8 + side / 2])
+    torch.testing.assert_close(anchors[0][0], expected, atol=1e-2, rtol=0)

@@ -86,3 +86,11 @@ def test_headline():
         one_of_two += ap_points({'netaug': [None, ap]}, size, macs)[1:]
     text = headline(compare(one_of_two, 'netaug', 'baseline', 'AP50_area'), METHODS)
     assert text.endswith('(AP50 from 66.5 to 71.0%; 2 seeds: 25.0% fewer, 1 without overlap).')
+
+
+def test_runs_that_one_method_has_alone_are_left_out():
+    rows, other = ap_curves(0.6, 0.7, 0.25), []
+    for size, macs in [(96, 1e7), (128, 4e7)]:
+        other += ap_points({'baseline': [None, None, 0.9]}, size, macs)[2:]
+    found = compare(rows + other, 'netaug', 'baseline', 'AP50_area')
+    assert found['saving'] == pytest.approx(0.25) and [row['seed'] for row in found['per_seed']] == [0, 1]

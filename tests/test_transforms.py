@@ -14,6 +14,7 @@ from mmnetaug.datasets.transforms import (
     LoadImageOrSkip,
     LoadRandomResizedCrop,
     LoadResizeCenterCrop,
+    PadRightAndBottom,
     RandomResizedCrop,
     ResizeCenterCrop,
 )
@@ -173,3 +174,8 @@ def test_crops_are_resized_as_by_pillow(size, photographs):
     left, top = round((whole.width - size) / 2), round((side - size) / 2)
     centre = np.asarray(whole.crop((left, top, left + size, top + size)))
     assert np.abs(ResizeCenterCrop(size)({'img': image})['img'].astype(int) - centre).max() <= 1
+
+
+def test_gray_images_are_padded_with_the_mean_brightness():
+    padded = PadRightAndBottom()({'img': np.full((32, 40, 1), 9, np.uint8)})['img']
+    assert padded.shape == (32, 64, 1) and (padded[:, :40] == 9).all() and (padded[:, 40:] == 117).all()

@@ -221,3 +221,23 @@ def test_relu6_is_a_value_of_the_config():
         kinds = {type(part) for part in built.modules() if 'LU' in type(part).__name__}
         assert kinds == {nn.ReLU6}
     learn_one_image(model, lr=2e-3, steps=200, score=0.2, overlap=0.4)  # as with LeakyReLU
+
+
+@pytest.mark.parametrize(('shift', 'expected'), [(0.2, 0), (0.6, 1)])
+def test_how_much_of_an_anchor_may_lie_on_what_is_ignored(shift, expected):
+    """Shifted by a fifth of its width the overlap is 0.8 / 1.2, by three fifths 0.4 / 1.6, 0.4 of the anchor."""
+    head = detector(size=416).bbox_head
+    anchors = head.prior_generator.grid_priors([(3, 3), (6, 6), (12, 12)], device='cpu')
+    flags = [torch.zeros(len(level), dtype=torch.uint8) for level in anchors]
+    anchor = torch.cat(anchors)[30]
+    ignored = anchor + shift * (anchor[2] - anchor[0]) * torch.tensor([1.0, 0, 1, 0])
+    objects = InstanceData(bboxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.long))
+    objects.set_metainfo({'ignored': ignored[None]})
+    _, background = head._get_targets_single(anchors, flags, objects)
+    assert background[30] == expected
+
+
+def test_yolov3_anchors_follow_width_and_height():
+    """Of 416 pixels: (116, 90) and so on; twice as wide, and as high."""
+    anchors = detector(size=(832, 416)).bbox_head.prior_generator.base_sizes
+    assert anchors[0] == [(232, 90), (312, 198), (746, 326)]
