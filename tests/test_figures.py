@@ -432,7 +432,7 @@ def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
     heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     slow = {**os.environ, 'SLOW': '1'}
     process = subprocess.Popen(command, env=slow, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (pids := list(out.glob('runs/*/pid'))):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
