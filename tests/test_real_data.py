@@ -528,7 +528,7 @@ def test_training_on_what_is_tested_on(tmp_path):
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'MPO', 'PNG', 'WEBP', 'TIFF'])
-@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+@pytest.mark.parametrize('orientation', [1, 3, 5, 6, 7, 8])
 def test_size_is_that_of_the_loader(tmp_path, kind, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation

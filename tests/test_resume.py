@@ -26,7 +26,7 @@ from mmnetaug import InputError
 from mmnetaug.apis.overrides import patience_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
-from mmnetaug.engine.hooks import CheckpointHook, SyncBuffersHook
+from mmnetaug.engine.hooks import CheckpointHook, FiniteLossHook, SyncBuffersHook
 from mmnetaug.engine.loops import ResumableTrainLoop
 from mmnetaug.engine.runner import training_runner
 from mmnetaug.engine.work_dir import locked
@@ -190,6 +190,15 @@ def test_a_loss_that_is_no_number_ends_the_run(voc, tmp_path):
     assert not (tmp_path / 'run' / 'export.pth').exists()
     for path in (tmp_path / 'run').glob('epoch_*.pth'):
         assert all(torch.isfinite(value).all() for value in torch.load(path)['state_dict'].values())
+
+
+@pytest.mark.parametrize('loss', [float('inf'), float('-inf'), float('nan')])
+def test_an_infinite_loss_is_none_either(tmp_path, loss):
+    optimizer = SimpleNamespace(get_lr=lambda: {'lr': [0.1]})
+    runner = SimpleNamespace(iter=4, epoch=0, work_dir=str(tmp_path), optim_wrapper=optimizer)
+    FiniteLossHook().after_train_iter(runner, 4, outputs={'loss': torch.tensor(3.0)})
+    with pytest.raises(InputError, match=f'the loss is {loss} at iteration 5'):
+        FiniteLossHook().after_train_iter(runner, 4, outputs={'loss': torch.tensor(loss)})
 
 
 def test_the_best_is_kept(image_tree, tmp_path, monkeypatch):
