@@ -53,7 +53,7 @@ def trained(photographs, tmp_path_factory, request):
     """The export of a detector trained for a moment that finds much."""
     name = request.param if '_' in request.param else f'{request.param}_baseline'
     config = detector_config(photographs, tmp_path_factory.mktemp(request.param), f'{name}_voc', epochs=4)
-    config.model.test_cfg.update(score_thr=0.005, nms_pre=60, max_per_img=20)
+    config.model.test_cfg.update(score_thr=0.005, nms_pre=60, max_per_img=40)
     return with_larger_head(train_detector(config)['checkpoint'])
 
 
