@@ -9,6 +9,7 @@ import sys
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from helpers import (
@@ -36,7 +37,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
 from mmnetaug.deploy.c_code import write_c
-from mmnetaug.deploy.decode import decode, describe_head, postprocess, raw_maps, suppress
+from mmnetaug.deploy.decode import decode, describe_head, leave_exponential, postprocess, raw_maps, suppress
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 
@@ -132,6 +133,11 @@ def test_raw_maps_and_int8(brief, photographs, tmp_path):
     quantised = {node.output[0]: node for node in model.graph.node if node.op_type == 'DequantizeLinear'}
     assert convolutions <= quantised.keys()
     assert all(scales[quantised[name].input[1]].size == len(scales[quantised[name].input[0]]) for name in convolutions)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / 'computed.onnx')
+    onnxruntime.InferenceSession(str(tmp_path / 'int8.onnx'), options, providers=['CPUExecutionProvider'])
+    computed = [node.op_type for node in onnx.load(tmp_path / 'computed.onnx').graph.node]
+    assert computed.count('QLinearConv') == len(convolutions) and 'Conv' not in computed
     # the training set of the data that it was tested on
     assert export(brief, 'onnx', tmp_path / 'own.onnx', int8=True, evaluate=False)['bytes'] == result['bytes']
     config = checkpoint_config(tmp_path / 'int8.onnx')
@@ -202,13 +208,17 @@ def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
 
 
 @pytest.mark.parametrize('int8', [False, True], ids=['float', 'int8'])
-@pytest.mark.parametrize('head', ['ssdlite', 'yolov3', 'rtmdet', 'gfl'])
-def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
+@pytest.mark.parametrize('kind', ['ssd', 'yolov3', 'distances', 'distributions', 'log_distances'])
+def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, kind, int8):
     """On images of 96x80 pixels, padded to 96x96: boxes are cut at their border."""
+    head = {'ssd': 'ssdlite', 'distributions': 'gfl'}.get(kind, 'rtmdet' if 'distances' in kind else kind)
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = build_detector(head, num_classes=2).eval()
     detector.test_cfg.update(score_thr=0.3, nms_pre=40, conf_thr=0.2)
     described = describe_head(detector, (96, 96), (96, 80))
+    if kind == 'log_distances':
+        leave_exponential(detector, described)
+    assert described['kind'] == kind
     generator = np.random.default_rng(0)
     with torch.no_grad():
         shapes = [level.shape[1:] for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
@@ -247,6 +257,8 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, head, int8):
     assert np.abs(scores.numpy() - decode(maps, described)[1]).max() < 1e-5
     parts = [torch.from_numpy(level)[None] for level in maps]
     outputs = [parts] if head == 'yolov3' else [parts[: len(parts) // 2], parts[len(parts) // 2 :]]
+    if kind == 'log_distances':
+        outputs[1] = [stride * torch.exp(level / stride) for level, stride in zip(outputs[1], (8, 16, 32))]
     metas = [{'img_shape': (80, 96), 'ori_shape': (80, 96), 'scale_factor': (1.0, 1.0)}]
     truth = detector.bbox_head.predict_by_feat(*outputs, batch_img_metas=metas, cfg=detector.test_cfg)[0]
     assert np.abs(numpy[0] - truth.bboxes.numpy()).max() < 1e-3

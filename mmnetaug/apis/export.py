@@ -22,7 +22,7 @@ from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, 
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
-from mmnetaug.deploy.decode import describe_head, raw_maps
+from mmnetaug.deploy.decode import describe_head, leave_exponential, raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
@@ -185,6 +185,7 @@ def _detector(checkpoint: str | Path) -> Deployable:
     preprocessor = detector.data_preprocessor
     network = RawDetector(detector).eval()
     head = describe_head(detector, size, resized_size(config))
+    leave_exponential(detector, head)
     maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
     names = [f'map{place}' for place in range(len(maps))]
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'

@@ -14,7 +14,7 @@ from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')
-KINDS = ('ssd', 'yolov3', 'distances', 'distributions')
+KINDS = ('ssd', 'yolov3', 'distances', 'distributions', 'log_distances')
 NO_DECODER = 'has no decoder here, or another NMS, or a min_bbox_size'
 MODEL, CODE = '{}_model.c', '{}_detect'
 

@@ -90,6 +90,14 @@ def _points(head: nn.Module, sizes: list[tuple[int, int]]) -> list[Tensor]:
     return [(prior[:, :2] + prior[:, 2:]) / 2 if prior.shape[1] == 4 else prior for prior in priors]
 
 
+def leave_exponential(detector: SingleStageDetector, described: dict[str, Any] | None) -> None:
+    """Have RTMDet's maps hold logarithms of distances, and the decoder of ``described`` take the exponential, of which
+    TFLite has none in int8."""
+    if described and getattr(detector.bbox_head, 'exp_on_reg', False):
+        detector.bbox_head.exp_on_reg = False
+        described['kind'] = 'log_distances'
+
+
 def raw_maps(detector: SingleStageDetector, images: Tensor) -> list[Tensor]:
     """(N, 3, H, W) normalised images -> the head's maps, (N, C, H, W) each: all of scores, then all of boxes."""
     outputs = detector.bbox_head(detector.extract_feat(images))
@@ -148,6 +156,8 @@ def _boxes(rows: Any, priors: Any, head: dict[str, Any], xp: ModuleType) -> Any:
         shares = _softmax(rows.reshape(-1, head['bins']), xp)
         steps = _constant(list(range(head['bins'])), rows, xp)
         rows = (shares * steps).sum(1).reshape(-1, 4) * priors[:, 2:]
+    if head['kind'] == 'log_distances':
+        rows = xp.exp(rows / priors[:, 2:]) * priors[:, 2:]
     return xp.concatenate([priors[:, :2] - rows[:, :2], priors[:, :2] + rows[:, 2:]], axis=1)
 
 

@@ -130,6 +130,8 @@ static void decode(const NAME_value *const maps[], int prior, NAME_box *box) {
                 weighted += power * (float)bin;
             }
             d[i] = weighted / sum * p[2];
+#elif NAME_KIND == NAME_LOG_DISTANCES
+            d[i] = expf(value(maps, map, row * 4 + i) / p[2]) * p[2];
 #else
             d[i] = value(maps, map, row * 4 + i);
 #endif

@@ -136,7 +136,7 @@ def _with_decoder(model: Any, deployable: Deployable) -> Any:
 
 
 def _quantised(model: Any, calibration: Iterable[np.ndarray]) -> Any:
-    """Static int8 with scales from images, weights of convolutions and linear layers per channel."""
+    """Static 8 bits with scales from images, weights of convolutions and linear layers per channel."""
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -158,7 +158,7 @@ def _quantised(model: Any, calibration: Iterable[np.ndarray]) -> Any:
             Reader(),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8,  # with QInt8 onnxruntime computes half of the convolutions in float
             weight_type=QuantType.QInt8,
         )
         return onnx.load(done)

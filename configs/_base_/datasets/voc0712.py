@@ -6,11 +6,10 @@ train_pipeline = [
     dict(type='mmnetaug.LoadImageOrSkip'),
     dict(type='LoadAnnotations', with_bbox=True),
     dict(type='Expand', mean=[123.675, 116.28, 103.53], to_rgb=True, ratio_range=(1, 2)),
-    # SSD asks for overlaps of up to 0.9 too: small objects rarely have one, and the vain search for it takes longer
-    # than a training step of a tiny network
+    # SSD asks for overlaps of up to 0.9 too
     dict(type='mmnetaug.MinIoURandomCrop', min_ious=(0.3,), min_crop_size=0.3),
     dict(type='Resize', scale=(320, 320), keep_ratio=False),
-    # no hue and no swapped channels as in SSD: colour is much of what a tiny network can tell objects by
+    # no hue and no swapped channels as in SSD, which was not compared
     dict(type='mmnetaug.ColorJitter', brightness=32 / 255, saturation=0.5),
     dict(type='RandomFlip', prob=0.5),
     dict(type='PackDetInputs'),

@@ -28,7 +28,7 @@ model = dict(
         share_conv=False,
         pred_kernel_size=1,
         with_objectness=False,
-        exp_on_reg=False,
+        exp_on_reg=True,  # boxes begin two strides wide; without, as in mmdet's smallest, they begin as points
         norm_cfg=dict(type='BN'),
         act_cfg=dict(type='SiLU', inplace=True),
         anchor_generator=dict(type='mmdet.MlvlPointGenerator', offset=0, strides=[8, 16, 32]),

@@ -58,7 +58,7 @@ model = dict(
         neg_pos_ratio=3,
     ),
     test_cfg=dict(
-        nms_pre=150,  # candidates a level; mmdet's 1000 spend more time in NMS than the network takes
+        nms_pre=150,  # candidates a level: of mmdet's 1000 those behind them bring a tenth of a point of AP50
         nms=dict(type='nms', iou_threshold=0.45),
         min_bbox_size=0,
         score_thr=0.02,
