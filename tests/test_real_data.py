@@ -251,7 +251,7 @@ def test_files_that_do_not_say_it(tmp_path, files):
     for name in files:
         write_coco(tmp_path, 'images', {'a.jpg': [(1, 10, 10, 20, 20)]})
         (tmp_path / 'annotations/instances_images.json').rename(tmp_path / f'annotations/{name}.json')
-    with pytest.raises(InputError, match='Name them: --test-ann and --test-img, to train --train-ann and --train-img, too'):
+    with pytest.raises(InputError, match='Name them: --test-ann and --test-img, to train --train-ann and --train-img'):
         find_detection_data(tmp_path)
 
 
