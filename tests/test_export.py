@@ -458,7 +458,7 @@ def saying(artefact, path, **changes):
         ({'outputs': ['boxes', 'scores', 'labels']}, 'another network than it says'),
         ({'outputs': [3]}, 'its outputs is'),
         ({'head': 'ssd'}, 'its head is ssd'),
-        ({'head': {'kind': 'os.system'}}, 'does not fit its maps'),
+        ({'head': {'kind': 'os.system'}}, 'its head is'),
         ({'config': None}, 'its config is'),
         ({'config': {'model': {'type': 'os.system'}}}, 'which could run code or touch files'),
         ({'config': {'model': {}}}, 'does not say how images are prepared'),

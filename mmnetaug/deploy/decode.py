@@ -91,8 +91,8 @@ def _points(head: nn.Module, sizes: list[tuple[int, int]]) -> list[Tensor]:
 
 
 def leave_exponential(detector: SingleStageDetector, described: dict[str, Any] | None) -> None:
-    """Have RTMDet's maps hold logarithms of distances, and the decoder of ``described`` take the exponential, of which
-    TFLite has none in int8."""
+    """Have RTMDet's maps hold ``stride * log(distance / stride)``, and the decoder of ``described`` take the
+    exponential, of which TFLite has none in int8; where nothing is described the head's own maps stay."""
     if described and getattr(detector.bbox_head, 'exp_on_reg', False):
         detector.bbox_head.exp_on_reg = False
         described['kind'] = 'log_distances'
@@ -157,7 +157,7 @@ def _boxes(rows: Any, priors: Any, head: dict[str, Any], xp: ModuleType) -> Any:
         steps = _constant(list(range(head['bins'])), rows, xp)
         rows = (shares * steps).sum(1).reshape(-1, 4) * priors[:, 2:]
     if head['kind'] == 'log_distances':
-        rows = xp.exp(rows / priors[:, 2:]) * priors[:, 2:]
+        rows = xp.exp((rows / priors[:, 2:]).clip(-80, 80)) * priors[:, 2:]
     return xp.concatenate([priors[:, :2] - rows[:, :2], priors[:, :2] + rows[:, 2:]], axis=1)
 
 

@@ -56,20 +56,18 @@ def write_tflite(deployable: Deployable, path: str | Path, calibration: Iterable
 
 
 def _quantised(plain: str, calibration: Iterable[np.ndarray]) -> str:
-    from ai_edge_quantizer import quantizer, recipe
+    from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
+    from ai_edge_quantizer.utils import qsv_utils
 
-    done = f'{plain}.int8'
-    tool = quantizer.Quantizer(plain)
-    tool.load_quantization_recipe(recipe.static_wi8_ai8())
-    ranges: dict[str, Any] = {}
-    for image in calibration:  # a call for each: in one the quantizer averages their ranges, and cuts large objects off
-        given = {INPUT: np.ascontiguousarray(image.transpose(0, 2, 3, 1))}
-        found = tool.calibrate({SIGNATURE: [given]}, num_threads=torch.get_num_threads())
-        for name, its in found.items():
-            so_far = ranges.setdefault(name, its)
-            so_far['min'] = np.minimum(so_far['min'], its['min'])
-            so_far['max'] = np.maximum(so_far['max'], its['max'])
-    tool.quantize(ranges).export_model(done)
+    done, rules = f'{plain}.int8', recipe.static_wi8_ai8()
+    tool, manager = quantizer.Quantizer(plain), recipe_manager.RecipeManager()
+    for each in (tool, manager):
+        each.load_quantization_recipe(rules)
+    # the quantizer's own averages the ranges of images, and cuts large objects off
+    ranges = calibrator.Calibrator(plain, num_threads=torch.get_num_threads(), qsv_update_func=qsv_utils.min_max_update)
+    images = [{INPUT: np.ascontiguousarray(image.transpose(0, 2, 3, 1))} for image in calibration]
+    ranges.calibrate({SIGNATURE: images}, manager)
+    tool.quantize(ranges.get_model_qsvs()).export_model(done)
     return done
 
 
