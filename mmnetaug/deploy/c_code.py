@@ -7,14 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from mmnetaug.deploy.decode import MAX_RATIO
+from mmnetaug.deploy.decode import KINDS, MAX_RATIO
 from mmnetaug.deploy.network import number_of_channels
 from mmnetaug.errors import InputError
 from mmnetaug.normalisation import GRAY, IMAGENET
 from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')
-KINDS = ('ssd', 'yolov3', 'distances', 'distributions', 'log_distances')
 NO_DECODER = 'has no decoder here, or another NMS, or a min_bbox_size'
 MODEL, CODE = '{}_model.c', '{}_detect'
 

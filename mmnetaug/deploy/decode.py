@@ -14,8 +14,10 @@ from torch import Tensor, nn
 from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
 from mmnetaug.models.networks.network import input_channels
 
+# How heads predict, in the order by which C knows them.
+KINDS = ('ssd', 'yolov3', 'distances', 'distributions', 'log_distances')
 # Heads whose prediction is known here -> its kind. A subclass may predict in another way, and is not among them.
-KINDS = {
+HEADS = {
     **dict.fromkeys([SSDHead, SSDLiteHead], 'ssd'),
     **dict.fromkeys([YOLOV3Head, YOLOv3Head], 'yolov3'),
     **dict.fromkeys([RTMDetHead, RTMDetSepBNHead], 'distances'),
@@ -44,7 +46,7 @@ def describe_head(
         or an NMS that is not known here, and for a least side of boxes, which mmdet counts in pixels of the original.
     """
     head, cfg = detector.bbox_head, detector.test_cfg
-    kind = KINDS.get(type(head))
+    kind = HEADS.get(type(head))
     nms = dict(cfg.get('nms') or {})
     if kind is None or nms.pop('type', None) != 'nms' or nms.keys() != {'iou_threshold'}:
         return None

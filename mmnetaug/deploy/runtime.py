@@ -14,8 +14,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
-from mmnetaug.deploy.c_code import KINDS as HEADS
-from mmnetaug.deploy.decode import postprocess
+from mmnetaug.deploy.decode import KINDS, postprocess
 from mmnetaug.deploy.network import number_of_channels
 from mmnetaug.errors import InputError, check_whole, printable
 from mmnetaug.extras import need
@@ -38,7 +37,7 @@ SAID: dict[str, Callable[[Any], bool]] = {
     'size': lambda value: _list_of(int, value) and len(value) == 2 and min(value) > 0,
     'channels': lambda value: value in ('RGB', 'BGR', 'GRAY'),
     'outputs': lambda value: _list_of(str, value),
-    'head': lambda value: value is None or (isinstance(value, dict) and value.get('kind') in HEADS),
+    'head': lambda value: value is None or (isinstance(value, dict) and value.get('kind') in KINDS),
 }
 AGAIN = 'export it again with mmnetaug export'
 
