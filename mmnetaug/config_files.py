@@ -41,10 +41,10 @@ CONTROLS = {
 }
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """'; did you mean NAME?' with the nearest of the known names, or nothing where none is near."""
+def did_you_mean(name: str, known: Iterable[str], prefix: str = '') -> str:
+    """'; did you mean NAME?' with the nearest of the known names behind a prefix, or nothing where none is near."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f'; did you mean {nearest[0]}?' if nearest else ''
+    return f'; did you mean {prefix}{nearest[0]}?' if nearest else ''
 
 
 def config_names(kind: str) -> list[str]:

@@ -63,6 +63,7 @@ def test_help_comes_at_once_on_any_terminal(names):
         ('train ssdlite_netaug_vco', 'no config at ssdlite_netaug_vco; did you mean ssdlite_netaug_voc?'),
         ('train configs/det/netaug.yaml', 'no config at configs/det/netaug.yaml'),
         ('train ssdlite_netaug_voc --dataroot data', 'arguments: --dataroot data; did you mean --data-root?'),
+        ('fit --lr 0.1', 'error: unrecognized arguments: --lr 0.1\n'),
         ('figures fig5 --heads ssdlite', 'arguments: --heads ssdlite; did you mean --head?'),
         ('train --classes cat ssdlite_netaug_voc', 'required: config: put it first (mmnetaug train CONFIG ...), as'),
         ('--epochs 3 train ssdlite_netaug_voc', 'options follow the command: mmnetaug train ... --epochs'),

@@ -160,7 +160,7 @@ def test_nothing_learnt_is_said_once(metrics, classes, epoch, said):
     hook.after_val_epoch(runner, metrics)
     assert runner.logger.warning.call_count == said
     if said:
-        assert '(0.4 with this batch; optim_wrapper.optimizer.lr)' in runner.logger.warning.call_args.args[0]
+        assert '(0.4 with this batch; --lr)' in runner.logger.warning.call_args.args[0]
 
 
 def test_headline():

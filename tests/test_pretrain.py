@@ -544,6 +544,7 @@ FLAGS = {
     '--schedule 2x': ('train_cfg = dict(max_epochs=305)', 'train_cfg.max_epochs=305'),
     '--schedule 4x': ('train_cfg = dict(max_epochs=605)', 'train_cfg.max_epochs=605'),
     '--batch-size 64': ('train_dataloader = dict(batch_size=64)', 'train_dataloader.batch_size=64'),
+    '--lr 0.01': ('optim_wrapper = dict(optimizer=dict(lr=0.01))', 'optim_wrapper.optimizer.lr=0.01'),
     '--seed 7': ('randomness = dict(seed=7)', 'randomness.seed=7'),
     '--amp': ("optim_wrapper = dict(type='AmpOptimWrapper')", 'optim_wrapper.type=AmpOptimWrapper'),
     '--workers 0': (

@@ -36,6 +36,8 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
 def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`~mmnetaug.cli.arguments.add_run_arguments`, last of all ``--cfg-options``."""
     if hasattr(args, 'epochs'):
+        if args.lr is not None:
+            config.merge_from_dict({'optim_wrapper.optimizer.lr': args.lr})
         config.merge_from_dict(common_options(config, args))
         if args.padding is not None:
             config.merge_from_dict(padding_options(config, args.padding))

@@ -36,12 +36,13 @@ class ArgumentParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        unknown = re.match(r'unrecognized arguments: (--[^\s=]+)', message)
+        unknown = re.match(r'unrecognized arguments: --([^\s=]+)', message)
         missing = re.fullmatch(r'the following arguments are required: (\w+)', message)
         if unknown:
             subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
             parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
-            message += did_you_mean(unknown[1], {name for parser in parsers for name in parser._option_string_actions})
+            options = {name.lstrip('-') for parser in parsers for name in parser._option_string_actions}
+            message += did_you_mean(unknown[1], options, '--')
         elif missing and any(word.startswith('--') for word in self.typed):
             place = f'{self.prog} {missing[1].upper()} ...'
             message += f': put it first ({place}), as an option of several values takes all that follow'
@@ -126,6 +127,11 @@ def add_run_arguments(parser: argparse.ArgumentParser, training: bool = True) ->
         )
         parser.add_argument(
             '--batch-size', type=whole(2), help="images per device; the learning rate follows (default: the config's)"
+        )
+        parser.add_argument(
+            '--lr',
+            type=above_zero,
+            help="learning rate for the config's auto_scale_lr.base_batch_size images (default: the config's)",
         )
         parser.add_argument('--seed', type=whole(0), help="of all randomness (default: the config's, 0)")
         parser.add_argument('--resume', action='store_true', help='continue the run in the work directory')

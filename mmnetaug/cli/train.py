@@ -4,7 +4,6 @@ import argparse
 
 from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import (
-    above_zero,
     add_data_arguments,
     add_run_arguments,
     add_size_argument,
@@ -53,11 +52,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar='N',
         help="do not train the stem of the backbone and its first N stages (default: the config's)",
     )
-    parser.add_argument(
-        '--lr',
-        type=above_zero,
-        help="learning rate for the config's auto_scale_lr.base_batch_size images (default: the config's)",
-    )
     add_run_arguments(parser)
     return parser
 
@@ -103,8 +97,6 @@ def main(args: argparse.Namespace) -> None:
         config.merge_from_dict({'allow_overlap': True})
     if args.mixup is not None:
         config.merge_from_dict(detection_mixup_options(config, args.mixup))
-    if args.lr is not None:
-        config.merge_from_dict({'optim_wrapper.optimizer.lr': args.lr})
     finish_run_config(config, args)
     result = train_detector(config, typed_command())
     if is_main_process():

@@ -132,6 +132,6 @@ def gone_astray(runner: Runner, what: str) -> InputError:
     last = note.read_text(encoding='utf-8') if note.is_file() else 'none yet'
     return InputError(
         f'{what} at iteration {runner.iter + 1} (epoch {runner.epoch + 1}), with a learning rate of {rate:.3g}: try a '
-        'smaller one (--lr of detectors, or --cfg-options optim_wrapper.optimizer.lr), gradients clipped '
-        f'(optim_wrapper.clip_grad.max_norm=10), or check the data. The last good checkpoint: {last}'
+        'smaller one (--lr), gradients clipped (--cfg-options '
+        f'optim_wrapper.clip_grad.max_norm=10), or check the data. The last good checkpoint: {last}'
     )

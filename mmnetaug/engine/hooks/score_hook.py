@@ -52,5 +52,5 @@ class NothingLearntHook(Hook):
         runner.logger.warning(
             f'{found} is {metrics[found]:.3g} after {runner.epoch} of {runner.max_epochs} epochs: next to nothing is '
             f'learnt yet. Look at the batch ({batch} images; --batch-size) and the learning rate ({rate:.2g} '
-            f'with this batch; optim_wrapper.optimizer.lr), {advice}'
+            f'with this batch; --lr), {advice}'
         )
