@@ -5,6 +5,7 @@ model = dict(
     bbox_head=dict(
         _delete_=True,
         type='mmnetaug.DepthwiseGFLHead',
+        share_conv=False,
         num_classes=20,
         stacked_convs=2,
         feat_channels=48,
