@@ -39,15 +39,15 @@ def test_anchors_by_hand():
     generator = detector(size=320).bbox_head.prior_generator
     anchors = generator.grid_priors(ssdlite_feature_sizes(320), device='cpu')
     assert [len(level) for level in anchors] == [6 * side**2 for side, _ in ssdlite_feature_sizes(320)]
-    # first cell of stride 16: centre (8, 8), sides 0.08 * 320 = 25.6 and sqrt(25.6 * 64) = 40.477
-    expected = torch.tensor([[8 - 12.8, 8 - 12.8, 8 + 12.8, 8 + 12.8], [-12.239, -12.239, 28.239, 28.239]])
+    # first cell of stride 16: centre (8, 8), sides 0.12 * 320 = 38.4 and sqrt(38.4 * 112) = 65.580
+    expected = torch.tensor([[8 - 19.2, 8 - 19.2, 8 + 19.2, 8 + 19.2], [-24.790, -24.790, 40.790, 40.790]])
     torch.testing.assert_close(anchors[0][:2], expected, atol=1e-2, rtol=0)
-    # then twice as wide as high, of the first one's area: 36.204 x 18.102
-    torch.testing.assert_close(anchors[0][2], torch.tensor([-10.102, -1.051, 26.102, 17.051]), atol=1e-2, rtol=0)
-    # the last level's only cell is the image; six levels from 0.2 to 1.05 make steps of 0.17, the last from 0.88
+    # then twice as wide as high, of the first one's area: 54.306 x 27.153
+    torch.testing.assert_close(anchors[0][2], torch.tensor([-19.153, -5.576, 35.153, 21.576]), atol=1e-2, rtol=0)
+    # the last level's only cell is the image; six levels from 0.35 to 1.05 make steps of 0.14, the last from 0.91
     last = anchors[-1]
     torch.testing.assert_close((last[:, :2] + last[:, 2:]) / 2, torch.full((6, 2), 160.0))
-    torch.testing.assert_close(last[0, 2] - last[0, 0], torch.tensor(320 * 0.88), atol=1e-2, rtol=0)
+    torch.testing.assert_close(last[0, 2] - last[0, 0], torch.tensor(320 * 0.91), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize(
