@@ -18,7 +18,8 @@ class MultiScaleResize(BatchSyncRandomResize):
 
     Args:
         random_size_range: smallest and largest height in pixels; the ratio of sides stays, in whole multiples.
-        interval: steps between two draws; before the first, batches keep their size.
+        interval: steps between two draws; before the first, batches keep their size. Statistics of normalisation are
+            those of the last ten steps or so, thus of one or two sizes where it is 10.
         size_divisor: sides are multiples of it.
     """
 

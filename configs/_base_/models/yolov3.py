@@ -7,7 +7,15 @@ model = dict(
         mean=[123.675, 116.28, 103.53],
         std=[58.395, 57.12, 57.375],
         bgr_to_rgb=True,
-        batch_augments=[dict(type='mmnetaug.MultiScaleResize', random_size_range=(320, 608), size_divisor=32)],
+        batch_augments=[
+            dict(
+                type='mmnetaug.MultiScaleResize',
+                random_size_range=(320, 608),
+                size_divisor=32,
+                # mmdet's 10 leave the statistics of normalisation to the last two sizes, not to those that are tested
+                interval=1,
+            ),
+        ],
     ),
     backbone=dict(type='mmnetaug.TinyNet', arch='mobilenetv2_w0.35', out_features=('stride8', 'stride16', 'stride32')),
     neck=dict(type='mmnetaug.YOLOv3Neck', max_channels=256, depthwise=True),
