@@ -141,9 +141,32 @@ def test_what_configs_did_not_say_was_what_they_say_now(image_tree, tmp_path):
     kept = {name: value for name, value in json.loads(note.read_text()).items() if name not in UNSAID}
     note.write_text(json.dumps(kept))
     training_runner(config(resume=True))
-    for name, value in UNSAID.items():
+    for name in ('model.alpha', 'model.base_weight', 'default_hooks.netaug.statistics_images'):
+        value = UNSAID[name]
         with pytest.raises(InputError, match=rf'was started with {name} {value}, not {name} {value / 2}'):
             training_runner(config(resume=True, **{name: value / 2}))
+
+
+@pytest.mark.parametrize(
+    ('recipe', 'name', 'now'),
+    [
+        ('gfl_baseline_voc', 'model.bbox_head.share_conv', False),
+        ('yolov3_baseline_voc', 'model.data_preprocessor.batch_augments.0.interval', 1),
+    ],
+)
+def test_a_run_of_an_earlier_recipe_goes_on_with_it(recipe, name, now, voc, tmp_path):
+    config = partial(detector_config, voc, tmp_path / 'run', recipe, epochs=1)
+    before = {name: UNSAID[name]}
+    train_until(config(**before))
+    note = tmp_path / 'run/schedule.json'
+    kept = json.loads(note.read_text())
+    assert kept.pop(name) == UNSAID[name]
+    note.write_text(json.dumps(kept))
+    training_runner(config(resume=True, **before))
+    with pytest.raises(
+        InputError, match=rf'was started with {name} {UNSAID[name]}, not {name} {now}: .* --cfg-options'
+    ):
+        training_runner(config(resume=True))
 
 
 def test_opencv_in_parallel_before_processes_are_forked(image_tree, tmp_path):

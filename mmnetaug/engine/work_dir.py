@@ -23,7 +23,13 @@ KEPT = (
 IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
 LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
 # What their configs did not say -> what it was.
-UNSAID = {'model.alpha': 1.0, 'model.base_weight': 1.0, 'default_hooks.netaug.statistics_images': 16000}
+UNSAID = {
+    'model.alpha': 1.0,
+    'model.base_weight': 1.0,
+    'default_hooks.netaug.statistics_images': 16000,
+    'model.bbox_head.share_conv': True,
+    'model.data_preprocessor.batch_augments.0.interval': 10,
+}
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 
