@@ -164,8 +164,6 @@ def detector_run(name, mixup=False):
     def build(images, voc, work_dir):
         config = detector_config(voc, work_dir, name, epochs=3)
         config.merge_from_dict(detection_mixup_options(config, True) if mixup else {})
-        for augment in config.model.data_preprocessor.get('batch_augments', []):
-            augment.interval = 2  # the size changes within this short run
         return config
 
     return build

@@ -17,6 +17,8 @@ import torch
 from helpers import ROOT, ap_curves, ap_points, carry_out, missing, pretend, read_table
 
 from mmnetaug import InputError, build_network
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.image_sizes import size_options
 from mmnetaug.records import RESULT_VERSION
 from mmnetaug.workflow import graph
 from mmnetaug.workflow.fig5 import METHODS, Settings, draw_fig5, plan_fig5, redraw_fig5
@@ -329,6 +331,26 @@ def test_without_training(voc, backbones, root, tmp_path, capfd):
     # of these none has been exported yet
     float_alone = settings(voc, backbones, finished=[str(kept)], train=False, int8=True, **known)
     assert [point['method'] for point in plan_fig5(float_alone, root, new).points] == ['baseline', 'baseline_mixup']
+
+
+def test_detectors_of_two_recipes_are_not_drawn_together(voc, backbones, root, tmp_path):
+    pytest.importorskip('snakemake')
+    out, known = tmp_path / 'out', {'sizes': (96,), 'seeds': (0,)}
+    plan = plan_fig5(settings(voc, backbones, **known), root, out)
+    run_plan(plan, out, jobs=2)
+    config = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    config.merge_from_dict({**size_options(config, 96), 'model.backbone.arch': 'mobilenetv2_tiny'})
+    anchors, paths = config.model.bbox_head.anchor_generator, [out / point['result'] for point in plan.points]
+    for path, smallest in zip(paths, (0.12, 0.08, 0.08), strict=True):
+        anchors.first_anchor = smallest
+        path.write_text(json.dumps({**json.loads(path.read_text()), 'config': config.to_dict()}))
+    name = 'model.bbox_head.anchor_generator.first_anchor'
+    with pytest.raises(InputError, match=rf'mixup.* has {name} 0.08, and .*baseline_voc.py {name} 0.12: expected det'):
+        plan_fig5(settings(voc, backbones, **known), root, out)
+    with pytest.raises(InputError, match=rf'{name} 0.08, and .*result.json {name} 0.12'):
+        plan_fig5(settings(voc, backbones, train=False, **known), root, out)
+    paths[0].unlink()
+    assert len(plan_fig5(settings(voc, backbones, train=False, **known), root, out).points) == 2
 
 
 def test_graph_of_yolov3_with_pretraining(voc, image_tree, root, tmp_path, capfd):

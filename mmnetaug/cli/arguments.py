@@ -41,7 +41,9 @@ class ArgumentParser(argparse.ArgumentParser):
         if unknown:
             subparsers = [action for action in self._actions if isinstance(action, argparse._SubParsersAction)]
             parsers = [self, *(parser for action in subparsers for parser in action.choices.values())]
-            options = {name.lstrip('-') for parser in parsers for name in parser._option_string_actions}
+            options = {
+                name[2:] for parser in parsers for name in parser._option_string_actions if name.startswith('--')
+            }
             message += did_you_mean(unknown[1], options, '--')
         elif missing and any(word.startswith('--') for word in self.typed):
             place = f'{self.prog} {missing[1].upper()} ...'

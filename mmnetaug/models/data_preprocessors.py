@@ -14,12 +14,13 @@ from mmnetaug.registry import MODELS
 class MultiScaleResize(BatchSyncRandomResize):
     """mmdet's ``BatchSyncRandomResize``, whose sizes follow from the run's seed and the step alone.
 
-    So a resumed run has the sizes of an undisturbed one, and all processes have the same without telling each other.
+    So a resumed run has the sizes of an undisturbed one, and all processes have the same without telling each other,
+    but for ``randomness.diff_rank_seed``.
 
     Args:
         random_size_range: smallest and largest height in pixels; the ratio of sides stays, in whole multiples.
         interval: steps between two draws; before the first, batches keep their size. Statistics of normalisation are
-            those of the last ten steps or so, thus of one or two sizes where it is 10.
+            those of some ten steps, with an interval of 10 those of one or two sizes.
         size_divisor: sides are multiples of it.
     """
 

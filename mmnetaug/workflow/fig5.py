@@ -3,6 +3,8 @@
 Beside them lines from other starting weights, and on request AP in int8 against peak memory.
 """
 
+import copy
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +22,7 @@ from mmnetaug.apis.weights import imagenet_address
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import StrictPretrained
 from mmnetaug.datasets.discovery import find_detection_data
+from mmnetaug.engine.work_dir import flat
 from mmnetaug.errors import InputError
 from mmnetaug.extras import need
 from mmnetaug.models.backbones import TinyNet
@@ -34,6 +37,8 @@ from mmnetaug.workflow.pretraining import Pretraining
 RESULTS = ('result', 'int8')  # paths in a point: of the trained detector, and of the exported one
 # Values of the configs that have options of their own or tell the methods apart, beside data and sizes.
 OWN_OPTIONS = ('model.backbone.arch', 'model.backbone.init_cfg', 'train_cfg.max_epochs', 'custom_hooks', 'randomness')
+# What may differ between the networks of detectors in one figure, and what follows from their data.
+OF_BACKBONES = r'^model\.(backbone|data_preprocessor\.(mean|std|bgr_to_rgb))\b|\b(init_cfg|num_classes)\b'
 AGAIN = report.AGAIN.format(figure='fig5')
 
 
@@ -168,6 +173,11 @@ def plan_fig5(settings: Settings, root: str | Path, out: str | Path, command: st
     there = [_there(out, point) for point in points]
     there = [point for point in there if 'result' in point]
     known = {'classes': list(found['classes'])}
+    if settings.train and not several:
+        for size in sizes:
+            sized = copy.deepcopy(config)
+            sized.merge_from_dict(size_options(config, size))
+            _check_recipe(sized, configs['baseline'], size, known)
     for point in there:
         _read_point(out, point, layout, known)
     if not settings.train:
@@ -300,12 +310,32 @@ def _read_point(out: Path, point: Mapping[str, Any], layout: str, data: dict[str
     path = report.path_of(out, point['result'])
     result = _read_result(path, layout, None, ['macs', 'params'])
     report.check_same_data(result, path, data)
+    if 'config' in result:
+        _check_recipe(result['config'], path, point['size'], data)
     read = {key: point[key] for key in ('method', 'size', 'seed')}
     read |= {key: result[key] for key in ('macs', 'params', 'peak_memory') if key in result} | _aps(result)
     if 'int8' in point:
         exported = _aps(_read_result(report.path_of(out, point['int8']), layout, 'after', []))
         read |= {PICTURES['fig5_memory'].before + name: value for name, value in exported.items()}
     return {**read, 'result': point['result']}
+
+
+def _check_recipe(config: Mapping[str, Any], path: Path, size: int, known: dict[Any, Any]) -> None:
+    """Do not draw detectors of one size that differ in more than their backbones, such as those of an earlier release.
+
+    Raises:
+        InputError: other values of the network than ``known``, which takes them up where they are the first.
+    """
+    recipe = json.loads(json.dumps(flat('model', config['model'])))
+    recipe = {name: value for name, value in recipe.items() if not re.search(OF_BACKBONES, name)}
+    first, others = known.setdefault(('recipe', size), (path, recipe))
+    changed = [name for name in {**others, **recipe} if others.get(name) != recipe.get(name)]
+    if changed:
+        theirs, ours = (', '.join(f'{name} {each.get(name)}' for name in changed[:3]) for each in (recipe, others))
+        raise InputError(
+            f'{path} has {theirs}, and {first} {ours}: expected detectors that differ in their backbones alone. Give '
+            'another --out, without --finished, to train all anew, or --no-training to draw what is there'
+        )
 
 
 def _aps(result: Mapping[str, Any]) -> dict[str, float]:

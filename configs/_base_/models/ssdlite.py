@@ -32,7 +32,7 @@ model = dict(
         anchor_generator=dict(
             type='mmnetaug.SSDLiteAnchorGenerator',
             size=320,
-            # about as published; from 0.08 and 0.2 on half as many anchors overlap with an object
+            # from 0.35 about as published; from 0.08 and 0.2 on half as many anchors overlap with an object
             first_anchor=0.12,
             anchor_range=(0.35, 1.05),
             ratios=(2, 3),

@@ -69,10 +69,9 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
 
     Args:
         size: side of the images in pixels, or width and height; multiples of 32 of at least 96.
-        first_anchor: side of the first level's square as a share of the image's. Smaller is for small objects, whose
-            maps are too coarse below some 200 pixels.
+        first_anchor: side of the first level's square as a share of the image's: the smaller, the smaller the objects.
         anchor_range: sides of the second level's square and of one beyond the last level's; those between are evenly
-            spaced. From 0.35 as in the published SSDLite: strides of 32 pixels are too coarse for smaller ones.
+            spaced. The published SSDLite begins at 0.35, and our configs do: a stride of 32 is coarse for less.
         ratios: the aspect ratios r.
 
     Raises:
@@ -82,8 +81,8 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
     def __init__(
         self,
         size: Size,
-        first_anchor: float = 0.12,
-        anchor_range: Sequence[float] = (0.35, 1.05),
+        first_anchor: float = 0.08,
+        anchor_range: Sequence[float] = (0.2, 1.05),
         ratios: Sequence[float] = (2, 3),
     ) -> None:
         self.size = size
