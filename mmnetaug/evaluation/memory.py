@@ -86,10 +86,10 @@ def table_bytes(model: nn.Module) -> tuple[int, int]:
     """What tflite-micro needs beside activations, and a TFLite file beside weights, in bytes.
 
     Both keep eight bytes for each channel of a convolution or linear layer: multiplier and shift, and two scales. What
-    else they say of a layer is measured: 300 to 430 bytes in the memory (on a computer of 64 bits; a chip of 32 needs
-    less), with GFL 570; 450 to 650 in the file. Eight detectors took 80 to 117 KB of memory and 93 to 130 KB of file
-    for it: the first is 8 KB too high to 3 KB too low, with GFL 17 KB too low; the second within 10 KB. Networks of a
-    tenth of the width take up to 16 KB less.
+    else they say of a layer is measured: 300 to 450 bytes in the memory (on a computer of 64 bits; a chip of 32 needs
+    less), 450 to 650 in the file. Eight detectors took 80 to 117 KB of memory and 93 to 130 KB of file for it: the
+    first is 8 KB too high to 5 KB too low, the second within 10 KB. Networks of a tenth of the width take up to 16 KB
+    less.
     """
     outputs = [_outputs(part) for part in model.modules() if isinstance(part, WITH_WEIGHTS)]
     return 8 * sum(outputs) + 400 * len(outputs), 8 * sum(outputs) + 550 * len(outputs)
