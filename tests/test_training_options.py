@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, RUNS, Killed, detector_config, pretrain_config, train_until
+from helpers import ROOT, RUNS, Killed, build_detector, detector_config, pretrain_config, train_until
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -193,6 +193,16 @@ def test_gradients_can_be_clipped_as_advised():
         config = read_config(path, 'pretrain')
         merge_cfg_options(config, ['optim_wrapper.clip_grad.max_norm=10'])
         assert config.optim_wrapper.clip_grad.max_norm == 10, path
+
+
+def test_a_backbone_may_learn_more_slowly():
+    config = read_config(ROOT / 'configs/det/ssdlite_baseline_voc.py', 'det')
+    merge_cfg_options(config, ['optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult=0.1'])
+    model = build_detector()
+    optimizer = build_optim_wrapper(model, config.optim_wrapper).optimizer
+    rates = {parameter: group['lr'] for group in optimizer.param_groups for parameter in group['params']}
+    slow = {name for name, parameter in model.named_parameters() if rates[parameter] == pytest.approx(2e-4)}
+    assert slow == {name for name, _ in model.named_parameters() if name.startswith('backbone.')}
 
 
 def test_no_hooks_of_ones_own():

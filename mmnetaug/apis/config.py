@@ -22,7 +22,8 @@ from mmnetaug.errors import InputError
 TOP = {'allow_overlap', 'compile', 'export_safetensors'} | (
     set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
 )
-NEW = ('optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg')  # what may have parts and need not be there
+# What may have parts and need not be there.
+NEW = ('optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.paramwise_cfg.custom_keys')
 LIBRARIES = ('mmdet', 'mmcv', 'mmengine', 'mmnetaug', 'torch')  # which register their parts themselves
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}
