@@ -203,6 +203,7 @@ def test_a_backbone_may_learn_more_slowly():
     rates = {parameter: group['lr'] for group in optimizer.param_groups for parameter in group['params']}
     slow = {name for name, parameter in model.named_parameters() if rates[parameter] == pytest.approx(2e-4)}
     assert slow == {name for name, _ in model.named_parameters() if name.startswith('backbone.')}
+    assert optimizer.param_groups[0]['lr'] == pytest.approx(2e-3)  # which logs and messages name
 
 
 def test_no_hooks_of_ones_own():
