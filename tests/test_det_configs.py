@@ -140,6 +140,10 @@ CHILDREN = {
     '--epochs 2': ('', 'train_cfg.max_epochs=2 param_scheduler.0.end=1 param_scheduler.1.begin=1'),
     '--batch-size 4': ('train_dataloader = dict(batch_size=4)', ''),
     '--lr 0.01': ('optim_wrapper = dict(optimizer=dict(lr=0.01))', ''),
+    '--backbone-lr-mult 0.2': (
+        'optim_wrapper = dict(paramwise_cfg=dict(custom_keys=dict(backbone=dict(lr_mult=0.2))))',
+        '',
+    ),
     '--seed 7': ('randomness = dict(seed=7)', ''),
     '--safetensors': ('export_safetensors = True', ''),
     '--allow-overlap': ('', 'allow_overlap=True'),

@@ -4,6 +4,7 @@ import argparse
 
 from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import (
+    above_zero,
     add_data_arguments,
     add_run_arguments,
     add_size_argument,
@@ -52,6 +53,13 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar='N',
         help="do not train the stem of the backbone and its first N stages (default: the config's)",
     )
+    parser.add_argument(
+        '--backbone-lr-mult',
+        type=above_zero,
+        metavar='FACTOR',
+        help='learning rate of the backbone, as a share of that of neck and head: 0.2 suits ImageNet weights '
+        "(default: the config's, 1)",
+    )
     add_run_arguments(parser)
     return parser
 
@@ -86,6 +94,8 @@ def main(args: argparse.Namespace) -> None:
         config.merge_from_dict(pretrained_options(config, args.pretrained, config.model.backbone.get('arch')))
     if args.freeze is not None:
         config.merge_from_dict(freeze_options(config, args.freeze))
+    if args.backbone_lr_mult is not None:
+        config.merge_from_dict({'optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult': args.backbone_lr_mult})
     if args.data_root or files:
         options = detection_data_options(
             config, args.data_root, args.classes, files=files, allow_outside=args.allow_outside
