@@ -37,7 +37,8 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network
 from mmnetaug.deploy.c_code import write_c
-from mmnetaug.deploy.decode import decode, describe_head, leave_exponential, postprocess, raw_maps, suppress
+from mmnetaug.deploy.decode import decode, postprocess, suppress
+from mmnetaug.deploy.heads import describe_head, leave_exponential, raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 
@@ -86,8 +87,12 @@ def test_onnx_gives_the_boxes_of_mmdet(trained, photographs, tmp_path):
     for name in ('AP50_area', 'AP'):
         assert result['before'][name] == pytest.approx(result['after'][name], abs=1e-6)
     assert not onnx.load(path).graph.initializer[0].external_data and result['bytes'] == path.stat().st_size
-    properties = {each.key: each.value for each in onnx.load(path).metadata_props}
+    model = onnx.load(path)
+    properties = {each.key: each.value for each in model.metadata_props}
     assert (properties['classes'], properties['size'], properties['channels']) == ('cat, dog', '96x96', 'RGB')
+    assert properties['resize'] == 'stretched to 96x96'
+    # what onnxruntime 1.14 reads
+    assert [(each.domain, each.version) for each in model.opset_import] == [('', 18)] and model.ir_version == 8
     images = sorted((photographs / 'JPEGImages').iterdir())[:3]
     deployed, ours = Detector(path), Detector(trained)
     for image, found in zip(images, deployed(images)):
@@ -235,6 +240,7 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, kind, int8):
         tensors.append({'name': f'{number}', 'scale': float(scale), 'zero_point': zero})
     meta = {'task': 'detection', 'classes': ['cat', 'd*/og\n'], 'size': [96, 96], 'channels': 'RGB', 'head': described}
     meta |= {'int8': int8, 'input': {'scale': 0.5, 'zero_point': -3}, 'output_tensors': tensors}
+    meta['resize'] = 'stretched to 96x80'
     (tmp_path / 'm.json').write_text(json.dumps(meta))
     (tmp_path / 'm.tflite').write_bytes(b'a model')
     described = json.loads((tmp_path / 'm.json').read_text())['head']
@@ -242,16 +248,21 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, kind, int8):
     assert len(numpy[0]) > 10
     assert len(write_c(tmp_path / 'm.tflite')) == 3
     header = (tmp_path / 'm_detect.h').read_text()
-    assert '/* Detection of cat, d /og.\n' in header
+    assert '/* Detection of cat, d /og.\n' in header and 'of a photograph stretched to 96x80, bilinear.\n' in header
     assert '96x80 of them at the top left, and the rest has the value 124, 116, 104 of red, green and blue' in header
     assert '#define m_INPUT_WIDTH 96' in header and ('#define m_INPUT_ZERO_POINT -3' in header) == int8
     for one, other in zip(by_c(tmp_path, 'm', stored), numpy):
         assert np.abs(one - other).max() < 1e-3
     (tmp_path / 'main.cpp').write_text('#include "m_detect.h"\nint main() { return m_model[0] + m_detect(0, 0, 0); }')
-    if shutil.which('g++'):  # links, as in tflite-micro
+    if shutil.which('g++'):  # links, as in tflite-micro, and compiles as C++
         subprocess.run(['g++', 'main.cpp', './detect.so', '-o', 'main'], cwd=tmp_path, check=True)
+        subprocess.run(['g++', '-x', 'c++', '-fsyntax-only', '-Werror', 'm_detect.c'], cwd=tmp_path, check=True)
     if int8:
         return  # of equal scores mmdet keeps any
+    broken = [np.where(generator.random(level.shape) < 0.05, np.float32(np.nan), level) for level in maps]
+    by_numpy = postprocess(broken, described)
+    assert len(by_numpy[0]) > 10 and np.isfinite(by_numpy[1]).all()
+    assert len(by_c(tmp_path, 'm', [np.ascontiguousarray(level.transpose(1, 2, 0)) for level in broken])[0])
     boxes, scores = decode([torch.from_numpy(level) for level in maps], described, torch)
     assert np.abs(boxes.numpy() - decode(maps, described)[0]).max() < 1e-3
     assert np.abs(scores.numpy() - decode(maps, described)[1]).max() < 1e-5
@@ -265,6 +276,20 @@ def test_numpy_torch_and_c_agree_with_mmdet(tmp_path, kind, int8):
     assert np.abs(numpy[1] - truth.scores.numpy()).max() < 1e-5 and (numpy[2] == truth.labels.numpy()).all()
 
 
+def test_decoding_needs_numpy_alone(tmp_path):
+    """The file is copied to where there is no PyTorch."""
+    head = {'kind': 'ssd', 'num_classes': 1, 'levels': [[1, 1, 1]], 'priors': [[0, 0, 4, 4]], 'size': [8, 8]}
+    head |= {'means': [0] * 4, 'stds': [1] * 4, 'score_thr': 0.1, 'nms_pre': 5, 'iou_thr': 0.5, 'max_per_img': 5}
+    code = (
+        'import sys; sys.modules.update(torch=None, mmdet=None, mmnetaug=None); import decode, numpy; '
+        'maps = numpy.zeros((2, 1, 1)), numpy.zeros((4, 1, 1)); '
+        f'print([each.tolist() for each in decode.postprocess(maps, {head | {"min_size": 0}})])'
+    )
+    shutil.copy(ROOT / 'mmnetaug/deploy/decode.py', tmp_path)
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == '[[[0.0, 0.0, 4.0, 4.0]], [0.5], [0]]'
+
+
 def test_c_gives_no_more_boxes_than_max_per_img(tmp_path):
     with DefaultScope.overwrite_default_scope('mmdet'):
         detector = build_detector('ssdlite', num_classes=2).eval()
@@ -274,7 +299,14 @@ def test_c_gives_no_more_boxes_than_max_per_img(tmp_path):
     with torch.no_grad():
         shapes = [level.shape[1:] for level in raw_maps(detector, torch.zeros(1, 3, 96, 96))]
     maps = [generator.normal(0, 2, shape).astype(np.float32) for shape in shapes]
-    meta = {'task': 'detection', 'classes': ['a', 'b'], 'size': [96, 96], 'channels': 'RGB', 'int8': False}
+    meta = {
+        'task': 'detection',
+        'classes': ['a', 'b'],
+        'size': [96, 96],
+        'channels': 'RGB',
+        'resize': '',
+        'int8': False,
+    }
     tensors = [{'name': f'{number}', 'scale': 0.0, 'zero_point': 0} for number in range(len(maps))]
     (tmp_path / 'm.json').write_text(json.dumps({**meta, 'head': described, 'output_tensors': tensors}))
     (tmp_path / 'm.tflite').write_bytes(b'a model')
@@ -289,7 +321,7 @@ def test_padding_of_gray_images_in_c(tmp_path):
         detector = build_detector('ssdlite', size=(160, 128), backbone__in_channels=1).eval()
     head = describe_head(detector, (160, 128), (160, 120))
     meta = {'task': 'detection', 'classes': ['a'], 'size': [160, 128], 'channels': 'GRAY', 'head': head}
-    meta |= {'int8': False, 'output_tensors': []}
+    meta |= {'resize': 'stretched to 160x120', 'int8': False, 'output_tensors': []}
     (tmp_path / 'm.json').write_text(json.dumps(meta))
     (tmp_path / 'm.tflite').write_bytes(b'a model')
     write_c(tmp_path / 'm.tflite')

@@ -20,7 +20,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import load_network, load_weights, write_export
 from mmnetaug.datasets.transforms import Grayscale
-from mmnetaug.deploy.decode import raw_maps
+from mmnetaug.deploy.heads import raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import open_artefact
 from mmnetaug.registry import DATASETS

@@ -19,7 +19,7 @@ from mmnetaug.apis.test import checkpoint_config
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.cli.arguments import given_size
-from mmnetaug.deploy.decode import describe_head
+from mmnetaug.deploy.heads import describe_head
 from mmnetaug.registry import TASK_UTILS, TRANSFORMS
 
 

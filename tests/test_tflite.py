@@ -151,7 +151,9 @@ def test_int8_cuts_off_nothing_of_a_rare_image(tmp_path):
     meta = {'task': 'detection', 'size': [8, 8], 'channels': 'RGB', 'outputs': ['map0']}
     images = [np.full((1, 3, 8, 8), value, np.float32) for value in (1, 1, 200, 1, 1)]
     write_tflite(Deployable(network, meta), tmp_path / 'a.tflite', images)
-    (output,) = json.loads((tmp_path / 'a.json').read_text())['output_tensors']
+    described = json.loads((tmp_path / 'a.json').read_text())
+    assert (described['input']['scale'], described['input']['zero_point']) == (1, -128), 'all pixels, however bright'
+    (output,) = described['output_tensors']
     assert (127 - output['zero_point']) * output['scale'] == pytest.approx(0.5 * 3 * 200, rel=0.01)
 
 

@@ -21,8 +21,9 @@ from mmnetaug.apis.train import describe_detector
 from mmnetaug.checkpoint import checkpoint_meta, load_network, read_checkpoint, read_detector, trained_normalisation
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.images import UnusableImage, image_size, images_below
+from mmnetaug.datasets.transforms import ResizeCenterCrop
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
-from mmnetaug.deploy.decode import describe_head, leave_exponential, raw_maps
+from mmnetaug.deploy.heads import describe_head, leave_exponential, raw_maps
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
@@ -165,7 +166,9 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     gray = network.arch.in_channels == 1
     its = trained_normalisation(content, network.arch.in_channels) or (GRAY if gray else IMAGENET)
     channels = 'GRAY' if gray else 'RGB' if its['bgr_to_rgb'] else 'BGR'
-    described = _described('classification', meta, [meta['input_size']] * 2, channels, ['logits'], None)
+    side = meta['input_size']
+    resize = f'the short side to {ResizeCenterCrop(side).scale[1]}, then the {side}x{side} of the centre'
+    described = _described('classification', meta, [side] * 2, channels, resize, ['logits'], None)
     return Deployable(RawClassifier(network, its['mean'], its['std']), described)
 
 
@@ -191,11 +194,20 @@ def _detector(checkpoint: str | Path) -> Deployable:
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
     if input_channels(detector) == 1:
         channels = 'GRAY'
-    return Deployable(network, _described('detection', meta, size, channels, names, head) | cost)
+    resize = 'x'.join(map(str, resized_size(config)))
+    kept = any(step.get('keep_ratio') for step in dataset_config(config, 'test_dataloader').pipeline)
+    resize = f'into {resize}, the ratio of its sides kept' if kept else f'stretched to {resize}'
+    return Deployable(network, _described('detection', meta, size, channels, resize, names, head) | cost)
 
 
 def _described(
-    task: str, meta: dict[str, Any], size: list[int], channels: str, outputs: list[str], head: dict[str, Any] | None
+    task: str,
+    meta: dict[str, Any],
+    size: list[int],
+    channels: str,
+    resize: str,
+    outputs: list[str],
+    head: dict[str, Any] | None,
 ) -> dict[str, Any]:
     kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', 'macs', 'params') if name in meta}
     return {
@@ -204,6 +216,7 @@ def _described(
         'classes': list(meta['classes']),
         'size': size,
         'channels': channels,
+        'resize': resize,
         'outputs': outputs,
         'head': head,
         **kept,

@@ -1,7 +1,6 @@
 """What a microcontroller needs beside a TFLite file, as C99."""
 
 import json
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,7 +67,8 @@ def _header(name: str, meta: dict[str, Any], size: int) -> str:
     (width, height), channels = meta['size'], number_of_channels(meta)
     said = [
         f'{meta["task"].capitalize()} of {", ".join(meta["classes"])}',
-        f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255',
+        f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255: of a photograph '
+        f'{meta["resize"]}, bilinear',
     ]
     if meta['head'] and meta['head']['size'] != meta['size']:
         colour = ', '.join(f'{round(value)}' for value in (GRAY if channels == 1 else IMAGENET)['mean'])
@@ -118,7 +118,7 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
         'CANDIDATES': sum(_candidates(head)),
         'MAX_PER_IMG': int(head['max_per_img']),
         **{key.upper(): _float(head[key]) for key in ('score_thr', 'conf_thr', 'iou_thr')},
-        'MIN_SIZE': _float(head['min_size'] if head['min_size'] >= 0 else -math.inf),
+        'MIN_SIZE': _float(head['min_size'] if head['min_size'] >= 0 else -1e9),
         'MAX_RATIO': _float(MAX_RATIO),
     }
     return [
@@ -166,8 +166,6 @@ def _candidates(head: dict[str, Any]) -> list[int]:
 
 def _float(number: float) -> str:
     """A literal of C that gives the same float32."""
-    if math.isinf(number):
-        return f'({"-" if number < 0 else ""}HUGE_VALF)'
     return f'{float(number):.9g}' + ('f' if re.search('[.e]', f'{float(number):.9g}') else '.0f')
 
 

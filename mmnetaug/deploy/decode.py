@@ -1,4 +1,7 @@
-"""From the raw maps of a detector's head to boxes: one description for PyTorch, NumPy, JSON and C."""
+"""From the raw maps of a detector's head to boxes, with what :mod:`~mmnetaug.deploy.heads` says of it.
+
+This file needs NumPy alone: copied to where there is no PyTorch, it decodes what a TFLite or raw ONNX file gives.
+"""
 
 import math
 from collections.abc import Sequence
@@ -6,112 +9,23 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
-from mmdet.models.dense_heads import GFLHead, RTMDetHead, RTMDetSepBNHead, SSDHead, YOLOV3Head
-from mmdet.models.detectors import SingleStageDetector
-from torch import Tensor, nn
-
-from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
-from mmnetaug.models.networks.network import input_channels
 
 # How heads predict, in the order by which C knows them.
 KINDS = ('ssd', 'yolov3', 'distances', 'distributions', 'log_distances')
-# Heads whose prediction is known here -> its kind. A subclass may predict in another way, and is not among them.
-HEADS = {
-    **dict.fromkeys([SSDHead, SSDLiteHead], 'ssd'),
-    **dict.fromkeys([YOLOV3Head, YOLOv3Head], 'yolov3'),
-    **dict.fromkeys([RTMDetHead, RTMDetSepBNHead], 'distances'),
-    **dict.fromkeys([GFLHead, DepthwiseGFLHead], 'distributions'),
-}
 # Longest side of a decoded box over its anchor's, and back: mmdet's ``wh_ratio_clip``.
 MAX_RATIO = abs(math.log(16 / 1000))
 BLOCK = 256  # boxes that are compared with all others at a time
-
-
-def describe_head(
-    detector: SingleStageDetector, size: Sequence[int], image: Sequence[int] | None = None
-) -> dict[str, Any] | None:
-    """All that is needed to turn the raw maps of a detector into boxes, as plain data.
-
-    Args:
-        detector: in evaluation mode.
-        size: width and height of the input in pixels.
-        image: width and height of the image in it, at the top left of padding; all of it if None.
-
-    Returns:
-        ``kind``, ``size`` (of the image, where boxes are cut), ``num_classes``, ``levels`` (height, width and number of
-        priors of each), ``priors`` (a list of numbers for each: corners of an anchor in pixels, or the centre in pixels
-        and the stride), ``level_strides`` (YOLOv3), ``means`` and ``stds`` of the coder (SSD), ``bins`` (GFL),
-        ``score_thr``, ``conf_thr``, ``nms_pre``, ``iou_thr``, ``max_per_img``, ``min_size``. None for a head, a coder
-        or an NMS that is not known here, and for a least side of boxes, which mmdet counts in pixels of the original.
-    """
-    head, cfg = detector.bbox_head, detector.test_cfg
-    kind = HEADS.get(type(head))
-    nms = dict(cfg.get('nms') or {})
-    if kind is None or nms.pop('type', None) != 'nms' or nms.keys() != {'iou_threshold'}:
-        return None
-    if cfg.get('min_bbox_size', -1) > 0:
-        return None
-    maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
-    sizes = [tuple(level.shape[-2:]) for level in maps[: head.prior_generator.num_levels]]
-    described: dict[str, Any] = {}
-    if kind == 'ssd':
-        coder = head.bbox_coder
-        if type(coder).__name__ != 'DeltaXYWHBBoxCoder' or coder.add_ctr_clamp or head.use_sigmoid_cls:
-            return None
-        described = {'means': list(coder.means), 'stds': list(coder.stds)}
-    if kind == 'distributions':
-        described = {'bins': head.reg_max + 1}
-    if kind in ('ssd', 'yolov3'):
-        priors = head.prior_generator.grid_priors(sizes, device='cpu')
-    else:
-        priors = [
-            torch.cat([points[:, :2], points.new_full((len(points), 1), stride[0])], dim=1)
-            for points, stride in zip(_points(head, sizes), head.prior_generator.strides)
-        ]
-    if kind == 'yolov3':
-        described['level_strides'] = list(head.featmap_strides)
-    return {
-        'kind': kind,
-        'size': list(image or size),
-        'num_classes': head.num_classes,
-        'levels': [[*side, len(level)] for side, level in zip(sizes, priors)],
-        'priors': torch.cat(priors).tolist(),
-        **described,
-        'score_thr': cfg.get('score_thr', 0),
-        'conf_thr': cfg.get('conf_thr', -1),
-        'nms_pre': cfg.get('nms_pre', -1),
-        'iou_thr': nms['iou_threshold'],
-        'max_per_img': cfg.get('max_per_img', 100),
-        'min_size': cfg.get('min_bbox_size', -1),
-    }
-
-
-def _points(head: nn.Module, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    priors = head.prior_generator.grid_priors(sizes, device='cpu')
-    return [(prior[:, :2] + prior[:, 2:]) / 2 if prior.shape[1] == 4 else prior for prior in priors]
-
-
-def leave_exponential(detector: SingleStageDetector, described: dict[str, Any] | None) -> None:
-    """Have RTMDet's maps hold ``stride * log(distance / stride)``, and the decoder of ``described`` take the
-    exponential, of which TFLite has none in int8; where nothing is described the head's own maps stay."""
-    if described and getattr(detector.bbox_head, 'exp_on_reg', False):
-        detector.bbox_head.exp_on_reg = False
-        described['kind'] = 'log_distances'
-
-
-def raw_maps(detector: SingleStageDetector, images: Tensor) -> list[Tensor]:
-    """(N, 3, H, W) normalised images -> the head's maps, (N, C, H, W) each: all of scores, then all of boxes."""
-    outputs = detector.bbox_head(detector.extract_feat(images))
-    return [level for part in outputs for level in part]
 
 
 def decode(maps: Sequence[Any], head: dict[str, Any], xp: ModuleType = np) -> tuple[Any, Any]:
     """Boxes and scores before non-maximum suppression, as mmdet's heads give them.
 
     Args:
-        maps: of :func:`raw_maps` for one image, (C, H, W) each.
-        head: of :func:`describe_head`.
+        maps: the outputs of a network for one image, (C, H, W) each: of each level its scores, then of each level its
+            boxes, with the channels of a cell's first prior before those of its second. A prior has a score for each
+            class, of SSD then one for the background, before a softmax (SSD) or a sigmoid; and four numbers of its box,
+            of GFL as many times ``bins``. YOLOv3 has one map a level: the box, objectness and the classes of a prior.
+        head: of :func:`~mmnetaug.deploy.heads.describe_head`: ``head`` in the JSON of a TFLite file.
         xp: ``numpy`` or ``torch``, whichever the maps are of.
 
     Returns:
@@ -129,22 +43,21 @@ def decode(maps: Sequence[Any], head: dict[str, Any], xp: ModuleType = np) -> tu
         boxes = xp.concatenate([centres - halves, centres + halves], axis=1)
         confidence, ranked = _sigmoid(rows[:, 4:5], xp), _sigmoid(rows[:, 5:], xp)
         allowed = (confidence >= head['conf_thr']) & (ranked > head['score_thr'])
-        kept = _best(ranked * allowed, head['nms_pre'], xp)
-        scores = ranked * confidence * kept
+        kept, scores = _best(ranked, allowed, head['nms_pre'], xp), ranked * confidence
     else:
         count = len(levels)
         outputs = classes + 1 if kind == 'ssd' else classes
         of_box = 4 * head.get('bins', 1)
         ranked = [_rows(level, outputs, xp) for level in maps[:count]]
         ranked = [_softmax(level, xp)[:, :-1] if kind == 'ssd' else _sigmoid(level, xp) for level in ranked]
-        kept = [_best(level * (level > head['score_thr']), head['nms_pre'], xp) for level in ranked]
-        scores = xp.concatenate(ranked) * xp.concatenate(kept)
+        kept = xp.concatenate([_best(level, level > head['score_thr'], head['nms_pre'], xp) for level in ranked])
+        scores = xp.concatenate(ranked)
         rows = xp.concatenate([_rows(level, of_box, xp) for level in maps[count:]])
         boxes = _cut(_boxes(rows, priors, head, xp), *head['size'], xp)
     if head['min_size'] >= 0:
         sides = boxes[:, 2:] - boxes[:, :2]
-        scores = scores * (sides > head['min_size']).all(1)[:, None]
-    return boxes, scores
+        kept = kept & (sides > head['min_size']).all(1)[:, None]
+    return boxes, xp.where(kept, scores, 0)
 
 
 def _boxes(rows: Any, priors: Any, head: dict[str, Any], xp: ModuleType) -> Any:
@@ -186,13 +99,15 @@ def _softmax(rows: Any, xp: ModuleType) -> Any:
     return powers / powers.sum(-1)[:, None]
 
 
-def _best(scores: Any, number: int, xp: ModuleType) -> Any:
-    """Where the ``number`` highest scores above 0 are, all if it is negative; PyTorch keeps all that equal the last."""
+def _best(scores: Any, allowed: Any, number: int, xp: ModuleType) -> Any:
+    """Where the ``number`` highest of the allowed scores are, all of them if it is negative; PyTorch keeps all that
+    equal the last."""
+    scores = xp.where(allowed, scores, 0)
     kept = scores > 0
     if 0 < number < math.prod(scores.shape):
         flat = scores.reshape(-1)
-        if xp is torch:
-            return kept & (scores >= torch.topk(flat, number).values[-1])
+        if xp is not np:
+            return kept & (scores >= xp.topk(flat, number).values[-1])
         first = np.zeros(flat.shape, bool)
         first[np.argsort(-flat, kind='stable')[:number]] = True
         return kept & first.reshape(scores.shape)
@@ -233,7 +148,8 @@ def _kept(boxes: np.ndarray, iou_thr: float) -> np.ndarray:
         width = np.minimum(right[own], right) - np.maximum(left[own], left)
         height = np.minimum(bottom[own], bottom) - np.maximum(top[own], top)
         inner = width.clip(min=0) * height.clip(min=0)
-        apart = inner / (areas + areas[own] - inner) <= iou_thr
+        with np.errstate(invalid='ignore'):  # boxes without an area overlap with none
+            apart = ~(inner / (areas + areas[own] - inner) > iou_thr)
         for place, row in enumerate(apart, start):
             if kept[place]:
                 kept[place + 1 :] &= row[place + 1 :]
@@ -241,6 +157,6 @@ def _kept(boxes: np.ndarray, iou_thr: float) -> np.ndarray:
 
 
 def postprocess(maps: Sequence[np.ndarray], head: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Raw maps of one image, (C, H, W) each, to boxes in pixels of the input, scores and labels; see
-    :func:`describe_head` and :func:`suppress`."""
+    """Raw maps of one image, as :func:`decode` takes them, to boxes in pixels of the input, scores and labels; see
+    :func:`suppress`."""
     return suppress(*decode(maps, head), head)

@@ -33,26 +33,26 @@ static int worse(const candidate *a, const candidate *b) {
 }
 
 /* Keep the best of a level in a heap whose root is the worst. */
-static int keep(candidate *heap, int count, int most, candidate new) {
+static int keep(candidate *heap, int count, int most, candidate added) {
     int at, child;
     if (count < most) {
-        for (at = count; at > 0 && worse(&new, &heap[(at - 1) / 2]); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
-        heap[at] = new;
+        for (at = count; at > 0 && worse(&added, &heap[(at - 1) / 2]); at = (at - 1) / 2) heap[at] = heap[(at - 1) / 2];
+        heap[at] = added;
         return count + 1;
     }
-    if (!worse(&heap[0], &new)) return count;
+    if (!worse(&heap[0], &added)) return count;
     for (at = 0; (child = 2 * at + 1) < count; at = child) {
         if (child + 1 < count && worse(&heap[child + 1], &heap[child])) child++;
-        if (!worse(&heap[child], &new)) break;
+        if (!worse(&heap[child], &added)) break;
         heap[at] = heap[child];
     }
-    heap[at] = new;
+    heap[at] = added;
     return count;
 }
 
 /* Best first; of equal ones the lower class, then the earlier prior. */
 static int by_score(const void *left, const void *right) {
-    const candidate *a = left, *b = right;
+    const candidate *a = (const candidate *)left, *b = (const candidate *)right;
     int a_label = a->pair % NAME_CLASSES, b_label = b->pair % NAME_CLASSES;
     if (a->score != b->score) return a->score < b->score ? 1 : -1;
     return a_label != b_label ? a_label - b_label : a->pair - b->pair;
@@ -65,7 +65,7 @@ static int rate(const NAME_value *const maps[], int level, int row, int prior, c
 #if NAME_KIND == NAME_YOLOV3
     int start = row * (5 + NAME_CLASSES);
     float confidence = sigmoid(value(maps, level, start + 4));
-    if (confidence < NAME_CONF_THR) return count;
+    if (!(confidence >= NAME_CONF_THR)) return count;
 #elif NAME_KIND == NAME_SSD
     int start = row * (NAME_CLASSES + 1);
     float largest = value(maps, level, start), sum = 0;

@@ -8,7 +8,8 @@ import torch
 from mmdet.models.detectors import SingleStageDetector
 from torch import Tensor, nn
 
-from mmnetaug.deploy.decode import decode, raw_maps
+from mmnetaug.deploy.decode import decode
+from mmnetaug.deploy.heads import raw_maps
 
 
 @dataclass
@@ -19,8 +20,8 @@ class Deployable:
         network: (1, 3, H, W) float pixels from 0 to 255 -> raw maps of a detector, or (1, classes) logits.
         meta: plain data about it, which goes into the artefact: ``version``, ``task`` ('detection' or
             'classification'), ``classes``, ``size`` (width and height in pixels), ``channels`` ('RGB', 'BGR',
-            or 'GRAY'),
-            ``outputs`` (names), ``head`` (see :func:`~mmnetaug.deploy.decode.describe_head`), and of a detector the
+            or 'GRAY'), ``resize`` (how a photograph gets that size, in words; bilinear),
+            ``outputs`` (names), ``head`` (see :func:`~mmnetaug.deploy.heads.describe_head`), and of a detector the
             ``config`` to test it with, and what it costs (``macs``, ``params`` ...).
     """
 
@@ -58,7 +59,7 @@ class Normalised(nn.Module):
 
 
 class RawDetector(Normalised):
-    """A detector up to the maps of its head, see :func:`~mmnetaug.deploy.decode.raw_maps`."""
+    """A detector up to the maps of its head, see :func:`~mmnetaug.deploy.heads.raw_maps`."""
 
     def __init__(self, detector: SingleStageDetector) -> None:
         its = detector.data_preprocessor  # which has neither where it does not normalise

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmnetaug import __version__
 from mmnetaug.deploy.network import Decoder, Deployable
 from mmnetaug.deploy.runtime import META
 from mmnetaug.extras import need
@@ -17,6 +18,8 @@ from mmnetaug.progress import quiet
 from mmnetaug.records import whole
 
 DETECTIONS = ('boxes', 'scores', 'labels')
+# The oldest that hold our graphs, so that old runtimes read the files: onnxruntime from 1.14 on.
+OPSET, IR = 18, 8
 
 
 def write_onnx(
@@ -52,12 +55,14 @@ def write_onnx(
         'layout': 'NCHW',
         'channels': meta['channels'],
         'values': '0 to 255',
+        'resize': meta['resize'],
     }
     if meta['head']:
         facts |= {name: str(meta['head'][name]) for name in ('score_thr', 'iou_thr', 'max_per_img')}
-    _strip(model.graph)
+    _strip(model)
     onnx.helper.set_model_props(model, facts)
-    model.producer_name = 'mmnetaug'
+    model.producer_name, model.producer_version = 'mmnetaug', __version__
+    model.ir_version = IR
     onnx.checker.check_model(model)
     with whole(path) as partial:
         onnx.save(model, partial)
@@ -66,14 +71,26 @@ def write_onnx(
 def _exported(network: nn.Module, inputs: tuple, names: list[str], outputs: list[str]) -> Any:
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
-            network.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, optimize=True, verbose=False
+            network.eval(),
+            inputs,
+            input_names=names,
+            output_names=outputs,
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
         )
     return program.model_proto
 
 
-def _strip(graph: Any) -> None:
+def _strip(model: Any) -> None:
     """Leave out what the exporter notes to be debugged by, a third of a file: shapes of what is in between, and paths
-    and lines of the source."""
+    and lines of the source; and sets of operators of which none is used, which other runtimes may not have."""
+    graph = model.graph
+    opsets = {each.domain: each.version for each in model.opset_import}
+    del model.opset_import[:]
+    for domain in sorted({node.domain for node in graph.node}):
+        model.opset_import.add(domain=domain, version=opsets[domain])
     del graph.value_info[:]
     for part in (graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
@@ -90,8 +107,6 @@ def _with_decoder(model: Any, deployable: Deployable) -> Any:
     names = [f'in_{name}' for name in meta['outputs']]
     decoder = _exported(Decoder(head), tuple(maps), names, ['all_boxes', 'all_scores'])
     decoder.ir_version = model.ir_version
-    opset = max(each.opset_import[0].version for each in (model, decoder))
-    model, decoder = (onnx.version_converter.convert_version(each, opset) for each in (model, decoder))
     merged = onnx.compose.merge_models(
         model, decoder, io_map=list(zip(meta['outputs'], names)), prefix1='', prefix2='decode_'
     )
