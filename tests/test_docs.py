@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, detector_config, sample, write_coco, write_image, write_photographs
 from mmengine.config import Config
 
 import mmnetaug
-from mmnetaug import archs
+from mmnetaug import Detector, archs
+from mmnetaug.apis.export import export
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import write_export
 from mmnetaug.cli.run import COMMANDS, main
@@ -30,7 +32,7 @@ from mmnetaug.registry import MODELS
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'CHANGELOG.md', *sorted((ROOT / 'docs').glob('*.md'))]
 BLOCK = re.compile(r'^(?:<!-- (\w+) -->\n)?```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 # Marks of each language's blocks; text is no program.
-MARKS = {'bash': {'run', 'long'}, 'python': {'run', 'detector', 'config', 'network'}, 'text': {''}}
+MARKS = {'bash': {'run', 'long'}, 'python': {'run', 'detector', 'config', 'network', 'onnx', 'tflite'}, 'text': {''}}
 # Script of tools/ -> command, where the two differ.
 COMMAND_OF = {'train': 'train', 'test': 'test', 'pretrain_cls': 'pretrain'}
 # Programs of others.
@@ -169,6 +171,18 @@ def test_a_detector_in_a_program(detector, monkeypatch, block):
     boxes, scores, labels, texts = (names[name] for name in ('boxes', 'scores', 'labels', 'names'))
     assert boxes.shape == (len(scores), 4) and labels.shape == scores.shape and len(texts) == len(scores)
     assert len(names['several']) == 2
+
+
+@pytest.mark.parametrize('block', marked('onnx', language='python'))
+def test_a_file_in_a_program_of_others(detector, tmp_path, monkeypatch, block):
+    pytest.importorskip('onnxruntime')
+    export(detector / 'work_dirs/run/export.pth', 'onnx', tmp_path / 'export.onnx', evaluate=False)
+    shutil.copy(detector / 'data/mine/JPEGImages/a.jpg', tmp_path / 'photograph.jpg')
+    monkeypatch.chdir(tmp_path)
+    names = execute(block)
+    truth = Detector('export.onnx')('photograph.jpg')
+    assert len(truth.boxes) and (names['labels'] == truth.labels).all()
+    assert np.abs(names['boxes'] - truth.boxes).max() < 1e-3 and np.abs(names['scores'] - truth.scores).max() < 1e-6
 
 
 @pytest.fixture(scope='module')

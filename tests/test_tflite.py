@@ -2,7 +2,9 @@
 what tflite-micro says of itself."""
 
 import json
+import re
 import runpy
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -155,6 +157,23 @@ def test_int8_cuts_off_nothing_of_a_rare_image(tmp_path):
     assert (described['input']['scale'], described['input']['zero_point']) == (1, -128), 'all pixels, however bright'
     (output,) = described['output_tensors']
     assert (127 - output['zero_point']) * output['scale'] == pytest.approx(0.5 * 3 * 200, rel=0.01)
+
+
+def test_a_file_in_a_program_of_others(trained, tmp_path, monkeypatch):
+    """That of the documentation, without mmnetaug."""
+    folder, checkpoint = trained
+    export(checkpoint, 'tflite', tmp_path / 'export.int8.tflite', int8=True, evaluate=False)
+    shutil.copy(folder / 'JPEGImages/a.jpg', tmp_path / 'photograph.jpg')
+    shutil.copy(ROOT / 'mmnetaug/deploy/decode.py', tmp_path)
+    (block,) = re.findall('<!-- tflite -->\n```python\n(.*?)```', (ROOT / 'docs/deployment.md').read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'decode', raising=False)
+    names = {}
+    exec(block, names)
+    truth = Detector('export.int8.tflite')('photograph.jpg')
+    assert len(truth.boxes) > 10 and (names['labels'] == truth.labels).all()
+    assert np.abs(names['boxes'] - truth.boxes).max() < 1e-2 and np.abs(names['scores'] - truth.scores).max() < 1e-5
 
 
 def test_a_file_without_its_json(trained, tmp_path):
