@@ -1,10 +1,13 @@
 """What a microcontroller needs beside a TFLite file, as C99."""
 
+import itertools
 import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mmnetaug.deploy.decode import KINDS, MAX_RATIO
 from mmnetaug.deploy.network import number_of_channels
@@ -140,10 +143,13 @@ def _detector(name: str, meta: dict[str, Any]) -> list[str]:
 
 def _constants(meta: dict[str, Any]) -> str:
     head, tensors = meta['head'], meta['output_tensors']
-    priors = [int(level[2]) for level in head['levels']]
+    first, steps = _grids(head)
     arrays = {
-        'int level_priors': map(str, priors),
-        'float priors': (_float(number) for prior in head['priors'] for number in prior),
+        'int level_priors': (str(int(count)) for *_, count in head['levels']),
+        'int level_columns': (str(int(columns)) for _, columns, _ in head['levels']),
+        'int cell_priors': (str(len(priors)) for priors in first),
+        'float level_steps': (_float(step) for level in steps for step in level),
+        'float first_priors': (_float(number) for level in first for prior in level for number in prior),
         **{f'float {key}': map(_float, head[key]) for key in ('means', 'stds', 'level_strides') if key in head},
     }
     if head['kind'] != 'yolov3':
@@ -155,6 +161,18 @@ def _constants(meta: dict[str, Any]) -> str:
         f'static const {kind} NAME_{key}[] = {_array(values)};'
         for (kind, key), values in ((declared.split(), values) for declared, values in arrays.items())
     )
+
+
+def _grids(head: dict[str, Any]) -> tuple[list[np.ndarray], list[list[float]]]:
+    """Of each level the priors of its first cell, and by how many pixels those of the next cell are to the right, and
+    those of the next row below: a fiftieth of the numbers of all priors."""
+    first, steps, priors = [], [], iter(head['priors'])
+    for height, width, count in head['levels']:
+        level = np.array(list(itertools.islice(priors, count))).reshape(height, width, count // (height * width), -1)
+        first.append(level[0, 0])
+        last = level[-1, -1, 0] - level[0, 0, 0]
+        steps.append([last[axis] / max(cells - 1, 1) for axis, cells in enumerate((width, height))])
+    return first, steps
 
 
 def _candidates(head: dict[str, Any]) -> list[int]:

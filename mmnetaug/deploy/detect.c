@@ -91,10 +91,20 @@ static int rate(const NAME_value *const maps[], int level, int row, int prior, c
 }
 
 static void decode(const NAME_value *const maps[], int prior, NAME_box *box) {
-    const float *p = &NAME_priors[prior * NAME_PER_PRIOR];
-    int level = 0, row = prior;
-    float left, top, right, bottom;
-    while (row >= NAME_level_priors[level]) row -= NAME_level_priors[level++];
+    const float *first = NAME_first_priors;
+    int level = 0, row = prior, cell, n;
+    float p[NAME_PER_PRIOR], left, top, right, bottom;
+    while (row >= NAME_level_priors[level]) {
+        first += NAME_cell_priors[level] * NAME_PER_PRIOR;
+        row -= NAME_level_priors[level++];
+    }
+    cell = row / NAME_cell_priors[level];
+    for (n = 0; n < NAME_PER_PRIOR; n++) /* x, y, x, y, or x, y, stride */
+        p[n] = first[row % NAME_cell_priors[level] * NAME_PER_PRIOR + n];
+    for (n = 0; n < NAME_PER_PRIOR / 2 * 2; n += 2) {
+        p[n] += (float)(cell % NAME_level_columns[level]) * NAME_level_steps[2 * level];
+        p[n + 1] += (float)(cell / NAME_level_columns[level]) * NAME_level_steps[2 * level + 1];
+    }
 #if NAME_KIND == NAME_YOLOV3
     {
         int start = row * (5 + NAME_CLASSES);
