@@ -20,7 +20,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from pytest import importorskip
+from pytest import importorskip, skip
 
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.image_sizes import size_options
@@ -78,6 +78,15 @@ def files_up_to(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def break_drive(path):
+    """Have reading a file fail as on a network drive that is gone, also for the superuser."""
+    memory = Path('/proc/self/mem')  # of which there is nothing at the start
+    if not memory.exists():
+        skip('no /proc')
+    path.unlink()
+    path.symlink_to(memory)
 
 
 def write_voc(folder, images, sets, suffix='.jpg'):
