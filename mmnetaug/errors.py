@@ -15,17 +15,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# What the system says where a folder, a disk or a right is at fault, not the program.
+# What the system says of a file or a folder that is there and cannot be read.
+UNREADABLE = (errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN)
+# What it says where a folder, a disk or a right is at fault, not the program.
 DISK_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO),
-    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT),
+    *UNREADABLE,
+    *(errno.ENOSPC, errno.EDQUOT, errno.EROFS),
+    *(errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ENOENT, errno.ELOOP),
 )
 MAKE_ROOM = 'Make room or give another folder (--work-dir, --out); what was saved stays'
 ADVICE = {  # where that is another
     errno.ENAMETOOLONG: 'Give a shorter path',
+    errno.ELOOP: 'It is a link that leads back to itself: remove it, or give another path',
     errno.ENOENT: 'It has been moved or deleted, or cannot be made there: check the path',
     errno.EISDIR: 'It is a folder: give the name of a file',
     errno.EIO: 'The disk has failed there',
+    **dict.fromkeys((errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN), 'The network drive is gone: mount it again'),
     **dict.fromkeys((errno.EACCES, errno.EPERM), 'You may not: change its permissions, or give another path'),
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), 'It is a file, or below one: give a folder'),
 }
@@ -94,6 +99,8 @@ def run_tool(main: Callable[[], None]) -> None:
         place = f'{error.filename}: ' if error.filename else ''
         _end(f'error: {place}{error.strerror}. {ADVICE.get(error.errno, MAKE_ROOM)}', 2)
     except RuntimeError as error:
+        if str(error).startswith('Symlink loop'):  # of Path.resolve, before Python 3.13
+            _end(f'error: {error}. {ADVICE[errno.ELOOP]}', 2)
         if type(error).__name__ == 'OutOfMemoryError':  # of PyTorch, on a GPU
             advice = 'a smaller --batch-size (the learning rate follows) or --size, or --amp, needs less'
             _end(f'error: the GPU has too little memory: {advice}', 2)

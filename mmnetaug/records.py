@@ -38,7 +38,7 @@ def as_plain(value: Any) -> Any:
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:
-    """Write an image, (H, W, 3) or (H, W) uint8 in BGR, in the format of the suffix.
+    """Write an image, (H, W, 3) or (H, W) uint8 in BGR, in the format of the suffix, that is there whole or not at all.
 
     Raises:
         OSError: as of any file, which OpenCV's own writing does not tell.
@@ -48,7 +48,8 @@ def save_image(path: str | Path, image: np.ndarray) -> None:
     written, content = cv2.imencode(Path(path).suffix, image)
     if not written:
         raise OSError(f'{path} cannot be written: {image.shape} pixels are too many for its format')
-    Path(path).write_bytes(content)
+    with whole(path) as partial:
+        partial.write_bytes(content)
 
 
 @contextmanager

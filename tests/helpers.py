@@ -1,7 +1,9 @@
 """What several test modules need: small data, configs of short runs, and detectors."""
 
+import contextlib
 import ctypes
 import json
+import resource
 import runpy
 import subprocess
 import sys
@@ -18,7 +20,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
-from pytest import importorskip
+from pytest import importorskip, skip
 
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.image_sizes import size_options
@@ -65,6 +67,26 @@ class Intruder:
 def write_image(path, width=64, height=48):
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), np.full((height, width, 3), 128, np.uint8))
+
+
+@contextlib.contextmanager
+def files_up_to(size):
+    """As on a disk that becomes full: nothing can be written behind that many bytes of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def break_drive(path):
+    """Have reading a file fail as on a network drive that is gone, also for the superuser."""
+    memory = Path('/proc/self/mem')  # of which there is nothing at the start
+    if not memory.exists():
+        skip('no /proc')
+    path.unlink()
+    path.symlink_to(memory)
 
 
 def write_voc(folder, images, sets, suffix='.jpg'):

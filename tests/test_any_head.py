@@ -132,8 +132,22 @@ RTMDET_HEAD = {
             ],
             RTMDET_HEAD,
         ),
+        (
+            [
+                {'type': 'ChannelMapper', 'out_channels': 24},
+                {'type': 'CSPNeXtPAFPN', 'out_channels': 16, 'expand_ratio': 0.5},
+            ],
+            RTMDET_HEAD,
+        ),
+        (
+            [
+                {'type': 'FPN', 'out_channels': 16, 'num_outs': 3},
+                {'type': 'BFP', 'num_levels': 3, 'refine_type': 'conv'},  # which takes one number for all levels
+            ],
+            {**RTMDET_HEAD, 'in_channels': 16},
+        ),
     ],
-    ids=['YOLOX', 'RTMDet', 'RTMDet on two necks'],
+    ids=['YOLOX', 'RTMDet', 'RTMDet on two necks', 'a number for each level', 'a number for all levels'],
 )
 def test_heads_of_mmdet_build_on_our_networks(neck, head):
     given = json.dumps([TINY, neck, head])
@@ -187,6 +201,13 @@ def test_a_neck_for_other_feature_maps():
         channels_of(TINY, neck, YOLOX_HEAD)
     with pytest.raises(InputError, match=r'has no feature map stride64: it has stride2_expansion, .*stride32'):
         channels_of({**TINY, 'out_features': ['stride8', 'stride64']}, None, YOLOX_HEAD)
+
+
+def test_what_a_second_neck_lacks_is_said():
+    necks = [{'type': 'ChannelMapper', 'out_channels': 16}, {'type': 'PAFPN', 'out_channels': 16, 'num_outs': 1}]
+    with pytest.raises(AssertionError) as raised:  # three levels cannot become one
+        channels_of(TINY, necks, RTMDET_HEAD)
+    assert 'num_outs' in str(raised.traceback[-1].statement)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """The check of a data set before hours are spent on it: what it counts, finds, and refuses."""
 
+import errno
 import json
+import os
 import runpy
 import sys
 
 import cv2
 import numpy as np
 import pytest
-from helpers import CAT, DOG, ROOT, write_coco, write_voc
+from helpers import CAT, DOG, ROOT, break_drive, write_coco, write_voc
 
 from mmnetaug import InputError
 from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
@@ -217,6 +219,56 @@ def test_data_that_cannot_be_used(request, layout, spoil, message):
     spoil(folder)
     with pytest.raises(InputError, match=message):
         check_detection_data(folder)
+
+
+@pytest.mark.parametrize('file', ['JPEGImages/a.jpg', 'Annotations/a.xml', 'JPEGImages/d.jpg', 'Annotations/d.xml'])
+def test_what_cannot_be_read_is_neither_broken_nor_missing(voc, file):
+    break_drive(voc / file)
+    with pytest.raises(InputError, match=rf'{file} cannot be read \(Input/output error\)\. The disk has failed there'):
+        check_detection_data(voc)
+
+
+@pytest.mark.parametrize('place', ['images/train/a.jpg', 'labels/train/a.txt'])
+def test_what_cannot_be_read_in_yolo_layout(tmp_path, place):
+    for part in ('train', 'val'):
+        for kind in ('images', 'labels'):
+            (tmp_path / kind / part).mkdir(parents=True)
+        noise(tmp_path / f'images/{part}/a.jpg', 0)
+        (tmp_path / f'labels/{part}/a.txt').write_text('0 0.5 0.5 0.4 0.4\n')
+    (tmp_path / 'data.yaml').write_text('names: [cat]\ntrain: images/train\nval: images/val\n')
+    check_detection_data(tmp_path)
+    break_drive(tmp_path / place)
+    with pytest.raises(InputError, match=rf'{place} cannot be read'):
+        check_detection_data(tmp_path)
+
+
+def forbid(monkeypatch, folder):
+    """As if nobody might list or enter a folder, which the superuser always may."""
+
+    def refuse(name, beginning):
+        function = getattr(os, name)
+
+        def refused(path, *more, **options):
+            if str(path).startswith(beginning):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return function(path, *more, **options)
+
+        monkeypatch.setattr(os, name, refused)
+
+    refuse('scandir', str(folder))
+    refuse('listdir', str(folder))
+    refuse('stat', f'{folder}/')
+
+
+@pytest.mark.parametrize(
+    ('layout', 'folder'),
+    [('voc', 'JPEGImages'), ('voc', 'Annotations'), ('coco', 'annotations'), ('coco', 'train2017')],
+)
+def test_folders_that_may_not_be_read(request, monkeypatch, layout, folder):
+    data = request.getfixturevalue(layout)
+    forbid(monkeypatch, data / folder)
+    with pytest.raises((PermissionError, InputError), match=f'Permission denied.*{folder}|{folder}.*Permission denied'):
+        check_detection_data(data)
 
 
 def test_exit_status_of_the_tool(voc, monkeypatch, capsys):

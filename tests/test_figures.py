@@ -467,6 +467,18 @@ def test_a_command_that_is_stopped(voc, backbones, root, tmp_path):
     assert (out / 'fig5.png').is_file()
 
 
+def test_without_a_home_to_write_to(voc, backbones, root, tmp_path, monkeypatch, capfd):
+    """As of a service's user, or in a container."""
+    pytest.importorskip('snakemake')
+    monkeypatch.setenv('HOME', '/proc/nowhere')
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    out = tmp_path / 'out'
+    plan = plan_fig5(settings(voc, backbones, sizes=(96,), seeds=(0,)), root, out)
+    assert missing(plan, out, capfd) == {'finetune': 3, 'draw': 1} and not out.exists()
+    run_plan(plan, out)
+    assert (out / 'fig5.png').is_file()
+
+
 def test_one_command_at_a_time(voc, backbones, root, tmp_path):
     pytest.importorskip('snakemake')
     out = tmp_path / 'out'

@@ -113,6 +113,14 @@ def test_a_missing_operator_is_not_a_wrong_size():
         describe_memory(Missing(3, 3, 1), 32)
 
 
+@pytest.mark.parametrize('use', [lambda path: path.resolve(), lambda path: (path / 'x').mkdir(parents=True)])
+def test_a_link_to_itself(tmp_path, capsys, use):
+    (tmp_path / 'loop').symlink_to('loop')
+    with pytest.raises(SystemExit) as ended:
+        run_tool(lambda: use(tmp_path / 'loop'))
+    assert ended.value.code == 2 and 'loop' in (said := capsys.readouterr().err) and 'Traceback' not in said
+
+
 def test_a_folder_in_the_place_of_a_file(tmp_path):
     with pytest.raises(IsADirectoryError):
         write_json(tmp_path, {})

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import detector_config, write_coco, write_voc
+from helpers import detector_config, files_up_to, write_coco, write_voc
 from mmdet.evaluation import eval_map
 
 from mmnetaug.apis.inference import found
@@ -18,7 +18,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.engine.hooks import pictures_hook
 from mmnetaug.errors import printable
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
-from mmnetaug.records import written_list
+from mmnetaug.records import save_image, written_list
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
 from mmnetaug.visualization.sheets import BoxPainter
@@ -208,6 +208,17 @@ def test_infer_counts_images_that_have_objects(tmp_path):
         pass
     assert json.loads((tmp_path / 'predictions.json').read_text()) == []
     assert found(pictures, tmp_path, 0.3).startswith('0 objects of score 0.3 or more in 0 of 3 images; a lower')
+
+
+def test_a_picture_stays_whole_on_a_full_disk(tmp_path):
+    save_image(tmp_path / 'a.png', np.zeros((8, 8, 3), np.uint8))
+    before = (tmp_path / 'a.png').read_bytes()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    with files_up_to(1000), pytest.raises(OSError):
+        save_image(tmp_path / 'a.png', noise)
+    assert (tmp_path / 'a.png').read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    save_image(tmp_path / 'a.png', noise)
+    assert (cv2.imread(str(tmp_path / 'a.png')) == noise).all()
 
 
 @pytest.mark.parametrize('found', [0, 2])

@@ -1,11 +1,14 @@
 """Bad input of pretraining: images, class folders, values and configs."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, pretrain_config
+from helpers import ROOT, break_drive, pretrain_config
 
 import mmnetaug
 from mmnetaug import InputError
@@ -120,6 +123,29 @@ def test_image_that_is_no_image_is_replaced_with_a_warning(image_tree):
         path.write_bytes(b'')
     with pytest.raises(InputError, match='none of the 48 images'), pytest.warns(UserWarning):
         dataset[0]
+
+
+def test_what_cannot_be_read_is_neither_replaced_nor_missing(image_tree, monkeypatch):
+    dataset = ImageFolder(image_tree, 'train', pretrain_config(image_tree, '').train_dataloader.dataset.pipeline)
+    path = Path(dataset.get_data_info(0)['img_path'])
+    break_drive(path)
+    with pytest.raises(InputError, match=rf'{path.name} cannot be read \(Input/output error\)'):
+        dataset[0]
+
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+
+    monkeypatch.setattr(os, 'scandir', refuse)
+    with pytest.raises(PermissionError, match='dark'):
+        ImageFolder(image_tree, 'train')
+
+
+def test_a_link_to_the_folder_above_adds_no_images_of_other_classes(image_tree):
+    (image_tree / 'train/dark/loop').symlink_to('..')
+    (image_tree / 'train/dark/more').symlink_to(image_tree / 'val/dark')
+    dataset = ImageFolder(image_tree, 'train')
+    folders = {Path(info['img_path']).parent.name for info in map(dataset.get_data_info, range(len(dataset)))}
+    assert len(dataset) == 24 + 8 + 24 and folders == {'dark', 'more', 'light'}
 
 
 def test_the_tool_prints_the_message_alone(tmp_path):

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import CAT, DOG, ROOT, detector_config, write_coco, write_image, write_voc
+from helpers import CAT, DOG, ROOT, detector_config, files_up_to, write_coco, write_image, write_voc
 from mmcv.transforms import LoadImageFromFile
 from PIL import Image
 
@@ -478,6 +478,17 @@ def test_split(tmp_path, monkeypatch):
     assert split_voc(tmp_path, 0.25, seed=1) != sets
     with pytest.raises(InputError, match='share 1'):
         split_voc(tmp_path, 1)
+
+
+def test_a_split_on_a_full_disk_leaves_no_list(tmp_path):
+    write_voc(tmp_path, {f'{n:02}': [CAT] for n in range(12)}, {})
+    for number, path in enumerate(sorted((tmp_path / 'JPEGImages').iterdir())):
+        noise(path, number)
+    with files_up_to(12), pytest.raises(OSError):  # which the first list stays below
+        split_voc(tmp_path, 0.75)
+    assert list((tmp_path / 'ImageSets/Main').iterdir()) == []
+    assert [len(names) for names in split_voc(tmp_path, 0.75).values()] == [3, 9]
+    assert len((tmp_path / 'ImageSets/Main/test.txt').read_text().splitlines()) == 9
 
 
 def test_split_of_class_folders(tmp_path):

@@ -2,9 +2,12 @@
 
 import io
 import json
+import os
+import signal
 import subprocess
 import sys
 import tarfile
+import time
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -21,6 +24,7 @@ from mmnetaug.datasets.preparation.shapes import CLASSES, ShapeSource
 from mmnetaug.errors import InputError
 
 SMALL = {'cls_images': (2, 1), 'cls_size': 48, 'det_images': (10, 5), 'det_size': 160, 'jobs': 2}
+SAID = {'capture_output': True, 'text': True}
 SMALL_SCENES = {'det_images': (10, 5), 'det_size': 128, 'jobs': 1}
 
 
@@ -232,6 +236,33 @@ def test_interrupted_or_damaged_data_are_made_again(tmp_path, monkeypatch, capsy
     (out / 'VOCdevkit/VOC2007/JPEGImages/100003.jpg').unlink()
     assert generate_shapes(out, **SMALL)
     assert files_of(out) == complete
+
+
+def test_one_command_at_a_time(tmp_path, monkeypatch):
+    out, refused = tmp_path / 'shapes', []
+    call = f'from mmnetaug.datasets.preparation.generate import *; generate_shapes({str(out)!r}, **{SMALL})'
+
+    def second(folder, *_, **__):
+        done = subprocess.run([sys.executable, '-c', call], env={**os.environ, 'PYTHONPATH': str(ROOT)}, **SAID)
+        refused.append(done.stderr)
+        assert (folder / 'cls').is_dir()
+
+    monkeypatch.setattr('mmnetaug.datasets.preparation.generate._make_detection_set', second)
+    assert generate_shapes(out, **SMALL) and 'another command is making' in refused[0]
+    assert (out / 'generator.json').is_file() and not (tmp_path / 'shapes.partial').exists()
+
+
+def test_a_command_that_is_told_to_end(tmp_path):
+    """Its processes end with it, and say nothing."""
+    command = [sys.executable, str(ROOT / 'tools/make_data.py'), 'shapes', '--out', str(tmp_path / 'shapes')]
+    command += ['--jobs', '3', '--cls-images', '999', '1', '--cls-size', '32']
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not any(tmp_path.glob('shapes.partial/cls/train/*/*.jpg')):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=60)  # when all of them have closed it
+    assert process.returncode == 128 + signal.SIGTERM and 'Error' not in said
 
 
 def test_a_link_is_followed_and_a_damaged_marker_said(tmp_path):

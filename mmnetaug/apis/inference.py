@@ -123,7 +123,8 @@ def _is_usable(path: Path, findings: Findings, decode: bool) -> bool:
 
 def _name(path: Path) -> str:
     """Name of the picture of an image: its own where OpenCV writes that format."""
-    name = path.name if len(os.fsencode(path.name)) < 250 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    short = len(os.fsencode(path.name)) + len('.jpg.partial') <= 255  # as which it is written
+    name = path.name if short else hashlib.sha256(os.fsencode(path.name)).hexdigest()
     if is_deep(path):
         return f'{name}.png'
     return name if cv2.haveImageWriter(name) else f'{name}.jpg'

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmnetaug.datasets.coco import FOUND_ANNOTATIONS, COCOAnnotations
 from mmnetaug.datasets.findings import missing_data, read_lines
-from mmnetaug.datasets.images import is_image, paths_below
+from mmnetaug.datasets.images import check_readable, is_image, paths_below
 from mmnetaug.datasets.voc import LIST, class_names, images_by_name
 from mmnetaug.datasets.yolo import has_images, read_data_yaml
 from mmnetaug.errors import InputError
@@ -77,6 +77,9 @@ def find_detection_data(
                 f'{folder} has Annotations and JPEGImages, and no ImageSets/Main that says which to train and to test '
                 f'on: `mmnetaug split {folder}` writes it'
             )
+    for folder in (root / 'annotations', root / 'coco' / 'annotations'):
+        if folder.is_dir():
+            os.listdir(folder)  # says where that is not allowed, which a pattern does not
     raise InputError(
         f'{root} is in neither VOC, COCO nor YOLO layout: expected Annotations, JPEGImages and ImageSets/Main in it '
         f'(or in {root / "VOC2007"}), annotations/*.json, train/{ROBOFLOW}, or data.yaml; it holds '
@@ -191,6 +194,8 @@ def _image_folder(root: Path, path: Path, annotations: COCOAnnotations) -> Path:
     candidates += [root / split, root / 'images' / split, root / 'images', root / 'JPEGImages', root]
     folder = next((folder for folder in candidates if any(os.path.isfile(folder / name) for name in names)), None)
     if folder is None:
+        for candidate in candidates:
+            check_readable(candidate / names[0])
         raise InputError(
             f'the images of {path} are missing: looked for {", ".join(names[:2])} in '
             f'{", ".join(str(folder) for folder in candidates)}. {NAME_THEM}'

@@ -12,7 +12,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
-from mmnetaug.datasets.images import READERS, UnusableImage, stored_size
+from mmnetaug.datasets.images import READERS, UnusableImage, check_readable, stored_size
 from mmnetaug.datasets.known_files import KnownFiles, without_collection
 from mmnetaug.errors import InputError, printable
 from mmnetaug.progress import Bar
@@ -135,6 +135,9 @@ class ReportsFindings:
             root: the folder that it has to be in, unless ``allow_outside``.
             stated: width and height in pixels that its annotation says, if any.
             name: what to call it; its file name if None.
+
+        Raises:
+            InputError: it is there and cannot be read.
         """
         if self._bar is not None:
             self._bar.update()
@@ -146,6 +149,7 @@ class ReportsFindings:
             self.findings.add('images outside the data folder left out (--allow-outside reads them)', name)
             return None
         if not os.path.exists(path):
+            check_readable(path)
             self.findings.add('annotations without image left out', name)
             return None
         try:

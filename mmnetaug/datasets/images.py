@@ -6,6 +6,7 @@ import stat
 import struct
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import cv2
 import numpy as np
 import PIL
 from PIL import Image, TiffImagePlugin, UnidentifiedImageError
+
+from mmnetaug.errors import ADVICE, UNREADABLE, InputError
 
 IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.gif', '.bmp', '.tif', '.tiff', '.ppm'}
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
@@ -30,19 +33,25 @@ class UnusableImage(ValueError):
 
 
 def paths_below(folder: str | Path) -> Iterator[str]:
-    """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``)."""
-    seen, folders = set(), [os.fspath(folder)]
+    """Regular files in a folder and the folders in it, in order, without hidden ones (``.ipynb_checkpoints``).
+
+    Raises:
+        OSError: a folder that is there cannot be read.
+    """
+    seen, folders = set(map(str, Path(os.path.realpath(folder)).parents)), [os.fspath(folder)]
     while folders:
         place = folders.pop()
         real = os.path.realpath(place)
-        if real in seen:  # a link that leads back
+        if real in seen:  # a link that leads back, or to a folder above with all that is beside this one
             continue
         seen.add(real)
         below = []
         try:
             with os.scandir(place) as found:
                 entries = sorted((entry for entry in found if not entry.name.startswith('.')), key=lambda e: e.name)
-        except OSError:
+        except OSError as error:
+            if error.errno in UNREADABLE:
+                raise
             continue
         for entry in entries:
             try:
@@ -50,9 +59,24 @@ def paths_below(folder: str | Path) -> Iterator[str]:
                     yield entry.path
                 elif entry.is_dir():
                     below.append(entry.path)
-            except OSError:  # a link to itself
-                continue
+            except OSError as error:
+                if error.errno in UNREADABLE:
+                    raise
+                continue  # a link to itself
         folders += reversed(below)
+
+
+def check_readable(path: str | Path) -> None:
+    """Raise :class:`InputError` if a file is there and the system does not let it be read to its end, so that it passes
+    neither for a missing nor for a broken one."""
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, 'rb') as file:
+                while file.read(2**20):
+                    pass
+    except (OSError, ValueError) as error:  # of names that cannot be, too
+        if getattr(error, 'errno', None) in UNREADABLE:
+            raise InputError(f'{path} cannot be read ({error.strerror}). {ADVICE[error.errno]}') from error
 
 
 def is_image(path: str) -> bool:
@@ -83,6 +107,7 @@ def image_size(path: Path, decode: bool) -> tuple[int, int]:
 
     Raises:
         UnusableImage: it is no image, or one whose values are not understood.
+        InputError: it is there and cannot be read.
     """
     (width, height), turned = stored_size(path, decode)
     return (height, width) if turned else (width, height)
@@ -99,6 +124,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     except (OSError, ValueError):
         regular = False
     if not regular:
+        check_readable(path)
         raise UnusableImage(NO_IMAGE)
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
@@ -119,6 +145,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
     except UnusableImage:
         raise
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError, RuntimeError):
+        check_readable(path)
         raise UnusableImage(NO_IMAGE) from None
     if decode and is_deep(path):
         read_deep(path)
@@ -143,11 +170,17 @@ def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
 
 
 def opencv_image(path: str | Path, flags: int = cv2.IMREAD_COLOR) -> np.ndarray | None:
-    """As ``cv2.imread``, which on Windows finds names in ASCII alone; None above its limits of sides and pixels."""
-    try:
-        return _decoded(np.fromfile(path, np.uint8), flags)
-    except OSError:
-        return None
+    """As ``cv2.imread``, which on Windows finds names in ASCII alone; None above its limits of sides and pixels.
+
+    Raises:
+        InputError: the file is there and cannot be read.
+    """
+    image = None
+    with suppress(OSError):
+        image = _decoded(np.fromfile(path, np.uint8), flags)
+    if image is None:
+        check_readable(path)
+    return image
 
 
 def _decoded(data: np.ndarray, flags: int) -> np.ndarray | None:

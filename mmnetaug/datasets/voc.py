@@ -10,7 +10,7 @@ from typing import Any
 from mmdet.datasets import VOCDataset, XMLDataset
 
 from mmnetaug.datasets.findings import ReportsFindings, is_set, missing_data, read_lines, usable_box
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, is_image, paths_below
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, check_readable, is_image, paths_below
 from mmnetaug.datasets.known_files import KnownFiles
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
@@ -99,6 +99,7 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
         try:
             stated, found = annotation_of(os.path.abspath(xml_path))
         except UNREADABLE_XML:
+            check_readable(xml_path)
             self.findings.add('broken annotations left out', os.path.basename(xml_path))
             return None
         size = self.usable_image(path, root, tuple(stated) if stated else None)
@@ -186,6 +187,7 @@ def class_names(annotations: Path, image_set: Path | None, images: dict[str, str
             if name in files:
                 found.update(each[0] for each in annotation_of(os.path.abspath(files[name]))[1])
         except UNREADABLE_XML:
+            check_readable(files[name])
             continue  # the data set itself reports broken annotations
     annotation_of.save()
     return found - {''}

@@ -11,7 +11,7 @@ import yaml
 from mmdet.datasets.base_det_dataset import BaseDetDataset
 
 from mmnetaug.datasets.findings import ReportsFindings, missing_data, read_lines, read_utf8, usable_box
-from mmnetaug.datasets.images import IMAGE_SUFFIXES, images_below
+from mmnetaug.datasets.images import IMAGE_SUFFIXES, check_readable, images_below
 from mmnetaug.datasets.samplers import SeededSamples
 from mmnetaug.errors import InputError, printable
 from mmnetaug.registry import DATASETS
@@ -97,10 +97,12 @@ class YOLODetection(SeededSamples, ReportsFindings, BaseDetDataset):
     def _instances(self, path: Path, size: tuple[int, int]) -> list[dict]:
         instances: list[dict] = []
         if not os.path.isfile(path):  # not Path.is_file, which fails for names that are too long
+            check_readable(path)
             return instances
         try:
             lines = read_utf8(path, 'labels').splitlines()
         except InputError:
+            check_readable(path)
             self.findings.add('files of labels that are no text left out', path.name)
             return instances
         keypoints = 'kpt_shape' in self.content

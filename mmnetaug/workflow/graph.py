@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -146,7 +146,7 @@ def run_plan(plan: Plan, out: str | Path, jobs: int = 1, dry_run: bool = False, 
                 write_json(path, content)
             briefly = ['--dry-run', '--quiet', 'host', 'reason', *options]
             command = _snakemake(path, out if out.is_dir() else Path(elsewhere), jobs, briefly)
-            if subprocess.run(command).returncode:
+            if subprocess.run(command, env=_environment(Path(elsewhere))).returncode:
                 raise InputError('Snakemake cannot plan this, see above')
         return
     out.mkdir(parents=True, exist_ok=True)
@@ -155,7 +155,7 @@ def run_plan(plan: Plan, out: str | Path, jobs: int = 1, dry_run: bool = False, 
         if not _holds(path, content):  # its date tells Snakemake whether to draw again
             write_json(path, content)
         start = time.time()
-        status = _run_group(_snakemake(path, out, jobs, options), held)
+        status = _run_group(_snakemake(path, out, jobs, options), out, held)
     if status:
         raise InputError(_failures(plan, out, start) or f'Snakemake ended with status {status}, see above')
 
@@ -177,6 +177,17 @@ def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list
     return [str(part) for part in command]
 
 
+def _environment(own: Path) -> dict[str, str]:
+    """That of Snakemake, with a cache in the folder ``own`` where it cannot write to the user's."""
+    from platformdirs import user_cache_path  # which Snakemake needs
+
+    folder = user_cache_path('snakemake', 'snakemake')
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    usable = os.access(folder, os.W_OK)
+    return {**os.environ, **({} if usable else {'XDG_CACHE_HOME': str(own.absolute() / 'cache')})}
+
+
 @contextmanager
 def _locked(out: Path) -> Iterator[IO[str]]:
     """Keep out other commands. Unlike Snakemake's own lock this one ends with the process that holds it."""
@@ -189,9 +200,9 @@ def _locked(out: Path) -> Iterator[IO[str]]:
         yield file
 
 
-def _run_group(command: list[str], held: IO[str]) -> int:
+def _run_group(command: list[str], out: Path, held: IO[str]) -> int:
     """Run Snakemake in a process group of its own, all of which is interrupted when we are told to stop."""
-    process, told = None, []
+    process, told, environment = None, [], _environment(out / '.snakemake')
 
     def interrupt(number: int, _: Any) -> None:
         # A command in the background of a script ignores interrupts, and one under nohup hang-ups.
@@ -203,7 +214,7 @@ def _run_group(command: list[str], held: IO[str]) -> int:
     previous = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
         # The group inherits the lock: should we be killed, it goes on, and nobody may start the same runs beside it.
-        process = subprocess.Popen(command, start_new_session=True, pass_fds=[held.fileno()])
+        process = subprocess.Popen(command, env=environment, start_new_session=True, pass_fds=[held.fileno()])
         held.truncate(0)
         held.write(f'{process.pid}\n')
         held.flush()

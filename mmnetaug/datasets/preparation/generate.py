@@ -5,7 +5,8 @@ in both layouts: ``VOCdevkit/VOC2007`` (train + val = trainval, and test) and ``
 trainval, ``val2017`` is test; the image files are hard links where the file system has them).
 
 A folder appears under its final name only when it is complete, with ``generator.json`` in it, which holds
-the parameters. What an interrupted run left is in ``NAME.partial`` and is replaced by the next run.
+the parameters. What an interrupted run left is in ``NAME.partial`` and is replaced by the next run, unless
+``generator.json`` in it is locked: then a run is at work there.
 """
 
 import functools
@@ -19,7 +20,7 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from multiprocessing import Pool
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ from mmnetaug.datasets.images import opencv_image
 from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.preparation.shapes import ShapeSource
 from mmnetaug.errors import InputError
+from mmnetaug.locks import lock
 from mmnetaug.records import save_image
 
 MARKER = 'generator.json'
@@ -50,7 +52,8 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
         bool: False if ``out`` was there already, complete and with the same ``parameters``.
 
     Raises:
-        InputError: ``out`` is not ours, or was made with other parameters and ``force`` is not set.
+        InputError: ``out`` is not ours, is being made by another process, or was made with other parameters and
+            ``force`` is not set.
     """
     out = Path(os.path.realpath(out) if os.path.islink(out) else os.path.abspath(out))
     partial = out.parent / f'{out.name}.partial'
@@ -70,24 +73,32 @@ def build_folder(out: Path, parameters: dict, fill: Callable[[Path], None], forc
             return False
         print(f'{out} lacks some of its {made["files"]} files: making it anew')
     if partial.exists():
+        with open(partial / MARKER, 'a', encoding='utf-8') as marker:
+            _keep_others_out(marker, out)
         print(f'{partial} is what an interrupted run left: starting again')
         shutil.rmtree(partial)
     try:
         partial.mkdir(parents=True)
     except OSError as error:
         raise InputError(f'{partial} cannot be made: {error}; name another place with --out') from error
-    (partial / MARKER).write_text('{}', encoding='utf-8')  # says whose folder it is
     try:
-        fill(partial)
+        with open(partial / MARKER, 'w', encoding='utf-8') as marker:  # whose folder it is, and that we are at work
+            _keep_others_out(marker, out)
+            fill(partial)
+            json.dump({'parameters': parameters, 'files': _count_files(partial)}, marker, indent=2)
+            marker.flush()
+            if out.exists():
+                shutil.rmtree(out)
     except InputError:
         shutil.rmtree(partial)
         raise
-    marker = {'parameters': parameters, 'files': _count_files(partial)}
-    (partial / MARKER).write_text(json.dumps(marker, indent=2), encoding='utf-8')
-    if out.exists():
-        shutil.rmtree(out)
     partial.rename(out)
     return True
+
+
+def _keep_others_out(marker: IO[str], out: Path) -> None:
+    if not lock(marker):
+        raise InputError(f'another command is making {out}: wait for it, stop it, or name another place with --out')
 
 
 def _read_marker(path: Path) -> dict:

@@ -12,6 +12,7 @@ from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.datasets.images import images_below, is_utf8
 from mmnetaug.datasets.voc import annotations_by_name, images_by_name
 from mmnetaug.errors import InputError
+from mmnetaug.records import write_text
 
 
 def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, list[str]]:
@@ -19,6 +20,7 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
 
     An image is tested on if its name is among the first by SHA-256 of seed and name, so the split is the same on every
     machine, and an image that is added later moves few others. Copies of an image all go to the same part.
+    Where one file cannot be written, neither is left.
 
     Args:
         root: folder with ``Annotations`` and ``JPEGImages``.
@@ -74,8 +76,13 @@ def split_voc(root: str | Path, share: float = 0.2, seed: int = 0) -> dict[str, 
         'test.txt': [name for name in decides if decides[name] in tested],
     }
     lists.mkdir(parents=True, exist_ok=True)
-    for file, content in sets.items():
-        (lists / file).write_text('\n'.join(content) + '\n', encoding='utf-8')
+    try:
+        for file, content in sets.items():
+            write_text(lists / file, '\n'.join(content) + '\n')
+    except BaseException:  # one list alone would pass for a split
+        for file in sets:
+            (lists / file).unlink(missing_ok=True)
+        raise
     return sets
 
 

@@ -13,7 +13,7 @@ from mmcv.transforms import BaseTransform, CenterCrop
 from mmcv.transforms import LoadImageFromFile as LoadImage
 from torch.nn.functional import interpolate
 
-from mmnetaug.datasets.images import UnusableImage, is_deep, jpeg_size, read_deep
+from mmnetaug.datasets.images import UnusableImage, check_readable, is_deep, jpeg_size, read_deep
 from mmnetaug.errors import printable
 from mmnetaug.registry import TRANSFORMS
 
@@ -25,7 +25,7 @@ REDUCED = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.
 class LoadImageOrSkip(LoadImage):
     """mmcv's ``LoadImageFromFile``, but a file that cannot be decoded gives None and a warning that names it.
 
-    MMEngine's data sets then take another image.
+    MMEngine's data sets then take another image. One that is there and cannot be read is an :class:`InputError`.
 
     Args:
         cache: keep decoded images in memory, a copy in each process that loads data: for small images.
@@ -46,7 +46,8 @@ class LoadImageOrSkip(LoadImage):
         try:
             loaded = AllBits()({**results, 'img': None}) if is_deep(path) else super().transform(results)
         except (cv2.error, AssertionError, AttributeError, OSError, UnusableImage):
-            # What an unreadable file raises depends on how far decoding came: mmcv then reads the shape of None.
+            # What a broken file raises depends on how far decoding came: mmcv then reads the shape of None.
+            check_readable(path)
             if path not in self.broken:
                 self.broken.add(path)
                 count = f'{len(self.broken)} such so far in this process'

@@ -1,6 +1,7 @@
 """A single-stage detector whose neck and head are told their channels."""
 
 import copy
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -19,8 +20,8 @@ from mmnetaug.registry import MODELS
 class SingleStageDetector(_SingleStageDetector):
     """mmdet's, where ``in_channels`` follow: the neck's from the backbone, the head's from the neck.
 
-    A part that its configuration gives ``in_channels`` keeps them. Any neck and head of mmdet will do; a neck tells the
-    head its channels by its ``out_channels``, one number or one for each level.
+    A part that its configuration gives ``in_channels`` keeps them. Any neck and head of mmdet will do; a neck tells
+    its channels to the neck or head behind it by its ``out_channels``, one number or one for each level.
 
     Args:
         backbone: configuration of a backbone with ``out_channels``, such as
@@ -65,17 +66,39 @@ class SingleStageDetector(_SingleStageDetector):
 
 def _pass_on_channels(backbone: dict, neck: dict | list[dict] | None, bbox_head: dict) -> None:
     """Add the ``in_channels`` that are missing (what detectron2 does with a ShapeSpec)."""
-    channels = _out_channels(_on_meta(backbone), backbone)
+    before = [_on_meta(backbone)]
+    channels = _out_channels(before[0], backbone)
     for part in [neck] if isinstance(neck, dict) else neck or ():
-        if channels is not None and not _fit(part.setdefault('in_channels', channels), channels):
+        if channels is not None and 'in_channels' not in part:
+            part['in_channels'] = _as_taken(part, channels, before)
+        if channels is not None and not _fit(part['in_channels'], channels):
             raise InputError(
                 f'the neck {part["type"]} is for feature maps of {part["in_channels"]} channels and what comes before '
                 f'it has {channels}: leave in_channels out, and choose the feature maps with '
                 'model.backbone.out_features'
             )
-        channels = _out_channels(_on_meta(part), part)
+        before.append(_on_meta(part))
+        channels = _out_channels(before[-1], part)
     if channels is not None:
         bbox_head.setdefault('in_channels', channels)
+
+
+def _as_taken(neck: dict, channels: int | list[int], before: list[nn.Module]) -> int | list[int]:
+    """The channels that a neck gets, as it takes them: one number for each level, or one for all (DyHead)."""
+    if isinstance(channels, list):
+        return channels
+    try:
+        each = [channels] * len(_feature_maps([module.to_empty(device='cpu') for module in before], 128))
+    except Exception:  # a part that takes no such image
+        return channels
+    try:
+        _on_meta({**neck, 'in_channels': each})
+    except Exception:
+        with suppress(Exception):
+            _on_meta({**neck, 'in_channels': channels})
+            return channels
+        raise
+    return each
 
 
 def _fit(wanted: int | list[int], given: int | list[int]) -> bool:
@@ -107,6 +130,19 @@ def _out_channels(module: nn.Module, part: dict) -> int | list[int] | None:
 
 
 @torch.no_grad()
+def _feature_maps(parts: list[nn.Module], side: int) -> tuple[Tensor, ...]:
+    """What a backbone, or one and the necks behind it, give for an empty image of ``side`` by ``side`` pixels."""
+    features = torch.zeros(1, getattr(parts[0], 'in_channels', 3), side, side)
+    for module in parts:
+        training = module.training
+        module.eval()  # which gives nothing back in some of mmdet's backbones
+        try:
+            features = module(features)
+        finally:
+            module.train(training)
+    return features
+
+
 def _check_strides(before_head: list[nn.Module], prior_generator: object) -> None:
     """Whether the head's priors are for the feature maps that it gets: as many, at the same strides.
 
@@ -117,15 +153,7 @@ def _check_strides(before_head: list[nn.Module], prior_generator: object) -> Non
         return
     side = 128  # a multiple of all strides that are compared
     try:
-        features = torch.zeros(1, getattr(before_head[0], 'in_channels', 3), side, side)
-        for module in before_head:
-            training = module.training
-            module.eval()  # which gives nothing back in some of mmdet's backbones
-            try:
-                features = module(features)
-            finally:
-                module.train(training)
-        found = [side // feature.shape[2] for feature in features]
+        found = [side // feature.shape[2] for feature in _feature_maps(before_head, side)]
     except Exception:  # a part that takes no such image is not checked
         return
     wanted = [_pair(stride)[1] for stride in expected]
