@@ -1,8 +1,6 @@
 """Make data: drawn shapes, detection scenes composed of an image tree, or CIFAR-100 unpacked."""
 
 import argparse
-import signal
-import sys
 
 from mmnetaug.cli.arguments import HelpFormatter, new_parser
 
@@ -58,7 +56,6 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.datasets.preparation.cifar100 import SUPERCLASS
     from mmnetaug.datasets.preparation.generate import draw_preview, generate_scenes, generate_shapes, unpack_cifar100
 
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which ends our processes first
     if args.command == 'cifar100':
         unpack_cifar100(args.out, args.archive, args.force)
     else:
