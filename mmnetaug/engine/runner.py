@@ -3,6 +3,7 @@
 import copy
 import gc
 import logging
+import sys
 import traceback
 from bisect import bisect
 from collections import Counter
@@ -168,10 +169,28 @@ class _Runner(Runner):
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler) and handler.stream:
                 handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
+                _say_once_what_is_not_written(logger, handler)
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
         return logger
+
+
+def _say_once_what_is_not_written(logger: MMLogger, handler: logging.FileHandler) -> None:
+    """Python would print a stack for each line that finds the disk full."""
+    other, said = handler.handleError, []
+
+    def handle(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            other(record)
+        elif not said:
+            said.append(error)
+            logger.warning(
+                f'{handler.baseFilename} cannot be written ({error.strerror}): the run goes on without a log'
+            )
+
+    handler.handleError = handle
 
 
 def build_runner(config: Config, training: bool = False) -> Runner:
@@ -287,6 +306,11 @@ class _MissedValidation(Hook):
         if validates_after(loop, epoch) and epoch not in tables[0].epochs:
             loop.stop_training = False  # which this validation decides
             runner.val_loop.run()
+
+
+def seconds_before(runner: Runner) -> float:
+    """How long a run that trains had trained before it was resumed, by its table of results; 0 where it has none."""
+    return sum(hook.before for hook in runner.hooks if isinstance(hook, ResultsHook))
 
 
 def best_weights(runner: Runner) -> tuple[dict[str, Any], nn.Module | None]:
