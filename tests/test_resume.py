@@ -344,10 +344,14 @@ def test_other_classes_and_other_images_are_not_resumed(voc, image_tree, tmp_pat
     shutil.copytree(image_tree, tmp_path / 'tree')
     build = RUNS['baseline']
     train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'))
+    written = tmp_path / 'classifier/baseline_mbv2_nano_cifar100.py'
+    before = written.read_text()
+    assert 'resume = False' in before
     one = next((tmp_path / 'tree/train').rglob('*.*'))
     shutil.copy(one, one.with_name(f'more{one.suffix}'))
     with pytest.raises(InputError, match=r'started with \d+ images to train on, not \d+: resume it with its own'):
         train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'), resume=True)
+    assert written.read_text() == before
     note = tmp_path / 'run/schedule.json'
     kept = json.loads(note.read_text())
     for name in ('classes', 'images to train on', 'randomness.seed'):
@@ -401,7 +405,7 @@ def test_other_processes(image_tree, tmp_path, monkeypatch):
             ResumableTrainLoop.run_epoch(loop)
 
 
-def test_a_start_that_is_refused_leaves_the_schedule_alone(image_tree, tmp_path):
+def test_a_start_that_is_refused_leaves_schedule_and_config_alone(image_tree, tmp_path):
     config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100')
     runner = training_runner(config(epochs=1))
     assert not (tmp_path / 'run/schedule.json').exists()
@@ -414,6 +418,7 @@ pretrain(pretrain_config({str(image_tree)!r}, {str(tmp_path / 'run')!r}, 'baseli
 """
         done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert 'another run is at work in' in done.stderr and not (tmp_path / 'run/schedule.json').exists()
+    assert not list((tmp_path / 'run').glob('*.py'))
     assert runner.schedule['processes'] == 1
 
 

@@ -101,7 +101,7 @@ def training_runner(config: Config) -> Runner:
             f'Of {len(loader.sampler)} images in batches of {loader.batch_size} the last one is alone, and maps of one '
             'pixel need two: where that ends the run, give another --batch-size, or train_dataloader.drop_last=True'
         )
-    runner.schedule = schedule  # written when no other run is at work
+    runner.schedule = schedule  # written, as the config, when no other run is at work
     return runner
 
 
@@ -142,6 +142,11 @@ class _Runner(Runner):
         super().register_default_hooks(
             {name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS}
         )
+
+    def dump_config(self) -> None:
+        """As in MMEngine; of a run that trains it is done later, when no other is at work in its folder."""
+        if self._train_loop is None:
+            super().dump_config()
 
     def load_or_resume(self) -> None:
         """As in MMEngine, and an export of a classifier."""
@@ -264,6 +269,7 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
         try:
             if is_main_process():
                 write_json(Path(runner.work_dir) / SCHEDULE, runner.schedule)
+                Runner.dump_config(runner)
             runner.train()
         finally:
             give_back(runner)
