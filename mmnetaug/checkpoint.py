@@ -1,5 +1,6 @@
 """Checkpoints: our own, MMEngine's, the published NetAug format, and weights of other libraries."""
 
+import io
 import json
 import pickle
 import re
@@ -19,7 +20,7 @@ from mmnetaug.archs import PADDINGS, Arch, get_arch
 from mmnetaug.errors import InputError
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.normalisation import IMAGENET, UNIT_RANGE, normalisation
-from mmnetaug.records import whole
+from mmnetaug.records import write_bytes
 from mmnetaug.registry import WEIGHT_INITIALIZERS
 from mmnetaug.trust import check_config
 from mmnetaug.weights import LIBRARIES, convert, nearest_arch, own_arch, read_keras, recognise
@@ -61,6 +62,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     if _is_safetensors(path):
         return _read_safetensors(path)
     try:
+        _check_sums(path)
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:  # what a damaged file raises depends on where the damage is
         refused = re.search(r'GLOBAL ([\w.]+)|Unsupported class ([\w.]+)', str(error))
@@ -100,6 +102,14 @@ def _is_keras(path: Path) -> bool:
         return 'model.weights.h5' in zipfile.ZipFile(path).namelist()
     except Exception:  # what a damaged archive raises depends on where the damage is
         return False
+
+
+def _check_sums(path: Path) -> None:
+    """Compare a zip archive with its check sums, which ``torch.load`` does not, unless it was saved without."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.CRC for entry in archive.infolist()) and (damaged := archive.testzip()):
+                raise zipfile.BadZipFile(damaged)
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -240,8 +250,8 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         The checkpoint's ``meta`` entry, or an empty dict.
 
     Raises:
-        InputError: the file cannot be read (:func:`read_checkpoint`), or a tensor is missing, left over or of
-            another shape; the first differences are listed and nothing is loaded.
+        InputError: the file cannot be read (:func:`read_checkpoint`), or a tensor is missing, left over, of another
+            shape or not finite; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
     arch = (
@@ -260,8 +270,20 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
     ]
     if differences:
         raise InputError(f'{path} {_misfit(checkpoint, state, own, arch, differences)}')
-    network.load_state_dict({name: state[name] for name in own})
+    state = {name: state[name] for name in own}
+    check_finite(state, path)
+    network.load_state_dict(state)
     return dict(checkpoint.get('meta', {}))
+
+
+def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
+    """Raise :class:`InputError` where tensors of a state dict, of a checkpoint at ``path``, are infinite or NaN."""
+    bad = [name for name, tensor in state.items() if not tensor.float().isfinite().all()]  # float8 has no isfinite
+    if bad:
+        raise InputError(
+            f'{path} has weights that are infinite or NaN, in {len(bad)} of {len(state)} tensors, first {bad[0]}: '
+            'expected numbers; take another checkpoint, or train it again'
+        )
 
 
 def _summed_over_colour(state: dict[str, Tensor], arch: Arch) -> dict[str, Tensor]:
@@ -364,12 +386,14 @@ def write_export(path: str | Path, network: nn.Module | Mapping[str, Tensor], me
     state = network.state_dict() if isinstance(network, nn.Module) else network
     state = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
     meta = {'version': EXPORT_VERSION, **meta}
-    with whole(path) as partial:
-        if path.suffix.lower() == '.safetensors':
-            state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
-            safetensors.torch.save_file(state, partial, {HEADER: json.dumps(_for_json(meta))})
-        else:
-            torch.save({'state_dict': state, 'meta': meta}, partial)
+    if path.suffix.lower() == '.safetensors':
+        state = {name: tensor.clone() for name, tensor in state.items()}  # it refuses tensors with one storage
+        content = safetensors.torch.save(state, {HEADER: json.dumps(_for_json(meta))})
+    else:
+        buffer = io.BytesIO()
+        torch.save({'state_dict': state, 'meta': meta}, buffer)
+        content = buffer.getvalue()
+    write_bytes(path, content)  # and not by these libraries, whose errors do not tell that a disk is full
 
 
 def write_exports(

@@ -21,9 +21,14 @@ def write_json(path: str | Path, content: dict | list) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """As :func:`write_bytes`, in UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file that is there whole or not at all, also after the power went."""
-    with whole(path) as partial, open(partial, 'w', encoding='utf-8') as file:
-        file.write(text)
+    with whole(path) as partial, open(partial, 'wb') as file:
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
 

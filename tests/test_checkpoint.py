@@ -1,7 +1,10 @@
 """Loading weights: every tensor must match, and no code is run."""
 
+import errno
 import json
 import pickle
+import resource
+import zipfile
 
 import pytest
 import safetensors
@@ -98,6 +101,55 @@ def test_truncated_file_of_the_old_format(saved, tmp_path, length):
     path.write_bytes(content[: length if isinstance(length, int) else int(length * len(content))])
     with pytest.raises(InputError, match='truncated'):
         mmnetaug.load_weights(network, path)
+
+
+def test_a_flipped_bit(saved):
+    network, path = saved
+    content = bytearray(path.read_bytes())
+    largest = max(zipfile.ZipFile(path).infolist(), key=lambda entry: entry.file_size)
+    content[largest.header_offset + largest.file_size // 2] ^= 4
+    path.write_bytes(content)
+    torch.load(path)
+    with pytest.raises(InputError, match='truncated, damaged'):
+        mmnetaug.load_weights(network, path)
+
+
+def test_check_sums_that_were_not_saved(saved):
+    network, path = saved
+    content = torch.load(path)
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(content, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    mmnetaug.load_weights(network, path)
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_weights_that_are_no_numbers(saved, value):
+    network, path = saved
+    before, content = network.classifier.weight.clone(), torch.load(path)
+    content['state_dict']['classifier.weight'][3, 2] = value
+    torch.save(content, path)
+    with pytest.raises(InputError, match=r'infinite or NaN, in 1 of \d+ tensors, first classifier.weight: expected'):
+        mmnetaug.load_weights(network, path)
+    assert torch.equal(network.classifier.weight, before)
+
+
+@pytest.mark.parametrize('name', ['export.pth', 'export.safetensors'])
+def test_no_room_for_an_export(saved, tmp_path, name):
+    """The system's own error, and the export that was there stays."""
+    path = tmp_path / name
+    write_export(path, saved[0], {})
+    before, (soft, hard) = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        with pytest.raises(OSError) as error:
+            write_export(path, saved[0], {'arch': 'mobilenetv2_tiny'})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert error.value.errno == errno.EFBIG and path.read_bytes() == before
+    assert not list(tmp_path.glob('*.partial'))
 
 
 @pytest.mark.parametrize('content', [b'not a checkpoint', b'\x89PNG\r\n\x1a\n' + bytes(200)])

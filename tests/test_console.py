@@ -1,7 +1,9 @@
 """What a person sees of a run."""
 
 import csv
+import errno
 import logging
+import os
 import sys
 import types
 from unittest import mock
@@ -16,6 +18,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.engine import console
 from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
+from mmnetaug.engine.runner import training_runner
 
 
 class Clock:
@@ -135,6 +138,30 @@ def test_a_resumed_table_goes_on(image_tree, tmp_path):
     assert [row['epoch'] for row in rows] == ['1', '2', '3'] and rows[0]['top1'] == '12'
     assert 50 <= float(rows[1]['seconds']) <= float(rows[2]['seconds']) < 60 + 50
     assert float(rows[2]['top1']) == pytest.approx(result['top1'], abs=1e-3)
+    assert float(rows[2]['seconds']) <= result['train_seconds'] < 60 + 50
+
+
+@pytest.mark.parametrize('content', [b'epoch,seconds\n1,\xff\n', b'epoch,seconds\n1,soon\n', 'epoch\n²\n'.encode()])
+def test_a_damaged_table_is_kept_aside(tmp_path, content):
+    runner = mock.MagicMock(iter=8, epoch=1, work_dir=str(tmp_path))
+    (tmp_path / 'results.csv').write_bytes(content)
+    hook = ResultsHook()
+    hook.before_train(runner)
+    assert (hook.rows, hook.before) == ([], 0.0) and not (tmp_path / 'results.csv').exists()
+    assert (tmp_path / 'results.csv.damaged').read_bytes() == content
+    assert 'the old one is results.csv.damaged' in runner.logger.warning.call_args.args[0]
+
+
+def test_a_log_file_for_which_there_is_no_room_is_said_once(image_tree, tmp_path, capsys):
+    runner = training_runner(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100'))
+    (file,) = (handler for handler in runner.logger.handlers if isinstance(handler, logging.FileHandler))
+    capsys.readouterr()
+    with mock.patch.object(file.stream, 'flush', side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))):
+        for line in ('first', 'second'):
+            runner.logger.info(line)
+    printed = capsys.readouterr()
+    said = f'warning: {file.baseFilename} cannot be written (No space left on device): the run goes on without a log'
+    assert sorted(printed.out.splitlines()) == ['first', 'second', said] and not printed.err
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from helpers import detector_config, pretrain_config
+from helpers import build_detector, detector_config, pretrain_config
 
 from mmnetaug import InputError
 from mmnetaug.apis.config import merge_cfg_options, read_config
 from mmnetaug.apis.overrides import check_pretrained
+from mmnetaug.apis.test import load_detector
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
@@ -87,6 +88,16 @@ def test_weights_alone_are_tested_with_their_config(voc, tmp_path):
     torch.save(read_detector(result['checkpoint'])[1], tmp_path / 'weights.pth')
     config.work_dir = str(tmp_path / 'test')
     assert evaluate_detector(config, tmp_path / 'weights.pth')['AP50_area'] == result['AP50_area']
+
+
+def test_a_detector_whose_weights_are_no_numbers():
+    detector = build_detector()
+    state = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
+    state['backbone.stem.0.conv.weight'][0] = float('nan')
+    with pytest.raises(
+        InputError, match=r'x.pth has weights that are infinite or NaN, in 1 of \d+ tensors, first back'
+    ):
+        load_detector(detector, state, 'x.pth')
 
 
 def test_an_error_in_a_process_of_a_loader_is_not_its_end(capsys):

@@ -18,7 +18,7 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers import ROOT, RUNS, Killed, compare_checkpoints, detector_config, pretrain_config, train_until
+from helpers import ROOT, RUNS, KillAt, Killed, compare_checkpoints, detector_config, pretrain_config, train_until
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 
@@ -344,10 +344,14 @@ def test_other_classes_and_other_images_are_not_resumed(voc, image_tree, tmp_pat
     shutil.copytree(image_tree, tmp_path / 'tree')
     build = RUNS['baseline']
     train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'))
+    written = tmp_path / 'classifier/baseline_mbv2_nano_cifar100.py'
+    before = written.read_text()
+    assert 'resume = False' in before
     one = next((tmp_path / 'tree/train').rglob('*.*'))
     shutil.copy(one, one.with_name(f'more{one.suffix}'))
     with pytest.raises(InputError, match=r'started with \d+ images to train on, not \d+: resume it with its own'):
         train_until(build(tmp_path / 'tree', None, tmp_path / 'classifier'), resume=True)
+    assert written.read_text() == before
     note = tmp_path / 'run/schedule.json'
     kept = json.loads(note.read_text())
     for name in ('classes', 'images to train on', 'randomness.seed'):
@@ -373,11 +377,66 @@ def test_what_is_damaged_gets_a_sentence(image_tree, tmp_path):
         ('last_checkpoint', b'nowhere.pth', 'names nowhere.pth, which is not'),
         ('last_checkpoint', b'\xff\xfe\x00', 'last_checkpoint is damaged'),
         ('schedule.json', b'{"a":', 'schedule.json is damaged'),
+        ('schedule.json', b'[1]', r'schedule.json is damaged \(a list and no object\): delete it'),
+        (
+            'last_checkpoint',
+            b'export.pth',
+            r'names export.pth, which holds weights alone \(there: epoch_1.pth\): write',
+        ),
     ]:
         folder = shutil.copytree(tmp_path / 'run', tmp_path / message)
         (folder / name).write_bytes(content)
         with pytest.raises(InputError, match=message):
             training_runner(pretrain_config(image_tree, folder, 'baseline_mbv2_nano_cifar100', epochs=1, resume=True))
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_resumed(image_tree, tmp_path):
+    """As ``best.pth`` is, while a run trains."""
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1)
+    pretrain(config())
+    content = torch.load(tmp_path / 'run/epoch_1.pth')
+    best = {name: content[name] for name in ('meta', 'state_dict', 'message_hub')}
+    torch.save(best, tmp_path / 'run/best.pth')
+    (tmp_path / 'run/last_checkpoint').write_text(str(tmp_path / 'run/best.pth'))
+    with pytest.raises(InputError, match=r'names best.pth, which holds weights alone'):
+        training_runner(config(resume=True))
+
+
+def test_a_damaged_best_is_named_and_loses_nothing(image_tree, tmp_path):
+    run = tmp_path / 'run'
+    config = partial(pretrain_config, image_tree, run, 'baseline_mbv2_nano_cifar100', epochs=1)
+    pretrain(config())
+    bare = run / 'bare.pth'
+    torch.save({'state_dict': {}}, bare)
+    kept = {path: path.read_bytes() for path in run.glob('e*.pth')}
+    for content in (b'PK\x03\x04 half', bare.read_bytes()):
+        (run / 'best.pth').write_bytes(content)
+        with pytest.raises(InputError, match=r'best.pth is damaged, or not of this run: .* Delete it, and --resume'):
+            pretrain(config(resume=True))
+        assert (run / 'best.pth').read_bytes() == content and all(path.read_bytes() == kept[path] for path in kept)
+    (run / 'best.pth').unlink()
+    assert pretrain(config(resume=True))['best']['epoch'] == 1
+
+
+@pytest.mark.parametrize('name', ['export.pth', 'best.pth', 'result.json'])
+def test_results_without_checkpoints_are_not_replaced(image_tree, tmp_path, name):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / name).write_bytes(b'of an earlier run')
+    for resume in (False, True):
+        with pytest.raises(
+            InputError, match=rf'run holds {name} of an earlier run, .* give another --work-dir, or move'
+        ):
+            training_runner(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', resume=resume))
+    assert [path.read_bytes() for path in (tmp_path / 'run').iterdir()] == [b'of an earlier run']
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(image_tree, tmp_path):
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1)
+    KillAt.step = 1
+    with pytest.raises(Killed):
+        pretrain(config(**{'default_hooks.kill': {'type': 'mmnetaug.KillAt'}}))
+    assert (tmp_path / 'run/schedule.json').is_file() and not (tmp_path / 'run/last_checkpoint').exists()
+    assert pretrain(config(resume=True))['epochs'] == 1
 
 
 def test_every_config_saves_and_resumes_this_way():
@@ -401,7 +460,7 @@ def test_other_processes(image_tree, tmp_path, monkeypatch):
             ResumableTrainLoop.run_epoch(loop)
 
 
-def test_a_start_that_is_refused_leaves_the_schedule_alone(image_tree, tmp_path):
+def test_a_start_that_is_refused_leaves_schedule_and_config_alone(image_tree, tmp_path):
     config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100')
     runner = training_runner(config(epochs=1))
     assert not (tmp_path / 'run/schedule.json').exists()
@@ -414,6 +473,7 @@ pretrain(pretrain_config({str(image_tree)!r}, {str(tmp_path / 'run')!r}, 'baseli
 """
         done = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True)
     assert 'another run is at work in' in done.stderr and not (tmp_path / 'run/schedule.json').exists()
+    assert not list((tmp_path / 'run').glob('*.py'))
     assert runner.schedule['processes'] == 1
 
 

@@ -14,7 +14,7 @@ from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook
-from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, seconds_before, train_and_validate, training_runner
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
@@ -93,7 +93,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         'train_images': len(runner.train_dataloader.dataset),
         'batch_size': config.train_dataloader.batch_size,
         'processes': get_world_size(),
-        'train_seconds': round(seconds, 1),
+        'train_seconds': round(seconds_before(runner) + seconds, 1),
     }
     result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
     if is_main_process():

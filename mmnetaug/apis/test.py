@@ -18,7 +18,7 @@ from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.image_sizes import image_size, size_options
 from mmnetaug.apis.overrides import detection_data_options
 from mmnetaug.apis.train import describe_detector, head_name, measures
-from mmnetaug.checkpoint import checkpoint_meta, read_checkpoint, read_detector
+from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_runner
@@ -198,11 +198,12 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
 
 
 def load_detector(detector: nn.Module, state: dict[str, Tensor], path: str | Path) -> None:
-    """Load all weights, or raise :class:`InputError`."""
+    """Load all weights, or raise :class:`InputError`, also where some are not finite."""
     try:
         detector.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f'{path} does not fit its network: {error}') from error
+    check_finite(detector.state_dict(), path)
 
 
 def resize_test(config: Config, size: Size) -> None:

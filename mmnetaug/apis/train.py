@@ -19,7 +19,7 @@ from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import bare_model, best_weights, train_and_validate, training_runner
+from mmnetaug.engine.runner import bare_model, best_weights, seconds_before, train_and_validate, training_runner
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
@@ -106,7 +106,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'epochs': runner.epoch,
         'batch_size': config.train_dataloader.batch_size,
         'processes': get_world_size(),
-        'train_seconds': round(seconds, 1),
+        'train_seconds': round(seconds_before(runner) + seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,
         'seed': runner.seed,
         'data_root': dataset_config(config, 'test_dataloader').get('data_root'),

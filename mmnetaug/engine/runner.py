@@ -3,6 +3,7 @@
 import copy
 import gc
 import logging
+import sys
 import traceback
 from bisect import bisect
 from collections import Counter
@@ -100,7 +101,7 @@ def training_runner(config: Config) -> Runner:
             f'Of {len(loader.sampler)} images in batches of {loader.batch_size} the last one is alone, and maps of one '
             'pixel need two: where that ends the run, give another --batch-size, or train_dataloader.drop_last=True'
         )
-    runner.schedule = schedule  # written when no other run is at work
+    runner.schedule = schedule  # written, as the config, when no other run is at work
     return runner
 
 
@@ -142,6 +143,11 @@ class _Runner(Runner):
             {name: hook for name, hook in hooks.items() if hook is not None or name in MMENGINE_HOOKS}
         )
 
+    def dump_config(self) -> None:
+        """As in MMEngine; of a run that trains it is done later, when no other is at work in its folder."""
+        if self._train_loop is None:
+            super().dump_config()
+
     def load_or_resume(self) -> None:
         """As in MMEngine, and an export of a classifier."""
         path = self._load_from
@@ -168,10 +174,28 @@ class _Runner(Runner):
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler) and handler.stream:
                 handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
+                _say_once_what_is_not_written(logger, handler)
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
         return logger
+
+
+def _say_once_what_is_not_written(logger: MMLogger, handler: logging.FileHandler) -> None:
+    """Python would print a stack for each line that finds the disk full."""
+    other, said = handler.handleError, []
+
+    def handle(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            other(record)
+        elif not said:
+            said.append(error)
+            logger.warning(
+                f'{handler.baseFilename} cannot be written ({error.strerror}): the run goes on without a log'
+            )
+
+    handler.handleError = handle
 
 
 def build_runner(config: Config, training: bool = False) -> Runner:
@@ -245,6 +269,7 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
         try:
             if is_main_process():
                 write_json(Path(runner.work_dir) / SCHEDULE, runner.schedule)
+                Runner.dump_config(runner)
             runner.train()
         finally:
             give_back(runner)
@@ -287,6 +312,11 @@ class _MissedValidation(Hook):
         if validates_after(loop, epoch) and epoch not in tables[0].epochs:
             loop.stop_training = False  # which this validation decides
             runner.val_loop.run()
+
+
+def seconds_before(runner: Runner) -> float:
+    """How long a run that trains had trained before it was resumed, by its table of results; 0 where it has none."""
+    return sum(hook.before for hook in runner.hooks if isinstance(hook, ResultsHook))
 
 
 def best_weights(runner: Runner) -> tuple[dict[str, Any], nn.Module | None]:

@@ -11,6 +11,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.errors import InputError
 from mmnetaug.locks import lock
 
@@ -32,10 +33,16 @@ UNSAID = {
 }
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
+RESULTS = ('export.pth', BEST, 'result.json')  # of a run, which another one in its folder would replace
 
 
 def check_work_dir(config: Config) -> dict[str, Any]:
-    """What a run must keep when it is resumed, checked against a run that the work directory holds already."""
+    """What a run must keep when it is resumed, checked against a run that the work directory holds already.
+
+    Raises:
+        InputError: a run that is not to be resumed or has other settings, its results without its checkpoints, or
+            notes of it that are damaged.
+    """
     schedule = {}
     for name in KEPT:
         value = value_at(config, name)
@@ -64,6 +71,11 @@ def check_work_dir(config: Config) -> dict[str, Any]:
                 for run in (before, schedule)
             )
             raise other_settings(work_dir, theirs, ours)
+    elif results := [name for name in RESULTS if (work_dir / name).is_file()]:
+        raise InputError(
+            f'{work_dir} holds {", ".join(results)} of an earlier run, which this one would replace, and no '
+            'last_checkpoint to go on from: give another --work-dir, or move these files away'
+        )
     return schedule
 
 
@@ -71,7 +83,10 @@ def started(work_dir: Path) -> dict[str, Any]:
     """What the run in a work directory was started with, empty where that is not known."""
     note = work_dir / SCHEDULE
     try:
-        return json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+        content = json.loads(note.read_text(encoding='utf-8')) if note.is_file() else {}
+        if not isinstance(content, dict):
+            raise ValueError(f'a {type(content).__name__} and no object')
+        return content
     except ValueError as error:
         raise InputError(f'{note} is damaged ({error}): delete it to resume with these settings') from error
 
@@ -85,7 +100,7 @@ def other_settings(work_dir: Path, theirs: str, ours: str) -> InputError:
 
 
 def _check_last(work_dir: Path) -> None:
-    """Have ``last_checkpoint`` name a checkpoint that loads, also where the work directory has moved."""
+    """Have ``last_checkpoint`` name a checkpoint to resume, also where the work directory has moved."""
     note = work_dir / 'last_checkpoint'
     try:
         latest = Path(note.read_text(encoding='utf-8').strip())
@@ -94,13 +109,17 @@ def _check_last(work_dir: Path) -> None:
     moved = work_dir / PureWindowsPath(latest).name  # which knows the separators of all systems
     if not latest.is_file() or moved.is_file():
         latest = moved
-    if not latest.is_file():
+    wrong = None if latest.is_file() else 'is not there'
+    if not wrong:
+        content = read_checkpoint(latest)
+        if 'message_hub' not in content or not content.keys() & {'optimizer', 'param_schedulers'}:
+            wrong = 'holds weights alone'
+    if wrong:
         there = ', '.join(sorted(path.name for path in work_dir.glob('*_*.pth'))) or 'none'
         raise InputError(
-            f'{note} names {latest.name or "nothing"}, which is not there (there: {there}): write the path of a '
-            'checkpoint into it, or give another --work-dir'
+            f'{note} names {latest.name or "nothing"}, which {wrong} (there: {there}): write the path of a checkpoint '
+            'of training, epoch_N.pth or iter_N.pth, into it, or give another --work-dir'
         )
-    read_checkpoint(latest)
     if note.read_text(encoding='utf-8').strip() != str(latest):
         partial = note.with_name(f'{note.name}.{os.getpid()}')  # each process of a run may be here
         partial.write_text(str(latest), encoding='utf-8')

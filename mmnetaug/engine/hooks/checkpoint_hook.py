@@ -9,6 +9,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
+from mmnetaug.checkpoint import read_checkpoint
 from mmnetaug.errors import InputError
 from mmnetaug.records import as_plain, write_text
 from mmnetaug.registry import HOOKS
@@ -48,8 +49,8 @@ class CheckpointHook(_CheckpointHook):
         last = PureWindowsPath(note.read_text(encoding='utf-8').strip()).name if note.is_file() else ''
         runner.message_hub.update_info(WRITTEN, runner.message_hub.get_info(WRITTEN, last) if last else '')
         path = Path(runner.work_dir) / BEST
-        if path.is_file():
-            self.best = torch.load(path, map_location='cpu')['meta'].get('best')
+        if self.keep_best and path.is_file():
+            self.best = _best(path)
 
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: Any = None, outputs: dict | None = None
@@ -123,6 +124,20 @@ class CheckpointHook(_CheckpointHook):
         if self.best is None or self.best['measure'] != measure or value > self.best['value']:
             self.best = {'measure': measure, 'value': float(value), 'epoch': runner.epoch}
             self._save(runner, BEST, {'epoch': runner.epoch, 'iter': runner.iter, 'best': self.best}, optimizer=False)
+
+
+def _best(path: Path) -> dict[str, Any]:
+    """Measure, value and epoch of the validation that ``best.pth`` is of, or :class:`InputError`."""
+    try:
+        best = read_checkpoint(path).get('meta', {}).get('best')
+    except InputError:
+        best = None
+    if not isinstance(best, dict) or not {'measure', 'value', 'epoch'} <= best.keys():
+        raise InputError(
+            f'{path} is damaged, or not of this run: expected the weights of its best validation. Delete it, and '
+            '--resume keeps those of the next one'
+        )
+    return best
 
 
 def gone_astray(runner: Runner, what: str) -> InputError:

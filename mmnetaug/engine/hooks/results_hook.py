@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import time
 from pathlib import Path
 
@@ -22,8 +23,11 @@ class ResultsHook(Hook):
 
     A row has the ``epoch``; ``seconds`` of training up to there, without what an interrupted run did in vain; ``lr``,
     the last learning rate of the first group of weights; the mean of each loss over the epoch; and all that the
-    validation measured. A resumed run goes on in the same table; of an epoch whose interrupted validation it makes up
-    for, rate and losses are not known.
+    validation measured. A resumed run goes on in the same table, or in a new one where that is damaged; of an epoch
+    that it enters in the middle, losses are means over the steps from there; of one whose interrupted validation it
+    makes up for, rate and losses are not known.
+
+    ``before`` is how many seconds a resumed run had trained before, 0.0 where its table does not say.
 
     MMEngine copies all that it has measured in each step: it keeps that of an epoch, or of the longest window of its
     log.
@@ -34,11 +38,19 @@ class ResultsHook(Hook):
     def before_train(self, runner: Runner) -> None:
         self.rows, self.before, self.start = [], 0.0, time.time()
         path = Path(runner.work_dir) / TABLE
-        if runner.iter and path.is_file():
+        if not (runner.iter and path.is_file()):
+            return
+        try:
             with open(path, encoding='utf-8', newline='') as file:
                 rows = [row for row in csv.DictReader(file) if (row.get('epoch') or '').isdigit()]
-            self.rows = [row for row in rows if int(row['epoch']) <= runner.epoch]
-            self.before = float(self.rows[-1].get('seconds') or 0) if self.rows else 0.0
+            rows = [row for row in rows if int(row['epoch']) <= runner.epoch]
+            self.before = float(rows[-1].get('seconds') or 0) if rows else 0.0
+            self.rows = rows
+        except (ValueError, csv.Error) as error:
+            aside = path.with_name(f'{TABLE}.damaged')
+            if is_main_process():
+                os.replace(path, aside)
+            runner.logger.warning(f'{path} is damaged ({error}): a new table begins, and the old one is {aside.name}')
 
     def before_train_epoch(self, runner: Runner) -> None:
         log = runner.log_processor
