@@ -54,6 +54,6 @@ setup(
             'tflite-micro==0.dev20261023182759',
         ],
         'fast': ['faster-coco-eval>=1.6'],  # COCO's measures in C++
-        'figures': ['snakemake>=8.20; python_version >= "3.11"'],  # which needs that Python itself
+        'figures': ['snakemake>=8.20; python_version >= "3.11"', 'platformdirs'],  # which needs that Python itself
     },
 )

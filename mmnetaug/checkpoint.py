@@ -278,7 +278,8 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
 
 def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     """Raise :class:`InputError` where tensors of a state dict, of a checkpoint at ``path``, are infinite or NaN."""
-    bad = [name for name, tensor in state.items() if not tensor.float().isfinite().all()]  # float8 has no isfinite
+    floats = {name: each for name, each in state.items() if isinstance(each, Tensor) and each.is_floating_point()}
+    bad = [name for name, tensor in floats.items() if not tensor.double().isfinite().all()]  # float8 has no isfinite
     if bad:
         raise InputError(
             f'{path} has weights that are infinite or NaN, in {len(bad)} of {len(state)} tensors, first {bad[0]}: '

@@ -418,7 +418,7 @@ def test_a_damaged_best_is_named_and_loses_nothing(image_tree, tmp_path):
     assert pretrain(config(resume=True))['best']['epoch'] == 1
 
 
-@pytest.mark.parametrize('name', ['export.pth', 'best.pth', 'result.json'])
+@pytest.mark.parametrize('name', ['export.pth', 'result.json'])
 def test_results_without_checkpoints_are_not_replaced(image_tree, tmp_path, name):
     (tmp_path / 'run').mkdir()
     (tmp_path / 'run' / name).write_bytes(b'of an earlier run')
@@ -430,9 +430,21 @@ def test_results_without_checkpoints_are_not_replaced(image_tree, tmp_path, name
     assert [path.read_bytes() for path in (tmp_path / 'run').iterdir()] == [b'of an earlier run']
 
 
+def test_an_optimizer_with_other_groups(image_tree, tmp_path):
+    config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1)
+    pretrain(config())
+    checkpoint = torch.load(tmp_path / 'run/epoch_1.pth')
+    checkpoint['optimizer']['param_groups'].reverse()
+    torch.save(checkpoint, tmp_path / 'run/epoch_1.pth')
+    with pytest.raises(InputError, match=r'run was started by another release, .* give another --work-dir'):
+        pretrain(config(resume=True))
+
+
 def test_a_run_that_was_killed_before_its_first_checkpoint_starts_again(image_tree, tmp_path):
     config = partial(pretrain_config, image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100', epochs=1)
     KillAt.step = 1
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run/best.pth').write_bytes(b'of a validation before it')
     with pytest.raises(Killed):
         pretrain(config(**{'default_hooks.kill': {'type': 'mmnetaug.KillAt'}}))
     assert (tmp_path / 'run/schedule.json').is_file() and not (tmp_path / 'run/last_checkpoint').exists()

@@ -70,8 +70,8 @@ def _header(name: str, meta: dict[str, Any], size: int) -> str:
     (width, height), channels = meta['size'], number_of_channels(meta)
     said = [
         f'{meta["task"].capitalize()} of {", ".join(meta["classes"])}',
-        f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255: of a photograph '
-        f'{meta["resize"]}, bilinear',
+        f'{width}x{height} pixels of {meta["channels"]}, row by row, each channel from 0 to 255'
+        + (f': of a photograph {meta["resize"]}, bilinear' if 'resize' in meta else ''),
     ]
     if meta['head'] and meta['head']['size'] != meta['size']:
         colour = ', '.join(f'{round(value)}' for value in (GRAY if channels == 1 else IMAGENET)['mean'])

@@ -18,7 +18,7 @@ from mmnetaug.progress import quiet
 from mmnetaug.records import whole
 
 DETECTIONS = ('boxes', 'scores', 'labels')
-# The oldest that hold our graphs, so that old runtimes read the files: onnxruntime from 1.14 on.
+# The oldest that PyTorch exports our graphs to, so that old runtimes read the files, such as onnxruntime 1.15.
 OPSET, IR = 18, 8
 
 

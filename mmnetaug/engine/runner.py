@@ -156,9 +156,21 @@ class _Runner(Runner):
         super().load_or_resume()
 
     def resume(self, *args: Any, **options: Any) -> None:
-        """As in MMEngine, and with the sampler's seed, too, where that was the run's."""
+        """As in MMEngine, and with the sampler's seed, too, where that was the run's.
+
+        Raises:
+            InputError: an optimizer with other groups of parameters, as another release made them.
+        """
         before, sampler = self.seed, self.train_dataloader.sampler
-        super().resume(*args, **options)
+        try:
+            super().resume(*args, **options)
+        except ValueError as error:
+            if 'parameter group' not in str(error):
+                raise
+            raise InputError(
+                f'{self.work_dir} was started by another release, whose optimizer had other groups of parameters: '
+                'resume it with that release, or give another --work-dir to start again'
+            ) from error
         if getattr(sampler, 'seed', None) == before:
             sampler.seed = self.seed
 

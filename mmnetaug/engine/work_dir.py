@@ -11,7 +11,6 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.checkpoint import read_checkpoint
-from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.errors import InputError
 from mmnetaug.locks import lock
 
@@ -33,7 +32,7 @@ UNSAID = {
 }
 # Of these, what may change: where a backbone came from, and how often is validated.
 FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
-RESULTS = ('export.pth', BEST, 'result.json')  # of a run, which another one in its folder would replace
+RESULTS = ('export.pth', 'result.json')  # of a finished run, which another one in its folder would replace
 
 
 def check_work_dir(config: Config) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def _snakemake(plan: Path, out: Path, jobs: int, options: Sequence[str]) -> list
 
 def _environment(own: Path) -> dict[str, str]:
     """That of Snakemake, with a cache in the folder ``own`` where it cannot write to the user's."""
-    from platformdirs import user_cache_path  # which Snakemake needs
+    from platformdirs import user_cache_path
 
     folder = user_cache_path('snakemake', 'snakemake')
     with suppress(OSError):
