@@ -276,11 +276,19 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
     return dict(checkpoint.get('meta', {}))
 
 
+def not_finite(state: Mapping[str, Any]) -> list[str]:
+    """The tensors of a state dict that are not finite everywhere."""
+    floats = {name: each for name, each in state.items() if isinstance(each, Tensor) and each.is_floating_point()}
+    return [  # of which those of 8 bits have no isfinite
+        name
+        for name, each in floats.items()
+        if not (each.float() if each.element_size() == 1 else each).isfinite().all()
+    ]
+
+
 def check_finite(state: Mapping[str, Tensor], path: str | Path) -> None:
     """Raise :class:`InputError` where tensors of a state dict, of a checkpoint at ``path``, are infinite or NaN."""
-    floats = {name: each for name, each in state.items() if isinstance(each, Tensor) and each.is_floating_point()}
-    bad = [name for name, tensor in floats.items() if not tensor.double().isfinite().all()]  # float8 has no isfinite
-    if bad:
+    if bad := not_finite(state):
         raise InputError(
             f'{path} has weights that are infinite or NaN, in {len(bad)} of {len(state)} tensors, first {bad[0]}: '
             'expected numbers; take another checkpoint, or train it again'

@@ -187,16 +187,17 @@ def _detector(checkpoint: str | Path) -> Deployable:
     detector = fused(detector)  # as every converter does, but that of PyTorch 2.6 cannot
     preprocessor = detector.data_preprocessor
     network = RawDetector(detector).eval()
-    head = describe_head(detector, size, resized_size(config))
+    image = resized_size(config)
+    head = describe_head(detector, size, image)
     leave_exponential(detector, head)
     maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
     names = [f'map{place}' for place in range(len(maps))]
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
     if input_channels(detector) == 1:
         channels = 'GRAY'
-    resize = 'x'.join(map(str, resized_size(config)))
-    kept = any(step.get('keep_ratio') for step in dataset_config(config, 'test_dataloader').pipeline)
-    resize = f'into {resize}, the ratio of its sides kept' if kept else f'stretched to {resize}'
+    resize = 'stretched to {}x{}'.format(*image)
+    if any(step.get('keep_ratio') for step in dataset_config(config, 'test_dataloader').pipeline):
+        resize = 'into {}x{}, the ratio of its sides kept'.format(*image)
     return Deployable(network, _described('detection', meta, size, channels, resize, names, head) | cost)
 
 

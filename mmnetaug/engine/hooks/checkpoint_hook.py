@@ -4,12 +4,11 @@ import os
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
-import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
 from mmengine.runner import Runner
 
-from mmnetaug.checkpoint import read_checkpoint
+from mmnetaug.checkpoint import not_finite, read_checkpoint
 from mmnetaug.errors import InputError
 from mmnetaug.records import as_plain, write_text
 from mmnetaug.registry import HOOKS
@@ -92,8 +91,7 @@ class CheckpointHook(_CheckpointHook):
             (folder / each).unlink(missing_ok=True)
 
     def _save(self, runner: Runner, name: str, meta: dict, optimizer: bool) -> None:
-        bad = [key for key, value in runner.model.state_dict().items() if not torch.isfinite(value).all()]
-        if bad:
+        if bad := not_finite(runner.model.state_dict()):
             raise gone_astray(runner, f'{len(bad)} tensors of the network are not finite, first {bad[0]},')
         path = Path(self.out_dir) / f'{name}.partial'
         options = {
