@@ -331,6 +331,16 @@ def _misfit(
     )
 
 
+def checkpoint_arch(checkpoint: Mapping[str, Any]) -> str | None:
+    """Name of the network that the weights of a checkpoint of :func:`read_checkpoint` are of, as it says or its tensors
+    are shaped; None where neither tells."""
+    told = checkpoint_meta(checkpoint).get('arch')
+    if isinstance(told, str):
+        return told
+    foreign = recognise(_tensors(checkpoint))
+    return nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(checkpoint))
+
+
 def load_network(
     path: str | Path, num_classes: int, arch: str | None = None, in_channels: int | None = None
 ) -> Network:
@@ -346,17 +356,13 @@ def load_network(
         InputError: the file cannot be read or is of another network, or its architecture is not known.
     """
     content = read_checkpoint(path)
-    told = checkpoint_meta(content)
-    arch = arch or told.get('arch')
-    if not isinstance(arch, str):
-        foreign = recognise(_tensors(content))
-        arch = nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(content))
+    arch = arch or checkpoint_arch(content)
     if not arch:
         raise InputError(
             f'{path} does not tell of which network it is: expected an export.pth of ours, or the name of the network '
             'beside it (of a teacher: arch=... of mmnetaug.DistillationHook)'
         )
-    in_channels = in_channels or (1 if told.get('in_channels') == 1 else 3)
+    in_channels = in_channels or (1 if checkpoint_meta(content).get('in_channels') == 1 else 3)
     network = build_network(arch, num_classes, trained_padding(content) or 'symmetric', in_channels)
     load_weights(network, path)
     return network

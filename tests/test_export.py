@@ -204,8 +204,8 @@ def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
         Detector(tmp_path / 'run/export.onnx')
     with pytest.raises(InputError, match='give a folder of them with --calibration DIR'):
         export(checkpoint, 'onnx', int8=True)
-    with pytest.raises(InputError, match='not evaluated here: leave out --data-root '):
-        export(checkpoint, 'onnx', data_root=str(image_tree))
+    with pytest.raises(InputError, match=r'in place of --test-ann expected --data-root DIR, with DIR/val/CLASS'):
+        export(checkpoint, 'onnx', files={'test': ('annotations.json', None)})
     export(checkpoint, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=image_tree)
 
 

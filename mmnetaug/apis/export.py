@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.logging import print_log
 from mmengine.registry import DefaultScope
 
+from mmnetaug.apis.accuracy import classifier_config, test_classifier
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.image_sizes import image_size as tested_size
 from mmnetaug.apis.image_sizes import resized_size
@@ -65,14 +66,15 @@ def export(
         calibration_images: how many of them, evenly spread.
         raw: of a detector as ONNX, leave decoding and non-maximum suppression out.
         c_code: write C beside a TFLite file, see :func:`~mmnetaug.deploy.c_code.write_c`.
-        evaluate: measure the AP of a detector in PyTorch and in the file.
+        evaluate: measure the AP of a detector, or the accuracy of a classifier with ``data_root``, in PyTorch and in
+            the file.
         data_root, files, allow_outside: data to evaluate and calibrate on, as in
             :func:`~mmnetaug.apis.overrides.detection_data_options`; what the detector was tested on if the first two
-            are None.
+            are None. Of a classifier ``data_root`` is a folder with ``train/CLASS/*.jpg`` and ``val/CLASS/*.jpg``.
 
     Returns:
         ``path``, ``bytes``, and where there was something to evaluate ``before`` and ``after``, results of
-        :func:`~mmnetaug.apis.test.test_detector`.
+        :func:`~mmnetaug.apis.test.test_detector` or :func:`~mmnetaug.apis.accuracy.test_classifier`.
 
     Raises:
         InputError: a checkpoint that does not say what it is, options that do not fit, no images to calibrate with, or
@@ -88,11 +90,10 @@ def export(
     deployable = load_deployable(checkpoint)
     meta = deployable.meta
     detector = meta['task'] == 'detection'
-    if not detector and (data_root or files):
-        given = '--data-root' if data_root else '--test-ann'
+    if not detector and files:
         raise InputError(
-            f'{checkpoint} is of a classifier, which is not evaluated here: leave out {given} (images to calibrate '
-            'with: --calibration DIR)'
+            f'{checkpoint} is a classifier: in place of --test-ann expected --data-root DIR, with DIR/val/CLASS/*.jpg '
+            'to evaluate on and DIR/train to calibrate with'
         )
     if detector and not meta['head'] and not raw and kind == 'onnx':
         head = meta['config']['model']['bbox_head']['type']
@@ -104,10 +105,13 @@ def export(
         raise InputError(f'--out {path}: expected a name that ends in .{kind}')
     if kind == 'tflite':
         _check_beside(path.with_suffix('.json'))
-    config = checkpoint_config(checkpoint) if detector else None
-    if config:
+    config = None
+    if detector:
+        config = checkpoint_config(checkpoint)
         set_test_data(config, data_root, files, allow_outside)
-    evaluate = evaluate and detector and bool(meta['head']) and not (raw and kind == 'onnx')
+    elif data_root:
+        config = classifier_config(checkpoint, data_root)
+    evaluate = evaluate and config is not None and not (detector and (not meta['head'] or (raw and kind == 'onnx')))
     if evaluate:
         _check_data(config)
     path.parent.mkdir(parents=True, exist_ok=True)  # before minutes are spent
@@ -124,8 +128,9 @@ def export(
         result['c'] = [str(each) for each in write_c(path)]
     if evaluate:
         config.work_dir = str(path.parent / 'logs')
-        result['before'] = test_detector(config, checkpoint)
-        result['after'] = test_detector(config, path)
+        test = test_detector if detector else test_classifier
+        result['before'] = test(config, checkpoint)
+        result['after'] = test(config, path)
     return result
 
 
@@ -255,6 +260,8 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
         raise InputError(f'{advice} (such as train of the class folders)')
     tested = dataset_config(config, 'test_dataloader')
     root = data_root or tested.get('data_root')
+    if 'bbox_head' not in config.model:  # class folders
+        return images_below(Path(root) / 'train')
     if files:
         raise InputError(f'{advice}; --test-ann says nothing of images to train on')
     try:

@@ -48,7 +48,7 @@ def checkpoint_config(checkpoint: str | Path, config: Config | None = None) -> C
     """
     if config is None:
         return Config(model_meta(checkpoint)['config'])
-    config, meta = _test_part(config), None
+    config, meta = test_part(config), None
     said = {} if is_artefact(checkpoint) else checkpoint_meta(read_checkpoint(checkpoint))
     if is_artefact(checkpoint) or 'config' in said or {'pipeline', 'model'} <= said.keys():
         try:
@@ -82,7 +82,8 @@ def model_meta(path: str | Path) -> dict[str, Any]:
     return artefact.meta
 
 
-def _test_part(config: Config) -> Config:
+def test_part(config: Config) -> Config:
+    """What a test needs of a complete config."""
     return Config({key: value for key, value in config.to_dict().items() if key in TEST})
 
 
@@ -134,14 +135,9 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
             be used.
     """
     if is_artefact(checkpoint):
-        if config.get('launcher', 'none') != 'none':
-            raise InputError(f'{checkpoint} is tested by one process: leave out --launcher {config.launcher}')
         return _test_artefact(config, open_artefact(checkpoint))
     content = read_checkpoint(checkpoint)
-    config = _test_part(config)  # without what --cfg-options may say of training
-    prepare_distributed(config)
-    config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
-    runner = build_runner(config)
+    runner = testing_runner(config)
     detector = bare_model(runner)
     load_detector(detector, content.get('state_dict', content), checkpoint)
     runner.model = fused(detector)
@@ -156,24 +152,43 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     }
 
 
-def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
-    size = image_size(config)
-    if ([size] * 2 if isinstance(size, int) else list(size)) != artefact.meta['size']:
-        width, height = artefact.meta['size']
-        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out --size')
+def testing_runner(config: Config) -> Runner:
+    """MMEngine's runner for a test alone, which shows its progress."""
+    config = test_part(config)  # without what --cfg-options may say of training
+    prepare_distributed(config)
+    config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
+    return build_runner(config)
+
+
+def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
+    """The metrics of a config's test of an artefact.
+
+    Raises:
+        InputError: several processes.
+    """
+    if config.get('launcher', 'none') != 'none':
+        raise InputError(f'{artefact.path} is tested by one process: leave out --launcher {config.launcher}')
     init_default_scope(config.get('default_scope', 'mmdet'))
     loader = Runner.build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
     for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
+    return evaluator.evaluate(len(loader.dataset))
+
+
+def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
+    size = image_size(config)
+    if ([size] * 2 if isinstance(size, int) else list(size)) != artefact.meta['size']:
+        width, height = artefact.meta['size']
+        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out --size')
     meta = artefact.meta
     known = ('arch', 'seed', 'macs', 'head_share', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
     return {
         'head': head_name(config.model),
         'size': size,
         **{name: meta.get(name) for name in known},
-        **measures(evaluator.evaluate(len(loader.dataset))),
+        **measures(artefact_metrics(config, artefact)),
     }
 
 

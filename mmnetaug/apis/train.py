@@ -210,7 +210,9 @@ def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, flo
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Measured AP (fractions) of a result of a detector, and MACs where it has them, in one line."""
+    """Measured AP (fractions) of a result of a detector or accuracy (percent) of a classifier, and MACs where it has
+    them, in one line."""
     measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
     said = [f'{name} {value:.3f}' for name, value in measured.items()]
+    said += [f'top-{k} {result[f"top{k}"]:.2f}%' for k in (1, 5) if f'top{k}' in result]
     return ', '.join([*said, *([f'{result["macs"] / 1e6:.1f} M MACs'] if 'macs' in result else [])])

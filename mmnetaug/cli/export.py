@@ -17,7 +17,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         'test and benchmark take either.',
     )
     parser.add_argument(
-        'checkpoint', help='an export of mmnetaug train or mmnetaug pretrain, or an epoch_N.pth of the first'
+        'checkpoint',
+        help='an export of mmnetaug train or mmnetaug pretrain, or an epoch_N.pth of the first; of pretraining the '
+        '--data-root has train/CLASS/*.jpg and val/CLASS/*.jpg',
     )
     parser.add_argument('--format', choices=FORMATS, required=True, help='of the file')
     parser.add_argument('--out', type=given_path, help='the file (default: beside the checkpoint)')
@@ -32,7 +34,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         '--c', action='store_true', help='TFLite: also the model as a C array, and decoding and suppression in C99'
     )
-    parser.add_argument('--no-eval', dest='evaluate', action='store_false', help='do not measure AP before and after')
+    parser.add_argument('--no-eval', dest='evaluate', action='store_false', help='do not measure AP or accuracy')
     parser.add_argument('--json', type=given_path, metavar='FILE', help='write what was measured there')
     add_data_arguments(parser, train=False)
     add_custom_imports(parser)

@@ -17,7 +17,7 @@ COMMANDS = {
     'split': 'choose the images to test on, where nothing says it yet',
     'fit': 'which detectors fit a microcontroller, before any is trained',
     'train': 'train a detector',
-    'test': 'AP of a trained detector',
+    'test': 'AP of a trained detector, or accuracy of a classifier',
     'infer': 'draw what a detector finds on images or a video',
     'export': 'ONNX, TFLite or C of a trained network',
     'benchmark': 'detectors side by side: AP, MACs, memory, latency',

@@ -1,4 +1,4 @@
-"""Evaluate a trained detector."""
+"""Evaluate a trained detector, or the accuracy of a classifier."""
 
 import argparse
 
@@ -27,7 +27,8 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar='FILE',
         help='an export.pth or epoch_N.pth of mmnetaug train, or an .onnx or .tflite of mmnetaug export, which brings '
         'network, image size, classes and data; before it perhaps a config (a path, or the name of a file of '
-        'configs/det), for its data',
+        'configs/det), for its data. Or a classifier of mmnetaug pretrain or another library, with a --data-root that '
+        'has val/CLASS/*.jpg',
     )
     add_data_arguments(parser, train=False)
     add_size_argument(parser, 'another side of the images in pixels, or width and height, where the detector bears it')
@@ -46,6 +47,7 @@ def main(args: argparse.Namespace) -> None:
 
     from mmengine.dist import is_main_process
 
+    from mmnetaug.apis.accuracy import classifier_config, is_classifier, test_classifier
     from mmnetaug.apis.config import import_custom, read_config
     from mmnetaug.apis.run_config import finish_run_config
     from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data, test_detector
@@ -53,14 +55,19 @@ def main(args: argparse.Namespace) -> None:
     from mmnetaug.records import RESULT_VERSION, write_json
 
     import_custom(args.custom_imports)
-    base = read_config(configs[0], 'det') if configs else None
-    config = checkpoint_config(checkpoint, base)
-    set_test_data(config, args.data_root, files, args.allow_outside)
-    if size is not None:
-        resize_test(config, size)
+    test = test_detector
+    if not configs and is_classifier(checkpoint):
+        if files:
+            raise InputError(f'{checkpoint} is a classifier: expected --data-root DIR, with DIR/val/CLASS/*.jpg')
+        config, test = classifier_config(checkpoint, args.data_root, size), test_classifier
+    else:
+        config = checkpoint_config(checkpoint, read_config(configs[0], 'det') if configs else None)
+        set_test_data(config, args.data_root, files, args.allow_outside)
+        if size is not None:
+            resize_test(config, size)
     args.config = configs[0] if configs else 'test'
     finish_run_config(config, args)
-    result = test_detector(config, checkpoint)
+    result = test(config, checkpoint)
     if is_main_process():
         print(summary(result))
         if args.out:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData
 
 from mmnetaug.deploy.decode import KINDS, postprocess
@@ -108,13 +107,21 @@ class Artefact:
             raise InputError(f'{self.path} gives raw maps of a head that nothing here decodes: expected one with boxes')
         self.detect(np.zeros(self.shape, np.float32))
 
-    def test_step(self, data: dict[str, Any]) -> list[DetDataSample]:
-        """A batch as mmdet's detectors take it (``inputs`` of (3, H, W) uint8 BGR, ``data_samples``) -> the samples
-        with ``pred_instances``, boxes in pixels of the original images."""
+    def test_step(self, data: dict[str, Any]) -> list[Any]:
+        """A batch as models of MMEngine take it: ``inputs``, (3, H, W) uint8 BGR each, and ``data_samples``.
+
+        Returns:
+            Of a detector the samples with ``pred_instances``, boxes in pixels of the original images; of a classifier
+            dicts of ``logits`` (classes,) and ``label``, the sample.
+        """
         samples = []
         for image, sample in zip(data['inputs'], data['data_samples']):
             image = image.numpy().astype(np.float32)
-            boxes, scores, labels = self.detect(image[::-1] if self.meta['channels'] == 'RGB' else image)
+            image = image[::-1] if self.meta['channels'] == 'RGB' else image
+            if self.meta['task'] == 'classification':
+                samples.append({'logits': torch.from_numpy(self.run(image)[0]), 'label': sample})
+                continue
+            boxes, scores, labels = self.detect(image)
             scale = np.tile(np.asarray(sample.scale_factor, np.float32), 2)
             sample.pred_instances = InstanceData(
                 bboxes=torch.from_numpy(boxes / scale),

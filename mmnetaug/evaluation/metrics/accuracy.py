@@ -17,6 +17,8 @@ class TopK(BaseMetric):
         topk: the k to report. One larger than the number of classes is left out.
     """
 
+    default_prefix = ''  # none, and no word on that
+
     def __init__(self, topk: Sequence[int] = (1, 5), **options: Any):
         super().__init__(**options)
         self.topk = topk
