@@ -259,7 +259,7 @@ def get_arch(name: str, padding: str = 'symmetric', in_channels: int = 3) -> Arc
         raise InputError(f'in_channels {in_channels!r}: expected 3 for images in colour, 1 for gray ones (--gray)')
     if name in NETWORKS:
         return Arch(name, **NETWORKS[name](), padding=padding, in_channels=in_channels)
-    match = re.fullmatch(r'([a-z0-9]+)_w(\d+(?:\.\d+)?)', str(name))
+    match = re.fullmatch(r'(.+)_w(\d+(?:\.\d+)?)', str(name))
     if match and match[1] in FAMILIES:
         width = float(match[2])
         if not 0 < width <= 8:
@@ -270,5 +270,6 @@ def get_arch(name: str, padding: str = 'symmetric', in_channels: int = 3) -> Arc
         return Arch(name, **FAMILIES[match[1]](width), padding=padding, in_channels=in_channels)
     raise InputError(
         f'unknown architecture {name!r}: expected one of {", ".join(sorted(NETWORKS))}, or a family with a '
-        f'width multiplier: {", ".join(f"{family}_w0.35" for family in sorted(FAMILIES))}'
+        f'width multiplier: {", ".join(f"{family}_w0.35" for family in sorted(FAMILIES))} (one of your own: '
+        '--custom-imports MODULE)'
     )

@@ -44,6 +44,9 @@ STEM = 'stem.0.conv.weight'
 PADDED = {'symmetric': 'all around', 'tf': 'right and bottom first'}
 # Our networks inside a classifier or a detector.
 PREFIXES = ('network.', 'backbone.')
+# What training in other programs has put around a network: DistributedDataParallel and AveragedModel (whose tensor
+# n_averaged is of no network), torch.compile, Lightning.
+WRAPPERS = ('module.', '_orig_mod.', 'model.', 'net.')
 # Tensors that a checkpoint of a whole network may have beyond those of a backbone.
 BEHIND_BACKBONE = ('stages.', 'head.', 'classifier.')
 
@@ -220,7 +223,10 @@ def _within(told: Any, *keys: str) -> Any:
 
 def _tensors(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
     state = checkpoint.get('state_dict', checkpoint)
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
+    state = {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor) and name != 'n_averaged'}
+    while prefix := next((each for each in WRAPPERS if state and all(name.startswith(each) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _own_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -307,7 +313,7 @@ def _misfit(
     checkpoint: Mapping[str, Any], state: Mapping[str, Tensor], own: Mapping[str, Tensor], arch: Arch, differences: list
 ) -> str:
     """Why weights do not fit, as plainly as the names and shapes of the tensors tell."""
-    if (checkpoint.get('mmnetaug') or {}).get('supernet'):
+    if checkpoint_meta(checkpoint).get('supernet'):
         return 'is of a NetAug supernet, larger than its tiny network: use the export.pth beside it'
     if not own.keys() & state.keys():
         libraries = ', '.join(dict.fromkeys(f'{library.family} of {library.name}' for library in LIBRARIES))
@@ -420,8 +426,11 @@ def write_exports(
 
 
 def checkpoint_meta(content: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a checkpoint says of itself: the meta of an export, or what ``ExportHook`` has put beside MMEngine's."""
-    return content.get('mmnetaug', content.get('meta', {}))
+    """What a checkpoint says of itself: the meta of an export, or what ``ExportHook`` has put beside and into
+    MMEngine's."""
+    meta = content.get('meta', {})
+    told = content.get('mmnetaug', meta.get('mmnetaug'))
+    return told if isinstance(told, Mapping) else meta
 
 
 def read_detector(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

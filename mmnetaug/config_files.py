@@ -80,6 +80,11 @@ def find_config(config: str | Path, kind: str) -> Path:
     )
 
 
+def is_ours(config: Path) -> bool:
+    """Whether a config is one of ours, which imports no code of a user."""
+    return CONFIGS.resolve() in config.resolve().parents
+
+
 def is_config(text: str) -> bool:
     """Whether a file among configs and checkpoints on a command line is a config, or may be the name of one."""
     return text.endswith('.py') or not (Path(text).suffix or Path(text).exists() or Path(text).name != text)

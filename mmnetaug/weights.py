@@ -187,7 +187,6 @@ def recognise(state: Mapping[str, Tensor]) -> tuple[Library, dict[str, Tensor]] 
     A checkpoint of a whole model of MMDetection or mmpretrain has its backbone under ``backbone.``; only that, and a
     classifier, is of interest.
     """
-    state = {name.removeprefix('module.'): tensor for name, tensor in state.items()}
     inside = {name.removeprefix('backbone.'): state[name] for name in state if name.startswith('backbone.')}
     if inside:
         state = {**inside, **{name: state[name] for name in state if name.startswith('head.fc.')}}

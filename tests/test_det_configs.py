@@ -329,6 +329,13 @@ def test_new_keys_that_parts_have(voc, tmp_path):
     )
     assert config.optim_wrapper.accumulative_counts == 2 and config.load_from == 'x.pth'
     assert config.model.backbone.norm_eval is True
+    wrapper = ['find_unused_parameters=True', 'model_wrapper_cfg.type=MMDistributedDataParallel', 'sync_bn=torch']
+    merge_cfg_options(config, wrapper)
+    assert config.find_unused_parameters is True and config.model_wrapper_cfg.type and config.sync_bn == 'torch'
+    config.load_from = None
+    merge_cfg_options(config, ['optim_wrapper.optimizer.type=Sdg'])
+    with pytest.raises(InputError, match=r'no optimizer Sdg: expected .* --custom-imports'):
+        train_detector(config)
     config = detector_config(voc, tmp_path / 'run')
     merge_cfg_options(config, ['optim_wrapper.optimizer.warmth=2'])
     with pytest.raises(InputError, match=r"a part of the config does not fit: .*'warmth'.* Correct it in the config"):

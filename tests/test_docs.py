@@ -3,6 +3,7 @@
 CONTRIBUTING.md says what the comments above blocks mean.
 """
 
+import json
 import os
 import re
 import runpy
@@ -21,7 +22,7 @@ from helpers import ROOT, detector_config, sample, write_coco, write_image, writ
 from mmengine.config import Config
 
 import mmnetaug
-from mmnetaug import Detector, archs
+from mmnetaug import Detector, InputError, archs
 from mmnetaug.apis.export import export
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import write_export
@@ -213,6 +214,35 @@ def test_a_network_of_ones_own(monkeypatch, block):
     with torch.no_grad():
         assert torch.equal(aug.export()(image), aug(image))
     assert [level.shape[-1] for level in mmnetaug.TinyNet('my_net')(image)] == [12, 6, 3]
+
+
+@pytest.mark.parametrize('command', ['fit', 'pretrain', 'train', 'export'])
+def test_a_network_of_ones_own_by_its_module(tmp_path, monkeypatch, command):
+    (block,) = (block for block in BLOCKS if block.mark == 'network')
+    module = f'network_for_{command}'
+    (tmp_path / f'{module}.py').write_text(f'{block.text}\nNETWORKS["{module}"] = my_net')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(archs, 'NETWORKS', dict(archs.NETWORKS))
+    if command == 'export':
+        told = {'arch': module, 'classes': ['cat', 'dog'], 'input_size': 32}
+        write_export(tmp_path / 'own.pth', mmnetaug.build_network('mobilenetv2_nano', 2), told)
+    arguments = {
+        'fit': ['--sram', '1M', '--head', 'ssdlite', '--size', '96', '--out', tmp_path / 'fit.json', '--arch', module],
+        'pretrain': ['netaug_mbv2', '--data-root', tmp_path / 'nowhere', '--arch', module],
+        'train': ['ssdlite_netaug_voc', '--data-root', tmp_path / 'nowhere', '--arch', module, '--pretrained', 'none'],
+        'export': [tmp_path / 'own.pth', '--format', 'onnx'],
+    }[command]
+    tool = import_module(f'mmnetaug.cli.{command}')
+    args = tool.parser().parse_args([*map(str, arguments)])
+    with pytest.raises(InputError, match=f"unknown architecture '{module}'.*--custom-imports MODULE"):
+        tool.main(args)
+    args.custom_imports = [module]
+    if command == 'fit':
+        tool.main(args)
+        assert json.loads((tmp_path / 'fit.json').read_text())['detectors'][0]['arch'] == module
+        return
+    with pytest.raises(InputError, match=r'no (images|data set) at .*nowhere|has weights of mobilenetv2_nano'):
+        tool.main(args)
 
 
 def test_the_package_is_found_above_the_clone(tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from helpers import ROOT, compare_checkpoints, detector_config, write_coco
 from mmdet.registry import DATASETS
+from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import IterBasedTrainLoop, Runner
 
@@ -18,6 +19,7 @@ from mmnetaug import InputError
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.run_config import finish_run_config, read_run_config
 from mmnetaug.apis.train import check_overlap, train_detector
+from mmnetaug.checkpoint import read_detector
 from mmnetaug.cli import train as train_command
 from mmnetaug.cli.run import main
 from mmnetaug.engine.runner import build_runner
@@ -217,6 +219,23 @@ def test_a_config_goes_on_from_the_checkpoint_of_another_run(voc, tmp_path):
     ends = [torch.load(tmp_path / name / 'epoch_2.pth') for name in ('whole', 'more')]
     compare_checkpoints(*ends)
     assert not (tmp_path / 'more/epoch_1.pth').exists()
+
+
+def test_what_mmdetections_own_tools_make_of_a_run(voc, tmp_path):
+    train_detector(detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', epochs=1))
+    checkpoint = tmp_path / 'run/epoch_1.pth'
+    content = torch.load(checkpoint)
+    torch.save({name: content[name] for name in ('meta', 'state_dict')}, tmp_path / 'published.pth')  # publish_model.py
+    assert read_detector(tmp_path / 'published.pth')[0] == read_detector(checkpoint)[0]
+
+    config = Config.fromfile(tmp_path / 'run/ssdlite_baseline_light_voc.py')
+    config.default_hooks.visualization.update(draw=True, test_out_dir='seen')  # test.py --show-dir seen
+    config.update(load_from=str(checkpoint), work_dir=str(tmp_path / 'test'))
+    runner = Runner.from_cfg(config)
+    runner.test()
+    assert {path.name for path in (tmp_path / 'test').glob('*/seen/*')} == {'e.jpg', 'f.jpg'}
+    names = runner.test_loop.dataloader.dataset.metainfo['classes'] + ('background',)  # confusion_matrix.py
+    assert names == ('cat', 'dog', 'background')
 
 
 def data_set(folder, kind, split):

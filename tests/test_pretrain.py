@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -237,7 +238,7 @@ def test_half_of_netaug_is_refused(changes, message, image_tree, tmp_path):
         pretrain(pretrain_config(image_tree, tmp_path / 'run', 'netaug_mbv2_nano_cifar100', epochs=1, **changes))
 
 
-def test_load_from_an_export(image_tree, tmp_path):
+def test_load_from_an_export(image_tree, tmp_path, capfd):
     pretrain(pretrain_config(image_tree, tmp_path / 'first', NANO, epochs=1))
     export = tmp_path / 'first/export.pth'
     config = pretrain_config(image_tree, tmp_path / 'second', NANO, epochs=1, load_from=str(export))
@@ -246,6 +247,16 @@ def test_load_from_an_export(image_tree, tmp_path):
     runner.load_or_resume()  # as MMEngine begins to train
     state = bare_model(runner).network.state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in torch.load(export)['state_dict'].items())
+    capfd.readouterr()
+    training_runner(pretrain_config(image_tree, tmp_path / 'third', NANO, epochs=1, load_from=str(export)))
+    assert 'as there' not in capfd.readouterr().out
+    other = pretrain_config(image_tree, tmp_path / 'fourth', NANO, epochs=1, load_from=str(export))
+    other.model.data_preprocessor.update(mean=[0] * 3, std=[255.0] * 3)
+    other.model.padding = 'tf'
+    training_runner(other)
+    said = r'export.pth was trained .*; as there: --padding symmetric --cfg-options model.data_preprocessor.mean=(\S+) '
+    (mean,) = re.findall(said, capfd.readouterr().out)
+    assert mean == '123.675,116.28,103.53'
     shutil.copytree(image_tree / 'train/dark', image_tree / 'train/grey')
     shutil.copytree(image_tree / 'val/dark', image_tree / 'val/grey')
     more = pretrain_config(image_tree, tmp_path / 'more', NANO, epochs=1, load_from=str(export))

@@ -129,6 +129,16 @@ def test_mmdetections_own_give_the_same_maps(tmp_path, theirs, arch, features, p
         close(a, b, 1e-5)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.', 'model.', 'net.network.'])
+def test_what_other_training_has_put_around_a_network_of_ours(tmp_path, prefix):
+    network = randomise(build_network('mobilenetv2_nano', 3))
+    state = {f'{prefix}{name}': tensor for name, tensor in network.state_dict().items()}
+    torch.save({**state, 'n_averaged': torch.tensor(3)}, tmp_path / 'theirs.pth')
+    image = torch.randn(1, 3, 32, 32)
+    assert torch.equal(load_network(tmp_path / 'theirs.pth', 3).eval()(image), network(image))
+
+
 def rename_for_mmpretrain(name):
     for part, number in {'expand_conv': 0, 'depthwise_conv': 1, 'linear_conv': 2}.items():
         if f'.{part}.' in name:

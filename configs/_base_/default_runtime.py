@@ -15,6 +15,7 @@ default_hooks = dict(
     sync_buffers=dict(type='mmnetaug.SyncBuffersHook'),
     memory=dict(type='mmnetaug.KeepFreedMemoryHook'),
     export=dict(type='mmnetaug.ExportHook'),
+    visualization=dict(type='DetVisualizationHook'),  # draws where MMDetection's test.py has --show or --show-dir
 )
 log_processor = dict(window_size=20)
 visualizer = dict(

@@ -18,12 +18,15 @@ from mmengine.runner import Runner
 from mmnetaug.config_files import find_config
 from mmnetaug.errors import InputError
 
-# What a config may have at its top: what MMEngine's runner reads, and keys of ours.
-TOP = {'allow_overlap', 'compile', 'export_safetensors'} | (
-    set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
-)
+# What a config may have at its top: what MMEngine's runner takes, what it reads besides, and keys of ours.
+TOP = set(inspect.signature(Runner.__init__).parameters) - {'self', 'cfg'}
+TOP |= {'activation_checkpointing', 'efficient_conv_bn_eval', 'find_unused_parameters', 'model_wrapper_cfg', 'sync_bn'}
+TOP |= {'allow_overlap', 'compile', 'export_safetensors'}
 # What may have parts and need not be there.
-NEW = ('optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.paramwise_cfg.custom_keys')
+NEW = (
+    *('optim_wrapper.clip_grad', 'optim_wrapper.paramwise_cfg', 'optim_wrapper.paramwise_cfg.custom_keys'),
+    'model_wrapper_cfg',
+)
 LIBRARIES = ('mmdet', 'mmcv', 'mmengine', 'mmnetaug', 'torch')  # which register their parts themselves
 # Kind of config -> what tells it.
 NEEDED = {'pretrain': ('arch', 'num_classes'), 'det': ('backbone', 'bbox_head')}

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from mmnetaug.archs import FAMILIES, NETWORKS, PADDINGS
-from mmnetaug.config_files import did_you_mean
+from mmnetaug.archs import FAMILIES, NETWORKS, PADDINGS, get_arch
+from mmnetaug.config_files import did_you_mean, is_ours
 from mmnetaug.errors import InputError
 
 NETWORK_HELP = (
@@ -170,6 +170,21 @@ def add_custom_imports(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--custom-imports', nargs='+', default=[], metavar='MODULE', help='Python modules that register your own parts'
     )
+
+
+def import_given(args: argparse.Namespace) -> None:
+    """Import what ``--custom-imports`` names, where there is no config that needs more."""
+    if args.custom_imports:
+        from mmnetaug.apis.config import import_custom
+
+        import_custom(args.custom_imports)
+
+
+def check_arch(args: argparse.Namespace) -> None:
+    """Raise :class:`InputError` at once for an ``--arch`` that nobody can know: no module of a user is to be imported
+    first."""
+    if args.arch is not None and not args.custom_imports and is_ours(args.config):
+        get_arch(args.arch)
 
 
 def add_size_argument(parser: argparse.ArgumentParser, text: str) -> None:

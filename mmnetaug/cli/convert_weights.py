@@ -3,7 +3,7 @@
 import argparse
 
 from mmnetaug.archs import get_arch
-from mmnetaug.cli.arguments import new_parser
+from mmnetaug.cli.arguments import add_custom_imports, import_given, new_parser
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -15,10 +15,12 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument('source', help='.pth, .safetensors, .h5 or .keras')
     parser.add_argument('--arch', required=True, help='our name of the network, such as mobilenetv2_w1.0')
     parser.add_argument('--out', required=True, help='the export')
+    add_custom_imports(parser)
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
+    import_given(args)
     get_arch(args.arch)
 
     from mmnetaug.apis.weights import convert_weights

@@ -4,7 +4,7 @@ import argparse
 
 from mmnetaug.archs import PADDINGS, get_arch
 from mmnetaug.boards import ARCHS, BOARDS, SIZES, board_budget
-from mmnetaug.cli.arguments import new_parser
+from mmnetaug.cli.arguments import add_custom_imports, import_given, new_parser
 from mmnetaug.config_files import heads
 
 
@@ -36,11 +36,13 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument('--gray', action='store_true', help='images of one channel')
     parser.add_argument('--out', default='work_dirs/fit.json', help='JSON of all')
+    add_custom_imports(parser)
     return parser
 
 
 def main(args: argparse.Namespace) -> None:
     sram, flash = board_budget(args.board) if args.board is not None else (None, None)
+    import_given(args)
     for arch in args.arch:
         get_arch(arch)
 

@@ -3,7 +3,7 @@
 import argparse
 
 from mmnetaug.archs import get_arch
-from mmnetaug.cli.arguments import add_run_arguments, given_path, new_parser
+from mmnetaug.cli.arguments import add_run_arguments, check_arch, given_path, new_parser
 from mmnetaug.config_files import config_names, find_config, regularizers
 from mmnetaug.errors import InputError
 
@@ -45,8 +45,7 @@ def main(args: argparse.Namespace) -> None:
     args.config = find_config(args.config, 'pretrain')
     if args.schedule and args.epochs is not None:
         raise InputError(f'--epochs {args.epochs} and --schedule {args.schedule}: give one of the two')
-    if args.arch is not None:
-        get_arch(args.arch)
+    check_arch(args)
 
     from mmengine.dist import is_main_process
 
@@ -56,7 +55,7 @@ def main(args: argparse.Namespace) -> None:
 
     config = read_run_config(args, 'pretrain')
     if args.arch is not None:
-        config.merge_from_dict({'model.arch': args.arch})
+        config.merge_from_dict({'model.arch': get_arch(args.arch).name})
     if args.data_root is not None:
         config.merge_from_dict(image_folder_options(config, args.data_root))
     if args.schedule:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mmnetaug.archs import get_arch
-from mmnetaug.cli.arguments import new_parser, whole
+from mmnetaug.cli.arguments import add_custom_imports, import_given, new_parser, whole
 from mmnetaug.errors import InputError
 
 LAYOUTS = ('voc', 'coco', 'folders')
@@ -64,6 +64,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         '--default-allocator', action='store_true', help='return freed memory to the system, as PyTorch does by default'
     )
     parser.add_argument('--out', help='write the figures there, as JSON')
+    add_custom_imports(parser)
     return parser
 
 
@@ -86,6 +87,7 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'--{instead} measures one network: expected one --arch and --batch')
     if not instead and min(args.batch) < 2:
         raise InputError(f'--batch {min(args.batch)}: normalisation needs two images to train on')
+    import_given(args)
     sizes = {arch: args.size or get_arch(arch).input_size for arch in args.arch}
 
     import torch

@@ -2,12 +2,12 @@
 
 import argparse
 
-from mmnetaug.archs import get_arch
 from mmnetaug.cli.arguments import (
     above_zero,
     add_data_arguments,
     add_run_arguments,
     add_size_argument,
+    check_arch,
     data_files,
     given_path,
     given_size,
@@ -68,8 +68,7 @@ def main(args: argparse.Namespace) -> None:
     args.config = find_config(args.config, 'det')
     files = data_files(args)
     size = given_size(args)
-    if args.arch is not None:
-        get_arch(args.arch)
+    check_arch(args)
 
     from mmengine.dist import is_main_process
 

@@ -181,6 +181,7 @@ class ReportsFindings:
             raise InputError(
                 f'metainfo.classes is the text {classes!r}: expected names, such as ({classes!r},), or a file of them'
             )
+        self._metainfo['classes'] = tuple(classes)  # as MMDetection's own sets and tools have it
         there = {item['bbox_label'] for info in infos for item in info['instances'] if not item['ignore_flag']}
         if not there:
             raise InputError(

@@ -11,6 +11,7 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIMIZERS
 from torch import nn
 
+from mmnetaug.errors import InputError
 from mmnetaug.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 
@@ -41,7 +42,13 @@ class GroupedOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         params[:] = sorted(groups.values(), key=lambda group: 'lr' in group)
 
     def __call__(self, model: nn.Module) -> Any:
-        if not self.optimizer_cfg.get('foreach') and _fuses(self.optimizer_cfg['type']):
+        kind = self.optimizer_cfg['type']
+        if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
+            raise InputError(
+                f"no optimizer {kind}: expected one of PyTorch's such as SGD or AdamW, or of a module of your own that "
+                '--custom-imports names'
+            )
+        if not self.optimizer_cfg.get('foreach') and _fuses(kind):
             self.optimizer_cfg.setdefault('fused', True)
         return super().__call__(model)
 
@@ -60,4 +67,4 @@ def _quiet() -> Iterator[None]:
 def _fuses(optimizer: str | type) -> bool:
     """Whether an optimizer has a fused update, as SGD and AdamW do."""
     optimizer = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else optimizer
-    return optimizer is not None and 'fused' in inspect.signature(optimizer).parameters  # MMEngine reports None
+    return 'fused' in inspect.signature(optimizer).parameters

@@ -7,6 +7,7 @@ import sys
 import traceback
 from bisect import bisect
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmnetaug.checkpoint import load_weights, read_checkpoint
+from mmnetaug.checkpoint import load_weights, read_checkpoint, trained_normalisation, trained_padding
 from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed, start_worker
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
@@ -42,6 +43,7 @@ from mmnetaug.engine.work_dir import (
     value_at,
 )
 from mmnetaug.errors import InputError, check_whole
+from mmnetaug.normalisation import normalisation
 from mmnetaug.records import write_json
 
 # Entries that are whole numbers -> the least.
@@ -76,7 +78,8 @@ def training_runner(config: Config) -> Runner:
     if start and resumes and Path(start).resolve().parent != work_dir.resolve():
         config.load_from = start = None  # MMEngine would go on with what the run once started from
     local = start if start and '://' not in start else None
-    resumable = 'optimizer' in read_checkpoint(local) if local else bool(start)
+    checkpoint = read_checkpoint(local) if local else {}
+    resumable = 'optimizer' in checkpoint if local else bool(start)
     anew = bool(config.get('resume')) and not resumes and not resumable
     if anew:  # MMEngine would only say that it did not find last_checkpoint, or miss the epoch of bare weights
         config.resume = False
@@ -84,6 +87,8 @@ def training_runner(config: Config) -> Runner:
     runner = build_runner(config, training=True)
     if anew:
         runner.logger.info(f'no checkpoint in {config.work_dir} to resume: starts from the beginning')
+    if local and not config.get('resume'):
+        _tell_of_other_inputs(runner, checkpoint)
     loader = runner.train_loop.dataloader
     images = len(loader.dataset)
     before = started(work_dir) if resumes else {}
@@ -103,6 +108,27 @@ def training_runner(config: Config) -> Runner:
         )
     runner.schedule = schedule  # written, as the config, when no other run is at work
     return runner
+
+
+def _tell_of_other_inputs(runner: Runner, checkpoint: Mapping[str, Any]) -> None:
+    """Warn where the weights of ``load_from`` were trained with other pixels or another padding than the config has: it
+    is ``--pretrained`` that takes these over."""
+    model = runner.cfg.model
+    network = model.get('backbone', model)
+    channels, padding = network.get('in_channels', 3), network.get('padding', 'symmetric')
+    theirs, ours = trained_normalisation(checkpoint, channels), normalisation(model.get('data_preprocessor'), channels)
+    options = []
+    if theirs and theirs != ours:
+        texts = {name: ','.join(map(str, theirs[name])) for name in ('mean', 'std')}
+        texts['bgr_to_rgb'] = str(theirs['bgr_to_rgb'])
+        options += ['--cfg-options', *(f'model.data_preprocessor.{name}={text}' for name, text in texts.items())]
+    if 'arch' in network and trained_padding(checkpoint) not in (None, padding):
+        options = ['--padding', trained_padding(checkpoint), *options]
+    if options:
+        runner.logger.warning(
+            f'load_from={runner.cfg.load_from} was trained with pixels of another range or with another padding than '
+            f'this config has; as there: {" ".join(options)}'
+        )
 
 
 def _load_export(model: nn.Module, path: str) -> bool:

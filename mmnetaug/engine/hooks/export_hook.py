@@ -56,6 +56,10 @@ class ExportHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         model = bare_model(runner)
         if isinstance(model, BaseDetector):
-            checkpoint['mmnetaug'] = detector_meta(runner)
+            told = detector_meta(runner)
         elif isinstance(getattr(model, 'network', None), (Network, NetAug)):
-            checkpoint.setdefault('mmnetaug', {}).update(classifier_meta(runner))
+            told = classifier_meta(runner)
+        else:
+            return
+        told = {**checkpoint.get('mmnetaug', {}), **told}
+        checkpoint['mmnetaug'] = checkpoint['meta']['mmnetaug'] = told  # the second for MMDetection's publish_model.py
