@@ -49,6 +49,7 @@ class Block:
 
 
 Row = Conv | Pool | Block
+ACTIVATIONS = ('relu', 'relu6', 'hswish')
 # How convolutions with a stride pad: all around, as in PyTorch, or right and bottom first, as in TensorFlow and Keras.
 PADDINGS = ('symmetric', 'tf')
 
@@ -60,6 +61,9 @@ class Arch:
     The first block of a stage changes the resolution; it has no identity shortcut even where shapes allow one.
     ``input_size`` is the side in pixels at which the paper trains and counts MACs. ``padding`` is one of ``PADDINGS``,
     ``in_channels`` 3 for images in colour and 1 for gray ones.
+
+    Raises:
+        InputError: rows that are no network.
     """
 
     name: str
@@ -69,6 +73,23 @@ class Arch:
     head: tuple[Row, ...]
     padding: str = 'symmetric'
     in_channels: int = 3
+
+    def __post_init__(self) -> None:
+        if Pool('avg') not in self.head:
+            raise InputError(f"{self.name}: its head has no Pool('avg'), behind which the classifier is")
+        channels = self.in_channels
+        for row in (*self.stem, *(row for stage in self.stages for row in stage), *self.head):
+            if isinstance(row, Pool):
+                continue
+            for name in (row.act, getattr(row, 'act_out', None)):
+                if name not in (None, *ACTIVATIONS):
+                    raise InputError(f'{self.name}: activation {name!r}: expected one of {", ".join(ACTIVATIONS)}')
+            if getattr(row, 'shortcut', None) == 'identity' and (row.stride != 1 or row.out != channels):
+                raise InputError(
+                    f'{self.name}: an identity shortcut around {row}, which is given {channels} channels: expected '
+                    "stride 1 and as many channels, or shortcut='project'"
+                )
+            channels = row.out
 
 
 def round_to_8(channels: float) -> int:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import mmnetaug
-from mmnetaug import InputError
+from mmnetaug import InputError, archs
+from mmnetaug.archs import Block, Conv, Pool
 from mmnetaug.evaluation.memory import memory_and_macs
 
 # Published: million MACs at the paper's input size, million parameters, 1000 classes.
@@ -121,6 +122,29 @@ def test_resnet14_is_a_resnet50_with_one_bottleneck_a_stage():
 def test_unknown_architecture_lists_the_known_ones(arch):
     with pytest.raises(InputError, match=r'unknown architecture .*mcunet.*mobilenetv2_w0\.35'):
         mmnetaug.build_network(arch)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'head': (Conv(64),)}, r"^own: its head has no Pool\('avg'\)"),
+        ({'stem': (Conv(8, act='silu'),)}, r"^own: activation 'silu': expected one of relu, relu6, hswish"),
+        ({'stages': ((Block(8, act_out='gelu'),),)}, r"activation 'gelu'"),
+        ({'stages': ((Block(16, 8, shortcut='identity'),),)}, r'Block\(out=16.*given 8 channels: expected stride 1'),
+        ({'stages': ((Block(8, 8, stride=2, shortcut='identity'),),)}, r'expected stride 1'),
+    ],
+)
+def test_rows_of_ones_own_that_are_no_network(monkeypatch, changes, message):
+    rows = {'input_size': 32, 'stem': (Conv(8, 3, 2),), 'stages': (), 'head': (Pool('avg'),)}
+    monkeypatch.setitem(archs.NETWORKS, 'own', lambda: {**rows, **changes})
+    with pytest.raises(InputError, match=message):
+        mmnetaug.build_network('own')
+
+
+def test_a_family_of_any_name(monkeypatch):
+    monkeypatch.setitem(archs.FAMILIES, 'My_fam', archs.FAMILIES['mobilenetv2'])
+    own, known = (mmnetaug.build_network(f'{family}_w0.35', 10) for family in ('My_fam', 'mobilenetv2'))
+    assert mmnetaug.count_params(own) == mmnetaug.count_params(known)
 
 
 @pytest.mark.parametrize('arch', ['mobilenetv2_w0', 'mobilenetv2_w0.0', 'proxylessnas_w99'])
