@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from mmnetaug.errors import InputError
 
 RESULT_VERSION = 1  # of result.json and the records of figures; another one is read differently
+BY_CLASS = 'AP50/'  # beginning of a measure of one class, behind a prefix such as 'coco/'
 
 
 def write_json(path: str | Path, content: dict | list) -> None:
@@ -40,6 +41,23 @@ def as_plain(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)(map(as_plain, value))
     return value.item() if isinstance(value, np.generic) else value
+
+
+def numbers(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+    """Those measures of a validation that are one number, also NaN, as floats. Metrics of others give NumPy's numbers
+    and tensors, too, and texts, lists, tables and None, which are left out."""
+    found = {}
+    for name, value in (metrics or {}).items():
+        if set(getattr(value, 'shape', (0,))) <= {1}:  # of NumPy or PyTorch, a single one
+            value = value.item()
+        if isinstance(value, (int, float)):
+            found[name] = float(value)
+    return found
+
+
+def of_one_class(measure: str) -> bool:
+    """Whether a measure of a validation is the AP50 of a class, of which there may be many."""
+    return f'/{BY_CLASS}' in f'/{measure}'
 
 
 def save_image(path: str | Path, image: np.ndarray) -> None:

@@ -176,6 +176,9 @@ def test_markdown_table():
         ['320', '-'],
         ['160x128', '225 KB'],
     ]
+    own = {'name': 'b', 'arch': 'mcunet', 'size': 320, 'pascal_voc_mAP': 0.25, 'macs': 2_000_000, 'latency_ms': 12.34}
+    beside = [line.split(' | ')[3:5] for line in markdown_table([own, rows[0]]).splitlines()]
+    assert beside == [['pascal_voc_mAP', 'AP50'], ['---', '---'], ['0.250', '-'], ['-', '0.500']]
     of_mmdet = {**rows[0], 'arch': None}  # a backbone that is not ours
     assert markdown_table([of_mmdet]).splitlines()[2] == '| a | - | 320 | 0.500 | 2.00 M | 12.3 |'
 

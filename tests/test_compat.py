@@ -13,6 +13,7 @@ import pytest
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
+from mmengine.hooks import CheckpointHook
 from mmengine.infer import BaseInferencer
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
@@ -353,3 +354,11 @@ def test_waiting_is_set_before_pytorch_is_there():
     environment = {key: value for key, value in os.environ.items() if key not in openmp.SETTINGS}
     seen = subprocess.check_output([sys.executable, '-c', code], text=True, env=environment)
     assert seen.strip() == str(openmp.SPINS)
+
+
+@pytest.mark.parametrize(('name', 'rule'), [('AP50_11point', 'greater'), ('coco/AP', 'greater'), ('loss', 'less')])
+def test_mmengine_keeps_the_highest_ap(name, rule):
+    assert CheckpointHook(save_best=name).rules == [rule]
+    hook = CheckpointHook(save_best='auto')
+    hook._init_rule(hook.rules, [name])  # after the first validation
+    assert hook.rules == [rule]

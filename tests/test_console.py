@@ -193,3 +193,4 @@ def test_nothing_learnt_is_said_once(metrics, classes, epoch, said):
 def test_headline():
     metrics = {'coco/AP': 0.1, 'coco/AP50': 0.2, 'coco/AP50/cat': 0.3, 'coco/AP75': 0.4, 'coco/AP_small': 0.5}
     assert list(headline(metrics)) == ['AP', 'AP50', 'AP75']
+    assert list(headline({'AP50/a/b': 0.1, 'pascal_voc/mAP': 0.2, 'own/score': 0.3})) == ['pascal_voc/mAP', 'own/score']

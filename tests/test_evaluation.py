@@ -174,7 +174,12 @@ def test_mmdets_metric_gets_our_names(tmp_path, sizes):
 
 
 def test_a_summary_of_measures_that_are_not_known():
-    assert summary({'recall': 0.5, 'macs': 2e6}) == '2.0 M MACs'
+    assert summary({'recall': 0.5, 'macs': 2e6}) == 'recall 0.500, 2.0 M MACs'
+    of_mmdet = {'pascal_voc/mAP': np.float32(0.25), 'pascal_voc/AP50': torch.tensor(0.5), 'own/worst': float('nan')}
+    found = measures({**of_mmdet, 'own/text': '0.1 0.2', 'own/list': [0.1], 'own/none': None, 'own/count': 3})
+    assert found == {'pascal_voc_mAP': 0.25, 'pascal_voc_AP50': 0.5, 'own_worst': None, 'own_count': 3}
+    result = {'seed': 0, **found, 'macs': 2_000_000, 'head_share': 0.5, 'train_seconds': 9.5}
+    assert summary(result) == 'pascal_voc_mAP 0.250, pascal_voc_AP50 0.500, own_count 3.000, 2.0 M MACs'
 
 
 def test_objects_of_images_left_out_are_missed(tmp_path):

@@ -20,7 +20,13 @@ from mmnetaug.errors import printable
 from mmnetaug.evaluation.matching import ImageResult, best_threshold, confusion_matrix, precision_recall
 from mmnetaug.records import save_image, written_list
 from mmnetaug.visualization.fonts import drawable_names
-from mmnetaug.visualization.plots import plot_ap_against_macs, plot_confusion, plot_curves, plot_precision_recall
+from mmnetaug.visualization.plots import (
+    plot_ap_against_macs,
+    plot_confusion,
+    plot_curves,
+    plot_precision_recall,
+    plot_run,
+)
 from mmnetaug.visualization.sheets import BoxPainter
 
 PICTURES = ('train_batch.jpg', 'test_batch.jpg', 'precision_recall.png', 'confusion_matrix.png', 'curves.png')
@@ -252,3 +258,11 @@ def test_one_point_has_sane_axes(tmp_path):
     ticks = [line.split('<!--')[1].split('-->')[0].strip() for line in svg.splitlines() if '<!--' in line]
     assert {'18.0', '20.0', '22.0'} <= set(ticks), 'round numbers around the point'
     assert plot_curves({'a': [[(1, 0.5)]]}, tmp_path / 'epoch.png', 'x').is_file()
+
+
+def test_curves_of_measures_with_a_prefix(tmp_path):
+    by_class = {'AP50/a': '0.3', 'coco/AP50/a': '0.3'}
+    row = {'epoch': '1', 'loss': '2', 'pascal_voc/mAP': '0.2', 'own/loss': 'nan', **by_class}
+    svg = plot_run([row, {**row, 'epoch': '2', 'own/loss': '0.5'}], tmp_path / 'curves.svg').read_text()
+    names = {line.split('<!--')[1].split('-->')[0].strip() for line in svg.splitlines() if '<!--' in line}
+    assert names & row.keys() == {'epoch', 'loss', 'pascal_voc/mAP', 'own/loss'}

@@ -219,6 +219,33 @@ def test_the_best_is_kept(image_tree, tmp_path, monkeypatch):
     assert best['meta']['best'] == {'measure': 'top1', 'value': 30.0, 'epoch': 2} and 'optimizer' not in best
 
 
+@pytest.mark.parametrize(
+    ('options', 'found', 'best'),
+    [
+        ({}, [{'a': float('nan')}, {'a': 0.1}, {'a': float('nan')}], ('a', 0.1, 2)),
+        ({}, [{'text': '0.9', 'a': 1, 'b': 9.0}, {'text': '0.1', 'a': 2, 'b': 8.0}], ('a', 2.0, 2)),
+        ({'rule': 'less'}, [{'a': 2.0}, {'a': 1.0}, {'a': float('nan')}, {'a': 3.0}], ('a', 1.0, 2)),
+        ({'save_best': ['b', 'a'], 'rule': 'less'}, [{'a': 2.0, 'b': 2.0}, {'a': 1.0, 'b': 3.0}], ('b', 2.0, 1)),
+        ({'save_best': 'own/loss'}, [{'a': 1.0, 'own/loss': 2.0}, {'a': 1.0, 'own/loss': 1.0}], ('own/loss', 1.0, 2)),
+    ],
+)
+def test_which_is_best(options, found, best):
+    hook = CheckpointHook(**options)
+    runner = mock.MagicMock(iter=1)
+    with mock.patch.object(hook, '_save') as save, mock.patch.object(hook, '_save_best_checkpoint'):
+        for runner.epoch, metrics in enumerate(found, 1):
+            hook.after_val_epoch(runner, metrics)
+    assert hook.best == dict(zip(('measure', 'value', 'epoch'), best))
+    assert save.call_args.args[2]['best'] == hook.best
+
+
+def test_what_cannot_be_best():
+    with pytest.raises(InputError, match="checkpoint is lower: expected 'greater' or 'less'"):
+        CheckpointHook(rule='lower')
+    with pytest.raises(InputError, match=r'save_best is coco/bbox_mAP, and this validation measured coco/AP: expected'):
+        CheckpointHook(save_best='coco/bbox_mAP').after_val_epoch(mock.MagicMock(iter=1), {'coco/AP': 0.5})
+
+
 class Measured(Hook):
     """Validation finds these values of top-1, one after the other."""
 

@@ -1,5 +1,6 @@
 """Detectors end to end: train, resume, test, infer; and what wrong input gets."""
 
+import csv
 import json
 import shutil
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 from threading import Thread
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT, Killed, detector_config, write_coco, write_image, write_voc
+from mmengine.evaluator import BaseMetric
 
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
@@ -23,7 +26,7 @@ from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector, write_export
 from mmnetaug.engine.runner import training_runner
-from mmnetaug.registry import DATASETS
+from mmnetaug.registry import DATASETS, METRICS
 
 CONFIG = 'configs/det/ssdlite_netaug_voc.py'
 
@@ -292,3 +295,37 @@ def test_two_runs_of_a_process_keep_to_their_folders(voc, tmp_path):
         runner = training_runner(detector_config(voc, tmp_path / name))
         folders.append(Path(runner.visualizer.get_backend('LocalVisBackend')._save_dir))
     assert [tmp_path / 'first' in folders[0].parents, tmp_path / 'second' in folders[1].parents] == [True, True]
+
+
+class Own(BaseMetric):
+    """A metric of one's own, with values of all kinds."""
+
+    default_prefix = 'own'
+    values = iter(())
+
+    def process(self, data_batch, data_samples):
+        self.results += data_samples
+
+    def compute_metrics(self, results):
+        kinds = {'list': [0.1, 0.2], 'none': None, 'tensor': torch.tensor(0.25), 'count': len(results)}
+        return {'text': '0.1 0.2', 'score': np.float32(next(Own.values)), **kinds}
+
+
+def test_metrics_of_ones_own(voc, tmp_path, monkeypatch, capsys):
+    """Their numbers are shown and kept, the best of them is found, and nothing else they give ends the run."""
+    monkeypatch.setitem(METRICS.module_dict, 'Own', Own)
+    Own.values = iter([float('nan'), 0.5])
+    config = detector_config(voc, tmp_path / 'run', 'ssdlite_baseline_light_voc', train_cfg__val_interval=1)
+    config.val_evaluator = config.test_evaluator = [{'type': 'mmnetaug.Own'}]
+    config.default_hooks.results = {'type': 'mmnetaug.ResultsHook'}
+    config.default_hooks.checkpoint.save_best = 'auto'
+    result = train_detector(config)
+    assert [result[f'own_{name}'] for name in ('score', 'tensor', 'count')] == [0.5, 0.25, 2]
+    assert not {'own_text', 'own_list', 'own_none'} & result.keys()
+    assert result['best'] == {'measure': 'own/score', 'value': 0.5, 'epoch': 2}
+    assert torch.load(tmp_path / 'run/best.pth')['meta']['best'] == result['best']
+    assert [path.name for path in (tmp_path / 'run').glob('best_*')] == ['best_own_score_epoch_2.pth']
+    assert 'epoch 2 of 2: own/score 0.5, own/tensor 0.25, own/count 2 (best so far)' in capsys.readouterr().out
+    with open(tmp_path / 'run/results.csv', newline='') as file:
+        shown = [(row['own/score'], row['own/tensor'], row['own/count']) for row in csv.DictReader(file)]
+    assert shown == [('nan', '0.25', '2'), ('0.5', '0.25', '2')] and (tmp_path / 'run/curves.png').is_file()

@@ -17,6 +17,7 @@ from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
+from mmnetaug.apis.train import other_measures
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.deploy.tflite import arena
@@ -214,10 +215,11 @@ def _measure(checkpoint: str | Path, size: Size, pictures: Sequence[Any]) -> dic
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     """``rows`` of :func:`benchmark` as a Markdown table; "-" where there is nothing to measure, and for a
     backbone that is not ours."""
-    columns = [column for column in COLUMNS if any(column in row for row in rows)]
+    styles = {**{name: '{:.3f}' for row in rows for name in other_measures(row)}, **COLUMNS}
+    columns = [column for column in styles if any(column in row for row in rows)]
     lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
     for row in rows:
-        values = ['-' if row.get(column) is None else _written(row[column], COLUMNS[column]) for column in columns]
+        values = ['-' if row.get(column) is None else _written(row[column], styles[column]) for column in columns]
         lines.append([row['name'], row['arch'] or '-', size_text(row['size']), *values])
     return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
 

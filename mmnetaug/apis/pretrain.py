@@ -21,7 +21,7 @@ from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.models.classifiers import Classifier
 from mmnetaug.models.networks import NetAug, Network
-from mmnetaug.records import RESULT_VERSION, write_json
+from mmnetaug.records import RESULT_VERSION, numbers, write_json
 
 # Entries of a config that a result keeps.
 RECIPE = ('model', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks')
@@ -78,7 +78,7 @@ def pretrain(config: Config) -> dict[str, Any]:
         'padding': tiny.arch.padding,
         'in_channels': tiny.arch.in_channels,
         'netaug': entries['model'].get('netaug'),
-        **accuracy,
+        **numbers(accuracy),
         'macs': count_macs(tiny, (tiny.arch.in_channels, size, size)),
         'params': count_params(tiny),
         **describe_memory(tiny, size),

@@ -1,6 +1,7 @@
 """Detectors: from a complete config to a checkpoint and its AP."""
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,14 @@ from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
 from mmnetaug.models.task_modules.prior_generators import Size, size_text, width_height
-from mmnetaug.records import RESULT_VERSION, write_json
+from mmnetaug.records import BY_CLASS, RESULT_VERSION, numbers, write_json
 from mmnetaug.trust import check_config
 
-BY_CLASS = 'AP50/'  # beginning of a measure of one class
 FILES = (  # of a finished run, in the order in which they are named
     *('export.pth', BEST, 'result.json', TABLE, CURVES, 'precision_recall.png', 'confusion_matrix.png'),
     *('train_batch.jpg', 'test_batch.jpg', 'export.safetensors'),
 )
+NO_MEASURES = ('macs', 'head_share', 'train_seconds', 'latency_ms', 'latency_1_thread_ms', 'nms_share')  # of a result
 SHOWN_CLASSES = 20  # in a line of the console
 COCO_MEASURES = {  # of ours -> of mmdet's CocoMetric
     **{'AP': 'bbox_mAP', 'AP50': 'bbox_mAP_50', 'AP75': 'bbox_mAP_75'},
@@ -191,16 +192,17 @@ def head_name(model: dict[str, Any]) -> str:
     return model['bbox_head']['type'].rpartition('.')[2].removesuffix('Head')
 
 
-def measures(metrics: dict[str, float]) -> dict[str, Any]:
+def measures(metrics: dict[str, Any]) -> dict[str, Any]:
     """Measures of a result out of MMEngine's, fractions; None where COCO's has nothing to measure, such as AP_small
-    without small objects."""
+    without small objects, and for NaN, which JSON does not have."""
+    metrics = {name: None if math.isnan(value) else value for name, value in numbers(metrics).items()}
     coco = {name: metrics.get(f'coco/{name}', metrics.get(f'coco/{other}')) for name, other in COCO_MEASURES.items()}
     if any(value is not None for value in coco.values()):
         by_class = _by_class(metrics, f'coco/{BY_CLASS}')
         return {**{name: None if value == -1 else value for name, value in coco.items()}, **by_class}
     by_class = _by_class(metrics, BY_CLASS)
     found = {name: value for name, value in metrics.items() if name.startswith('AP') and not name.startswith(BY_CLASS)}
-    others = {name.replace('/', '_'): value for name, value in metrics.items() if isinstance(value, float)}
+    others = {name.replace('/', '_'): value for name, value in metrics.items()}
     return {**(found or others), **by_class}
 
 
@@ -209,10 +211,19 @@ def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, flo
     return {'class_AP50': values} if values else {}
 
 
+def other_measures(result: dict[str, Any]) -> dict[str, float]:
+    """The first three measures of a result whose metrics give no AP by our names."""
+    if any(name.startswith('AP') for name in result):
+        return {}
+    found = [(name, value) for name, value in result.items() if isinstance(value, float) and name not in NO_MEASURES]
+    return dict(found[:3])
+
+
 def summary(result: dict[str, Any]) -> str:
-    """Measured AP (fractions) of a result of a detector or accuracy (percent) of a classifier, and MACs where it has
-    them, in one line."""
+    """Measured AP (fractions) of a result of a detector or accuracy (percent) of a classifier, else what other metrics
+    measured first, and MACs where it has them, in one line."""
     measured = {name: value for name, value in result.items() if name.startswith('AP') and value is not None}
     said = [f'{name} {value:.3f}' for name, value in measured.items()]
     said += [f'top-{k} {result[f"top{k}"]:.2f}%' for k in (1, 5) if f'top{k}' in result]
+    said = said or [f'{name} {value:.3f}' for name, value in other_measures(result).items()]
     return ', '.join([*said, *([f'{result["macs"] / 1e6:.1f} M MACs'] if 'macs' in result else [])])

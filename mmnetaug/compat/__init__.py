@@ -23,6 +23,7 @@ MENDS = {
         config_text.format_configs_quickly,
         package_configs.find_packages_by_their_modules,
     ],
+    'mmengine.hooks.checkpoint_hook': [checkpoint.know_average_precision],
     'mmengine.infer.infer': [inferencer.take_functions_as_runners_do],
     'mmengine.runner.checkpoint': [checkpoint.read_safetensors],
     'mmengine.runner.runner': [checkpoint.keep_checkpoints_plain],

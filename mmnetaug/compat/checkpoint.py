@@ -5,7 +5,8 @@ MMEngine keeps the history of logged values in its checkpoints, in numpy arrays,
 history to go on, so it stays out. And when MMEngine resumes, it runs a config that it finds in the checkpoint's meta as
 Python.
 
-Delete when MMEngine's checkpoints load with ``weights_only=True`` and it executes nothing of them.
+Delete when MMEngine's checkpoints load with ``weights_only=True`` and it executes nothing of them; and
+:func:`know_average_precision` when its ``save_best`` knows AP beside mAP.
 """
 
 from functools import wraps
@@ -40,6 +41,13 @@ def keep_checkpoints_plain(runner: ModuleType) -> None:
         return checkpoint
 
     MessageHub.state_dict, Runner.load_checkpoint = plain_state_dict, load_without_config
+
+
+def know_average_precision(checkpoint_hook: ModuleType) -> None:
+    """Have ``save_best`` take the highest AP, whose name ended a run after its first validation, in the hook of the
+    module ``mmengine.hooks.checkpoint_hook``."""
+    hook = checkpoint_hook.CheckpointHook
+    hook._default_greater_keys = [*hook._default_greater_keys, 'AP']
 
 
 def read_safetensors(checkpoint: ModuleType) -> None:

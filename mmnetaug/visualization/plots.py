@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from mmengine.logging import print_log
 
 from mmnetaug.errors import InputError
+from mmnetaug.records import of_one_class
 from mmnetaug.visualization.fonts import choose_font, literal
 from mmnetaug.visualization.style import COLORS, common_epochs, mark_every, save_figure, style
 
@@ -95,7 +96,7 @@ def plot_run(rows: Sequence[Mapping[str, str]], path: str | Path) -> Path:
     names = list(dict.fromkeys(name for row in rows for name in row))
     losses = [name for name in names if 'loss' in name and '/' not in name]  # not the AP50 of a class such as blossom
     others = {*losses, 'epoch', 'seconds', 'lr'}
-    measures = [name for name in names if name not in others and '/' not in name.removeprefix('coco/')]
+    measures = [name for name in names if name not in others and not of_one_class(name)]
     figure = Figure(figsize=(10, 4), layout='constrained')
     both = figure.subplots(1, 2)
     for axes, shown, label in zip(both, (losses, measures[:6]), ('mean loss of the epoch', 'validation')):

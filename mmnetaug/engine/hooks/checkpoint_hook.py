@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from mmnetaug.checkpoint import not_finite, read_checkpoint
 from mmnetaug.errors import InputError
-from mmnetaug.records import as_plain, write_text
+from mmnetaug.records import as_plain, numbers, write_text
 from mmnetaug.registry import HOOKS
 
 BEST = 'best.pth'
@@ -25,13 +25,21 @@ class CheckpointHook(_CheckpointHook):
 
     Args:
         iterations: also save in the middle of an epoch, every so many iterations; 0 for not.
-        keep_best: keep ``best.pth``, the weights with the highest value of the first measure of validation.
+        keep_best: keep ``best.pth``, the weights with the highest value of the first measure of validation, or of the
+            first of ``save_best``; the lowest where ``rule`` says 'less', also without ``save_best``. NaN is worse than
+            any number.
         options: of MMEngine's hook.
+
+    Raises:
+        InputError: another ``rule``, or after a validation that has not measured what ``save_best`` names.
     """
 
     def __init__(self, iterations: int = 0, keep_best: bool = True, **options: Any) -> None:
         super().__init__(**options)
         self.iterations, self.keep_best = iterations, keep_best
+        self.rule = options.get('rule') or 'greater'  # that of the first measure, where save_best is not given
+        if self.save_best is None and self.rule not in self.rule_map:
+            raise InputError(f"rule of default_hooks.checkpoint is {self.rule}: expected 'greater' or 'less'")
         self.best: dict | None = None  # measure, value and epoch of the best validation
 
     def before_train(self, runner: Runner) -> None:
@@ -114,13 +122,31 @@ class CheckpointHook(_CheckpointHook):
         if 'param_schedulers' in checkpoint:  # of which one may have kept what a metric gave
             checkpoint['param_schedulers'] = as_plain(checkpoint['param_schedulers'])
 
-    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+    def _init_rule(self, rules: list[str | None], key_indicators: list[str]) -> None:
+        try:
+            super()._init_rule(rules, key_indicators)
+        except ValueError:  # a name that MMEngine does not know
+            if self.save_best != ['auto']:
+                raise
+            super()._init_rule(['greater'], key_indicators)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        metrics = numbers(metrics)
+        unknown = set(self.save_best or []) - {'auto', *metrics}
+        if unknown and metrics:
+            raise InputError(
+                f'default_hooks.checkpoint.save_best is {", ".join(self.save_best)}, and this validation measured '
+                f"{', '.join(metrics)}: expected one of these, or 'auto'"
+            )
         super().after_val_epoch(runner, metrics)
         if not (self.keep_best and metrics and runner.iter):
             return
-        measure, value = next(iter(metrics.items()))
-        if self.best is None or self.best['measure'] != measure or value > self.best['value']:
-            self.best = {'measure': measure, 'value': float(value), 'epoch': runner.epoch}
+        measure, rule = next(iter(metrics)), self.rule
+        if self.save_best:
+            measure, rule = self.key_indicators[0], self.rules[0]
+        known = self.best is not None and self.best['measure'] == measure
+        if self.rule_map[rule](metrics[measure], self.best['value'] if known else self.init_value_map[rule]):
+            self.best = {'measure': measure, 'value': metrics[measure], 'epoch': runner.epoch}
             self._save(runner, BEST, {'epoch': runner.epoch, 'iter': runner.iter, 'best': self.best}, optimizer=False)
 
 

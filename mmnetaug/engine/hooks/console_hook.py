@@ -13,6 +13,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmnetaug.engine.console import duration, has_progress_bar
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
 from mmnetaug.progress import Bar
+from mmnetaug.records import numbers, of_one_class
 from mmnetaug.registry import HOOKS
 
 
@@ -130,7 +131,7 @@ class ConsoleHook(Hook):
         if self.left is not None:
             self.left.end_validation()
             left = self._left(runner, runner.iter)
-        shown = ', '.join(f'{name} {value:.4g}' for name, value in headline(metrics or {}).items())
+        shown = ', '.join(f'{name} {value:.4g}' for name, value in headline(metrics).items())
         bests = [hook.best or {} for hook in runner.hooks if isinstance(hook, CheckpointHook) and hook.keep_best]
         best = ' (best so far)' if any(best.get('epoch') == runner.epoch for best in bests) else ''
         runner.logger.info(f'epoch {runner.epoch} of {runner.max_epochs}: {shown}{best}{left}')
@@ -150,10 +151,10 @@ class ConsoleHook(Hook):
         self.close()
 
 
-def headline(metrics: dict[str, float]) -> dict[str, float]:
+def headline(metrics: dict[str, Any] | None) -> dict[str, float]:
     """The first measures of a validation, at most three, without those of single classes."""
-    names = [name for name in metrics if '/' not in name.removeprefix('coco/')]
-    return {name.removeprefix('coco/'): metrics[name] for name in names[:3]}
+    shown = [(name, value) for name, value in numbers(metrics).items() if not of_one_class(name)]
+    return {name.removeprefix('coco/'): value for name, value in shown[:3]}
 
 
 def _validations_after(runner: Runner, done: int) -> int:

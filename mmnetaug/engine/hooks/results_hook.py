@@ -10,7 +10,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.records import write_text
+from mmnetaug.records import numbers, write_text
 from mmnetaug.registry import HOOKS
 from mmnetaug.visualization.plots import plot_run
 
@@ -22,7 +22,7 @@ class ResultsHook(Hook):
     """Write ``results.csv``, a row for each validation, and ``curves.png`` into the work directory.
 
     A row has the ``epoch``; ``seconds`` of training up to there, without what an interrupted run did in vain; ``lr``,
-    the last learning rate of the first group of weights; the mean of each loss over the epoch; and all that the
+    the last learning rate of the first group of weights; the mean of each loss over the epoch; and all numbers that the
     validation measured. A resumed run goes on in the same table, or in a new one where that is damaged; of an epoch
     that it enters in the middle, losses are means over the steps from there; of one whose interrupted validation it
     makes up for, rate and losses are not known.
@@ -77,7 +77,7 @@ class ResultsHook(Hook):
         row = {'epoch': runner.epoch, 'seconds': round(self.before + time.time() - self.start, 1)}
         if 'train/lr' in scalars:
             row['lr'] = scalars['train/lr'].current()
-        row = {**row, **losses, **(metrics or {})}
+        row = {**row, **losses, **numbers(metrics)}
         self.rows = [old for old in self.rows if int(old['epoch']) != runner.epoch] + [
             {name: f'{value:.6g}' if isinstance(value, float) else str(value) for name, value in row.items()}
         ]
