@@ -571,6 +571,22 @@ def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photograph
         assert detector([]) == [] and len(detector((image,))) == 1
 
 
+def test_a_long_list_is_read_a_few_images_at_a_time(trained, photographs):
+    """And an iterator no faster than it is used; what is found is what one image after the other gives."""
+    detector = Detector(trained)
+    images = [cv2.imread(str(path)) for path in sorted((photographs / 'JPEGImages').iterdir())] * 5
+    alone = [detector(image) for image in images[:8]] * 5
+    sizes, step = [], detector.model.test_step
+    detector.model.test_step = lambda batch: sizes.append(len(batch['inputs'])) or step(batch)
+    given = []
+    for found in (detector(images), detector(given.append(len(sizes)) or image for image in images)):
+        assert len(found) == len(images) == 40
+        for each, truth in zip(found, alone):
+            same(each[:3], truth[:3])
+    assert max(sizes) < 20 and sum(sizes) == 80
+    assert given[0] < given[-1]
+
+
 def test_images_outside_the_folder(untrained, tmp_path, monkeypatch, capsys):
     for split, name in (('train2017', '../../out/a.jpg'), ('val2017', '../../out/b.jpg')):
         write_coco(tmp_path / 'data', split, {name: [(1, 10, 10, 20, 20), (2, 30, 20, 20, 20)]})
