@@ -10,11 +10,30 @@ from torch.utils.flop_counter import flop_registry
 
 
 class OperationMode(TorchDispatchMode):
-    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds."""
+    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds.
+
+    An operation that consists of others is seen as these, also in ``torch.inference_mode``, where PyTorch leaves it
+    whole. What :meth:`see` is given has run.
+    """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func.overloadpacket not in flop_registry:  # as PyTorch's FlopCounterMode does
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        self.see(func, args, kwargs, result)
+        return result
+
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
+        """An operation, with what it was called with and what it gave."""
+        raise NotImplementedError
 
 
 class _FlopCounter(OperationMode):
@@ -24,11 +43,9 @@ class _FlopCounter(OperationMode):
         super().__init__()
         self.flops = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
         if func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
-        return result
+            self.flops += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
 
 
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:

@@ -145,10 +145,9 @@ class _Recorder(OperationMode):
         self.macs: Counter[str] = Counter()  # of each layer
         self._new(image.numel(), image)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
         if func.overloadpacket in flop_registry:  # each MAC is two floating-point operations
-            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs or {}, out_val=result) // 2
+            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) // 2
         name = func.overloadpacket.__name__
         read = [each for each in tree_leaves(args) if isinstance(each, Tensor) and _storage(each) in self.number]
         given = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
@@ -157,7 +156,6 @@ class _Recorder(OperationMode):
         if read and given:
             self.kept += given
             self._record(name.rstrip('_'), args, read, given)
-        return result
 
     def _record(self, name: str, args: tuple, read: list[Tensor], given: list[Tensor]) -> None:
         if name in FUSED or name == 'constant_pad_nd':
