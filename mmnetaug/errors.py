@@ -143,7 +143,7 @@ def _is_unread() -> bool:
 
 def drop_output() -> None:
     """Have standard output go nowhere, as nobody reads it any more."""
-    with contextlib.suppress(OSError, ValueError):  # of a stream that is none of the system's
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # of a stream that is none of the system's
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

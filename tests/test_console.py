@@ -19,6 +19,7 @@ from mmnetaug.engine import console
 from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
 from mmnetaug.engine.runner import training_runner
+from mmnetaug.progress import Bar
 
 
 class Clock:
@@ -83,6 +84,28 @@ def test_where_there_is_a_bar(monkeypatch, terminal, term, columns, bar):
     monkeypatch.setenv('TERM', term)
     monkeypatch.setenv('COLUMNS', columns)
     assert console.has_progress_bar() == bar
+
+
+class WriteAlone:
+    """What a program may have put in the place of its output."""
+
+    def __init__(self):
+        self.text = ''
+
+    def write(self, text):
+        self.text += text
+
+
+@pytest.mark.parametrize('stream', [None, WriteAlone()])
+def test_output_that_is_no_file(monkeypatch, stream):
+    monkeypatch.setattr(sys, 'stdout', stream)
+    monkeypatch.setattr(sys, 'stderr', stream)
+    assert not console.has_progress_bar()
+    console.ConsoleHandler().handle(
+        logging.makeLogRecord({'msg': 'epoch 1', 'levelno': logging.ERROR, 'levelname': 'ERROR'})
+    )
+    assert list(Bar('abc', desc='letters')) == ['a', 'b', 'c']
+    assert stream is None or stream.text == 'error: epoch 1\n'
 
 
 def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):

@@ -9,7 +9,6 @@ from typing import Any
 
 from mmdet.registry import MODELS
 from mmengine.registry import DefaultScope
-from tqdm import tqdm
 
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.image_sizes import image_size, size_options
@@ -20,6 +19,7 @@ from mmnetaug.config_files import BASELINE, did_you_mean, heads
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.memory import table_bytes
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
+from mmnetaug.progress import Bar
 
 LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
 
@@ -104,7 +104,7 @@ def fit(
         raise InputError('nothing to try: expected at least one head, one network and one size')
     rows, built = [], {}
     configs = {head: read_config(f'{head}{BASELINE}', 'det') for head in wanted}
-    for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
+    for head, arch, size in Bar(list(product(wanted, archs, sizes)), unit='detector', leave=False):
         config = copy.deepcopy(configs[head])
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
         config.merge_from_dict({**padding_options(config, padding), **(gray_options(config) if gray else {})})

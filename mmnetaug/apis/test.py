@@ -12,7 +12,6 @@ from mmengine.logging import print_log
 from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.image_sizes import image_size, size_options
@@ -25,6 +24,7 @@ from mmnetaug.engine.runner import bare_model, build_runner
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
+from mmnetaug.progress import Bar
 from mmnetaug.trust import Untrusted
 
 # Entries of a complete config that a test needs.
@@ -172,7 +172,7 @@ def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
     loader = Runner.build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
-    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
+    for batch in Bar(loader, desc=artefact.path.name, unit='batch', leave=False):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
     return evaluator.evaluate(len(loader.dataset))
 
