@@ -1,13 +1,16 @@
 """mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
 
 import importlib
+import multiprocessing.queues
 import os
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pickle import UnpicklingError
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,6 +23,7 @@ from mmengine.runner import Runner
 import mmnetaug
 from mmnetaug.compat import config_text, openmp, package_configs
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
+from mmnetaug.engine.cpu import start_worker
 
 COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
 needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
@@ -310,8 +314,16 @@ class Unsendable(torch.utils.data.Dataset):
 
 
 def test_a_worker_that_cannot_send_ends_the_run():
-    """As where ``/dev/shm`` is full; Python alone drops the item, and the loader waits for ever."""
-    loader = torch.utils.data.DataLoader(Unsendable(), num_workers=1, collate_fn=list, timeout=60)
+    """As where ``/dev/shm`` is full; Python alone drops the item, and the loader waits for ever. Queues of the program
+    around stay as they are."""
+    feeder_error = multiprocessing.queues.Queue._on_queue_feeder_error
+    start_worker(None, cv2.getNumThreads(), 0)  # this process is none of a loader's
+    assert feeder_error.__module__ == 'multiprocessing.queues'
+    assert multiprocessing.queues.Queue._on_queue_feeder_error is feeder_error
+    prepare = partial(start_worker, None, cv2.getNumThreads())
+    loader = torch.utils.data.DataLoader(
+        Unsendable(), num_workers=1, collate_fn=list, timeout=60, worker_init_fn=prepare
+    )
     with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
         next(iter(loader))
 

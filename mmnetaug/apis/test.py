@@ -20,7 +20,7 @@ from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.engine.runner import bare_model, build_runner
+from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
@@ -169,7 +169,7 @@ def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
     if config.get('launcher', 'none') != 'none':
         raise InputError(f'{artefact.path} is tested by one process: leave out --launcher {config.launcher}')
     init_default_scope(config.get('default_scope', 'mmdet'))
-    loader = Runner.build_dataloader(config.test_dataloader)
+    loader = build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
     for batch in Bar(loader, desc=artefact.path.name, unit='batch', leave=False):

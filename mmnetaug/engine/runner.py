@@ -29,6 +29,7 @@ from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed, start_worker
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
+from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.engine.work_dir import (
@@ -124,6 +125,14 @@ def _load_export(model: nn.Module, path: str) -> bool:
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
+def build_dataloader(*args: Any, **options: Any) -> DataLoader:
+    """MMEngine's, whose processes :func:`~mmnetaug.engine.cpu.start_worker` prepares."""
+    loader = Runner.build_dataloader(*args, **options)
+    if loader.num_workers:
+        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
+    return loader
+
+
 class _Runner(Runner):
     """MMEngine's, which leaves the console to ``ConsoleHook`` where the config has one, and leaves out any hook of
     ``default_hooks`` that is None."""
@@ -176,10 +185,7 @@ class _Runner(Runner):
 
     @staticmethod
     def build_dataloader(*args: Any, **options: Any) -> DataLoader:
-        loader = Runner.build_dataloader(*args, **options)
-        if loader.num_workers:
-            loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
-        return loader
+        return build_dataloader(*args, **options)
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         logger = super().build_logger(*args, **options)
@@ -292,9 +298,9 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
 
 
 def give_back(runner: Runner) -> None:
-    """Signals and the console, to the program that trained, which may have ended by an exception."""
+    """Signals, the console and memory, to the program that trained, which may have ended by an exception."""
     for hook in runner.hooks:
-        if isinstance(hook, StopHook):
+        if isinstance(hook, (StopHook, KeepFreedMemoryHook)):
             hook.restore()
         if isinstance(hook, ConsoleHook):
             hook.close()
