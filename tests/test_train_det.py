@@ -12,7 +12,7 @@ from threading import Thread
 import cv2
 import pytest
 import torch
-from helpers import ROOT, Killed, detector_config, write_coco, write_image, write_voc
+from helpers import ROOT, Killed, detector_config, open_below, write_coco, write_image, write_voc
 
 from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
@@ -56,6 +56,7 @@ def test_train_test_infer(voc, tmp_path, head):
         tested = evaluate(checkpoint, tmp_path / f'test{number}', config, data_root)
         for name in ('AP50_11point', 'AP50_area', 'macs', 'params', 'head', 'arch', 'size', 'seed'):
             assert tested[name] == result[name]
+    assert not open_below(tmp_path)
 
     (voc / 'JPEGImages' / 'not_one.jpg').write_text('no picture')
     for checkpoint in (result['checkpoint'], last):

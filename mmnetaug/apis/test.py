@@ -20,7 +20,7 @@ from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner
+from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner, closing_runs
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
@@ -119,6 +119,7 @@ def set_test_data(
         )
 
 
+@closing_runs()
 def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     """Evaluate a detector.
 

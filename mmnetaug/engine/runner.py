@@ -7,7 +7,9 @@ import sys
 import traceback
 from bisect import bisect
 from collections import Counter
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -50,6 +53,27 @@ LEAST = {
     **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0},
     **{'val_dataloader.batch_size': 1, 'test_dataloader.batch_size': 1},
 }
+# What runners leave open, of the innermost closing_runs; none outside of one.
+_left_open: ContextVar[ExitStack | None] = ContextVar('_left_open', default=None)
+
+
+@contextmanager
+def closing_runs() -> Iterator[None]:
+    """Close what the runners that are built within have opened, when this ends, also by an exception: the log files,
+    which MMEngine leaves open, and where it fails what their visualizers write. The console goes on."""
+    with ExitStack() as stack:
+        token = _left_open.set(stack)
+        try:
+            yield
+        finally:
+            _left_open.reset(token)
+
+
+def _close_files(logger: MMLogger) -> None:
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.FileHandler):
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def training_runner(config: Config) -> Runner:
@@ -193,10 +217,18 @@ class _Runner(Runner):
             if isinstance(handler, logging.FileHandler) and handler.stream:
                 handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
                 _say_once_what_is_not_written(logger, handler)
+        if stack := _left_open.get():
+            stack.callback(_close_files, logger)
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
         return logger
+
+    def build_visualizer(self, *args: Any, **options: Any) -> Visualizer:
+        visualizer = super().build_visualizer(*args, **options)
+        if stack := _left_open.get():  # a training that ends well closes it
+            stack.push(lambda failure, *_: visualizer.close() if failure else None)
+        return visualizer
 
 
 def _say_once_what_is_not_written(logger: MMLogger, handler: logging.FileHandler) -> None:
