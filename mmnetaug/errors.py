@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import locale
+import numbers
 import os
 import re
 import select
@@ -58,10 +59,11 @@ class Stopped(Exception):
         self.signal, self.resume = signal, resume
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_whole(name: str, value: Any, least: int) -> int:
+    """``value``, also one of NumPy, as an int; raise :class:`InputError` unless it is whole and at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
+    return int(value)
 
 
 def printable(text: object) -> str:

@@ -58,7 +58,7 @@ class Artefact:
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         if threads is not None:
-            check_whole('threads', threads, 1)
+            threads = check_whole('threads', threads, 1)
         self.path, self.threads = Path(path), threads or torch.get_num_threads()
         if not self.path.is_file():
             raise InputError(f'no file at {path}: expected an .onnx or .tflite of mmnetaug export')
