@@ -84,9 +84,17 @@ def benchmark(
         size of the file, and of a TFLite file the arena that tflite-micro takes, where that is installed.
 
     Raises:
-        InputError: no detector in a checkpoint, data that cannot be used, or another data set for each.
+        InputError: no detector in a checkpoint, not a name of its own for each, data that cannot be used, or another
+            data set for each.
     """
-    out_dir = Path(out_dir)
+    for given in (checkpoints, names):
+        if isinstance(given, (str, os.PathLike)):
+            raise InputError(f'{given} alone: expected lists, such as [{str(given)!r}], of checkpoints and of names')
+    checkpoints, names, out_dir = list(checkpoints), list(names), Path(out_dir)
+    if not checkpoints:
+        raise InputError('no checkpoints: expected at least one export.pth, epoch_N.pth, .onnx or .tflite')
+    if len(names) != len(checkpoints) or len(set(names)) < len(names):
+        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
     runs, metas = [], []
     for checkpoint in checkpoints:
         metas.append(model_meta(checkpoint))  # a wrong one fails before any work
