@@ -77,7 +77,9 @@ def test_weights_of_a_tiny_network_are_none_of_its_supernet(shared, tmp_path, so
     if source == 'our own':
         path = tmp_path / 'export.pth'
         write_export(path, mmnetaug.build_network('mobilenetv2_w0.35', 10), {})
-    with pytest.raises(InputError, match=r'has weights of .*, and this network is a NetAug supernet, .*: load them into'):
+    with pytest.raises(
+        InputError, match=r'has weights of .*, and this network is a NetAug supernet, .*: load them into'
+    ):
         mmnetaug.load_weights(mmnetaug.NetAug('mobilenetv2_w0.35', 10), path)
 
 

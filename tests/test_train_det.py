@@ -18,7 +18,7 @@ from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_options, pretrained_options
-from mmnetaug.apis.test import checkpoint_config, set_test_data
+from mmnetaug.apis.test import checkpoint_config, set_test_data, testing_runner
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector, write_export
@@ -229,6 +229,19 @@ def test_load_from_a_classifier(voc, tmp_path):
     message = r'load_from=.*export.pth has no tensor of this SingleStageDetector: .* weights of a backbone are given by'
     with pytest.raises(InputError, match=message):
         train_detector(detector_config(voc, tmp_path / 'run', load_from=str(tmp_path / 'export.pth')))
+
+
+def test_the_folder_of_a_run(voc, tmp_path):
+    """A path is one; where there is none, or something else, that is said, and so of a test."""
+    config = detector_config(voc, tmp_path / 'run')
+    config.work_dir = tmp_path / 'run'
+    runner = training_runner(config)
+    assert runner.work_dir == str(tmp_path / 'run') and "work_dir = '" in runner.cfg.pretty_text
+    for wrong, message in ((None, 'the config has no work_dir: expected a folder'), (3, 'the config has work_dir=3')):
+        config.work_dir = wrong
+        for starts in (training_runner, testing_runner):
+            with pytest.raises(InputError, match=message):
+                starts(config)
 
 
 def test_fewer_images_than_one_batch(voc, tmp_path):

@@ -21,6 +21,7 @@ from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, 
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner, closing_runs
+from mmnetaug.engine.work_dir import name_work_dir
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
@@ -154,8 +155,13 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
 
 def testing_runner(config: Config) -> Runner:
-    """MMEngine's runner for a test alone, which shows its progress."""
+    """MMEngine's runner for a test alone, which shows its progress.
+
+    Raises:
+        InputError: no work directory, or see :func:`~mmnetaug.engine.runner.build_runner`.
+    """
     config = test_part(config)  # without what --cfg-options may say of training
+    name_work_dir(config)
     prepare_distributed(config)
     config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     return build_runner(config)
