@@ -1,6 +1,8 @@
 """Off PyTorch: the truth is mmdet's own prediction, and onnxruntime and gcc say what the files do."""
 
+import copy
 import json
+import pickle
 import runpy
 import shutil
 import subprocess
@@ -569,6 +571,15 @@ def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photograph
             with pytest.raises(InputError, match=message):
                 detector(wrong)
         assert detector([]) == [] and len(detector((image,))) == 1
+
+
+def test_copies_of_a_detector(artefact, tmp_path, photographs):
+    """Such as for processes that are started anew."""
+    detector, image = Detector(saying(artefact, tmp_path / 'a.onnx'), threads=1), photographs / 'JPEGImages/a.jpg'
+    for copied in (pickle.loads(pickle.dumps(detector)), copy.deepcopy(detector)):
+        assert copied.model.threads == 1 and copied.classes == detector.classes
+        for found, truth in zip(copied(image), detector(image)):
+            assert np.array_equal(found, truth)
 
 
 def test_a_long_list_is_read_a_few_images_at_a_time(trained, photographs):

@@ -69,6 +69,10 @@ class Artefact:
         if problem := self._connect():
             raise InputError(f'{path} is another network than it says ({problem}): {AGAIN}')
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, open the file again: what runs it is no plain data."""
+        return type(self), (self.path, self.threads)
+
     def _open(self) -> Any:
         """Open the file; what it says of itself."""
         raise NotImplementedError
