@@ -6,6 +6,9 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pickle import UnpicklingError
 from types import SimpleNamespace
@@ -17,13 +20,14 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
 from mmnetaug.compat import config_text, openmp, package_configs
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
 from mmnetaug.engine.cpu import start_worker
+from mmnetaug.registry import mmdet_scope
 
 COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
 needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
@@ -270,6 +274,28 @@ def test_configs_of_packages_are_found_without_pkg_resources(tmp_path):
     assert package_configs.package_folder('mmcv-lite') == os.path.dirname(importlib.import_module('mmcv').__file__)
     with pytest.raises(ModuleNotFoundError, match='nowhere is not installed'):
         package_configs.package_folder('nowhere')
+
+
+def test_threads_leave_the_scope_of_the_program():
+    init_default_scope('mmengine')
+    entered, left = threading.Event(), threading.Event()
+
+    def first():
+        with mmdet_scope():
+            entered.set()
+            time.sleep(0.1)
+        left.set()
+
+    def second():
+        entered.wait(5)
+        with mmdet_scope():
+            assert DefaultScope.get_current_instance().scope_name == 'mmdet'
+            left.wait(5)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(first), pool.submit(second)]:
+            done.result()
+    assert DefaultScope.get_current_instance().scope_name == 'mmengine'
 
 
 def test_applying_twice_changes_nothing():

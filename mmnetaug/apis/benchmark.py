@@ -13,7 +13,6 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
@@ -24,6 +23,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 from mmnetaug.records import write_json
+from mmnetaug.registry import mmdet_scope
 from mmnetaug.visualization import plot_ap_against_macs
 
 KILOBYTES = '{:.0f} KB'  # of a value in bytes
@@ -188,7 +188,7 @@ def _data(dataset: ConfigDict) -> tuple[str, ...]:
 def _pictures(run: Config, checkpoint: str | Path, meta: dict[str, Any]) -> list[Any]:
     """Some of the images that are tested on, as the detector takes them."""
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        with mmdet_scope():
             dataset = DATASETS.build(run.test_dataloader.dataset)
         inputs, number = Inputs(meta), min(len(dataset), MEASURED_ON)
         paths = [dataset.get_data_info(index)['img_path'] for index in range(number)]

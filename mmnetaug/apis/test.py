@@ -9,7 +9,7 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
 from mmnetaug.progress import Bar
+from mmnetaug.registry import mmdet_scope
 from mmnetaug.trust import Untrusted
 
 # Entries of a complete config that a test needs.
@@ -207,7 +208,7 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
     """
     meta, state = read_detector(checkpoint)
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+        with mmdet_scope():
             detector = MODELS.build(ConfigDict(meta['config']['model']))
     except InputError:
         raise
