@@ -36,7 +36,7 @@ from mmnetaug import InputError
 from mmnetaug.apis.overrides import patience_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
-from mmnetaug.engine.hooks import CheckpointHook, FiniteLossHook, SyncBuffersHook
+from mmnetaug.engine.hooks import CheckpointHook, FiniteLossHook, StopHook, SyncBuffersHook
 from mmnetaug.engine.loops import ResumableTrainLoop
 from mmnetaug.engine.runner import training_runner
 from mmnetaug.engine.work_dir import locked
@@ -178,6 +178,19 @@ def test_signals_are_given_back_and_forked_processes_keep_theirs(voc, tmp_path, 
     with pytest.raises(Killed):
         train_detector(detector_config(voc, tmp_path / 'run', custom_hooks=[{'type': 'mmnetaug.Fork'}]))
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_signals_of_a_program_in_c_stay_its_own(monkeypatch):
+    """Which Python does not know and could not give back."""
+    getsignal, before = signal.getsignal, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signal, 'getsignal', lambda number: None if number == signal.SIGTERM else getsignal(number))
+    hook = StopHook()
+    hook.before_train(None)
+    try:
+        assert getsignal(signal.SIGTERM) == before and getsignal(signal.SIGINT) == hook._ask
+    finally:
+        hook.restore()
+    assert getsignal(signal.SIGINT) != hook._ask
 
 
 def test_two_runs_in_one_folder(voc, tmp_path):
