@@ -582,6 +582,21 @@ def test_copies_of_a_detector(artefact, tmp_path, photographs):
             assert np.array_equal(found, truth)
 
 
+def test_a_program_that_builds_its_own_elsewhere(untrained, photographs):
+    image = photographs / 'JPEGImages/a.jpg'
+    truth = Detector(untrained)(image)
+    with torch.device('meta'):
+        detector = Detector(untrained)
+    assert len(truth.boxes) and all(map(np.array_equal, detector(image), truth))
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = Detector(untrained)(image)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.boxes.dtype == found.scores.dtype == np.float32
+    assert np.allclose(found.scores, truth.scores, atol=1e-5)
+
+
 def test_a_long_list_is_read_a_few_images_at_a_time(trained, photographs):
     """And an iterator no faster than it is used; what is found is what one image after the other gives."""
     detector = Detector(trained)

@@ -108,4 +108,4 @@ class Detector:
         kept = instances[instances.scores >= score_thr]
         labels = kept.labels.numpy()
         names = [self.classes[label] for label in labels.tolist()]
-        return Detections(kept.bboxes.numpy(), kept.scores.numpy(), labels, names)
+        return Detections(kept.bboxes.float().numpy(), kept.scores.float().numpy(), labels, names)

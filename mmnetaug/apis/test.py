@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
@@ -208,7 +209,7 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
     """
     meta, state = read_detector(checkpoint)
     try:
-        with mmdet_scope():
+        with mmdet_scope(), torch.device('cpu'):  # also where the program builds its own elsewhere
             detector = MODELS.build(ConfigDict(meta['config']['model']))
     except InputError:
         raise
