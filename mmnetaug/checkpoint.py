@@ -252,10 +252,15 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         The checkpoint's ``meta`` entry, or an empty dict.
 
     Raises:
-        InputError: the file cannot be read (:func:`read_checkpoint`), or a tensor is missing, left over, of another
-            shape or not finite; the first differences are listed and nothing is loaded.
+        InputError: a module of another kind, the file cannot be read (:func:`read_checkpoint`), or a tensor is missing,
+            left over, of another shape or not finite; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
+    if not hasattr(network, 'arch'):
+        raise InputError(
+            f'a {type(network).__name__} does not say which network it is (arch): expected one of build_network, or a '
+            'TinyNet, such as the backbone of a detector'
+        )
     arch = (
         network.arch if isinstance(network.arch, Arch) else get_arch(network.arch, network.padding, network.in_channels)
     )

@@ -83,6 +83,11 @@ def test_weights_of_a_tiny_network_are_none_of_its_supernet(shared, tmp_path, so
         mmnetaug.load_weights(mmnetaug.NetAug('mobilenetv2_w0.35', 10), path)
 
 
+def test_a_module_that_says_no_network(saved):
+    with pytest.raises(InputError, match=r'a Linear does not say which network it is .*: expected one of'):
+        mmnetaug.load_weights(torch.nn.Linear(2, 2), saved[1])
+
+
 def test_supernet_checkpoint_points_to_the_export(tmp_path):
     aug = mmnetaug.NetAug('mobilenetv2_tiny', 10)
     torch.save({'state_dict': aug.state_dict()}, tmp_path / 'supernet.pth')

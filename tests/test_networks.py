@@ -62,6 +62,11 @@ class Tokens(torch.nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
+def test_cost_of_what_has_no_parameters():
+    assert mmnetaug.count_macs(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AvgPool2d(2)), (3, 16, 16)) == 0
+    assert mmnetaug.peak_memory(torch.nn.AvgPool2d(2), 16) == 16 * 16 * 3 + 8 * 8 * 3
+
+
 def test_macs_of_attention():
     """PyTorch's fast kernels for it are not counted; patches of 16x16 of 64x64 pixels, d = 64, 128 hidden."""
     layer = torch.nn.TransformerEncoderLayer(64, 4, 128, batch_first=True)

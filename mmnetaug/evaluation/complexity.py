@@ -55,12 +55,17 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
         network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
         input_shape: (channels, height, width) in pixels.
     """
-    weight = next(network.parameters())
-    image = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
+    image = blank_image(network, input_shape)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with _FlopCounter() as counter:
         run_once(network, image)
     return counter.flops // 2
+
+
+def blank_image(network: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """(1, channels, height, width) zeros where a network is and of its type."""
+    weight = next(network.parameters(), torch.zeros(()))
+    return torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import OperationMode, run_once
+from mmnetaug.evaluation.complexity import OperationMode, blank_image, run_once
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.networks.network import input_channels
@@ -65,8 +65,7 @@ def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Count
     :func:`~mmnetaug.evaluation.complexity.count_macs` counts them."""
     width, height = width_height(size)
     try:
-        weight = next(model.parameters())
-        image = torch.zeros(1, input_channels(model), height, width, device=weight.device, dtype=weight.dtype)
+        image = blank_image(model, (input_channels(model), height, width))
         with _layers(model) as running, _Recorder(image, running) as recorder:
             output = run_once(model, image)
     except NotImplementedError as error:  # an operator that is missing here
