@@ -64,6 +64,7 @@ class Tokens(torch.nn.Module):
 
 def test_cost_of_what_has_no_parameters():
     assert mmnetaug.count_macs(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AvgPool2d(2)), (3, 16, 16)) == 0
+    assert mmnetaug.peak_memory(torch.nn.ReLU(), 16) == 16 * 16 * 3
     assert mmnetaug.peak_memory(torch.nn.AvgPool2d(2), 16) == 16 * 16 * 3 + 8 * 8 * 3
 
 

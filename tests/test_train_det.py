@@ -18,8 +18,9 @@ from mmnetaug import InputError, build_network
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_options, pretrained_options
-from mmnetaug.apis.test import checkpoint_config, set_test_data, testing_runner
+from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.test import testing_runner as runner_of_a_test
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector, write_export
 from mmnetaug.engine.runner import training_runner
@@ -239,7 +240,7 @@ def test_the_folder_of_a_run(voc, tmp_path):
     assert runner.work_dir == str(tmp_path / 'run') and "work_dir = '" in runner.cfg.pretty_text
     for wrong, message in ((None, 'the config has no work_dir: expected a folder'), (3, 'the config has work_dir=3')):
         config.work_dir = wrong
-        for starts in (training_runner, testing_runner):
+        for starts in (training_runner, runner_of_a_test):
             with pytest.raises(InputError, match=message):
                 starts(config)
 

@@ -204,6 +204,8 @@ class _Recorder(OperationMode):
 
     def peak(self, output: Any) -> tuple[int, str]:
         """Bytes of the arena, and the layer that runs while most live. ``output``: what lives to the end."""
+        if not self.steps:  # what is fused into nothing before it
+            return self.bytes[0], ''
         first, last = {}, {}
         for step, (_, places) in enumerate(self.steps):
             for place in places:
