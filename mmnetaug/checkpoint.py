@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from mmnetaug.archs import PADDINGS, Arch, get_arch
 from mmnetaug.errors import InputError
+from mmnetaug.models.networks.netaug import NetAug
 from mmnetaug.models.networks.network import Network, build_network
 from mmnetaug.normalisation import IMAGENET, UNIT_RANGE, normalisation
 from mmnetaug.records import write_bytes
@@ -29,6 +30,7 @@ EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two
 
 HEADER, TUPLE = 'mmnetaug', 'tuple'  # what an export says of itself in the header of safetensors
 
+LARGER = 'this network is a NetAug supernet, which is larger: load them into one of build_network or TinyNet'
 # Module names of the published NetAug checkpoints -> ours, in this order.
 PUBLISHED_NAMES = [
     (r'^backbone\.input_stem\.op_list\.(\d+)\.', r'stem.\1.'),
@@ -256,13 +258,20 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         The checkpoint's ``meta`` entry, or an empty dict.
 
     Raises:
-        InputError: the file cannot be read (:func:`read_checkpoint`), or a tensor is missing, left over, of another
-            shape or not finite; the first differences are listed and nothing is loaded.
+        InputError: a module of another kind, the file cannot be read (:func:`read_checkpoint`), or a tensor is missing,
+            left over, of another shape or not finite; the first differences are listed and nothing is loaded.
     """
     checkpoint = read_checkpoint(path)
+    if not hasattr(network, 'arch'):
+        raise InputError(
+            f'a {type(network).__name__} does not say which network it is (arch): expected one of build_network, or a '
+            'TinyNet, such as the backbone of a detector'
+        )
     arch = (
         network.arch if isinstance(network.arch, Arch) else get_arch(network.arch, network.padding, network.in_channels)
     )
+    if isinstance(network, NetAug) and network.arch != network.base and recognise(_tensors(checkpoint)):
+        raise InputError(f'{path} has weights of a tiny network, and {LARGER}')
     state = _summed_over_colour(network_state(checkpoint, arch, str(path)), arch)
     own = network.state_dict()
     differences = []
@@ -275,7 +284,7 @@ def load_weights(network: nn.Module, path: str | Path, ignore: tuple[str, ...] =
         f'{name}: not in this network' for name in state if name not in own and not name.startswith(ignore or '\0')
     ]
     if differences:
-        raise InputError(f'{path} {_misfit(checkpoint, state, own, arch, differences)}')
+        raise InputError(f'{path} {_misfit(checkpoint, state, network, arch, differences)}')
     state = {name: state[name] for name in own}
     check_finite(state, path)
     network.load_state_dict(state)
@@ -310,11 +319,14 @@ def _summed_over_colour(state: dict[str, Tensor], arch: Arch) -> dict[str, Tenso
 
 
 def _misfit(
-    checkpoint: Mapping[str, Any], state: Mapping[str, Tensor], own: Mapping[str, Tensor], arch: Arch, differences: list
+    checkpoint: Mapping[str, Any], state: Mapping[str, Tensor], network: nn.Module, arch: Arch, differences: list
 ) -> str:
     """Why weights do not fit, as plainly as the names and shapes of the tensors tell."""
+    own = network.state_dict()
     if checkpoint_meta(checkpoint).get('supernet'):
         return 'is of a NetAug supernet, larger than its tiny network: use the export.pth beside it'
+    if isinstance(network, NetAug) and (tiny := own_arch(state)):
+        return f'has weights of {tiny}, and {LARGER}'
     if not own.keys() & state.keys():
         libraries = ', '.join(dict.fromkeys(f'{library.family} of {library.name}' for library in LIBRARIES))
         return (

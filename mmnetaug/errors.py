@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import locale
+import numbers
 import os
 import re
 import select
@@ -58,10 +59,11 @@ class Stopped(Exception):
         self.signal, self.resume = signal, resume
 
 
-def check_whole(name: str, value: Any, least: int) -> None:
-    """Raise :class:`InputError` unless ``value`` is a whole number of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+def check_whole(name: str, value: Any, least: int) -> int:
+    """``value``, also one of NumPy, as an int; raise :class:`InputError` unless it is whole and at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
+    return int(value)
 
 
 def printable(text: object) -> str:
@@ -143,7 +145,7 @@ def _is_unread() -> bool:
 
 def drop_output() -> None:
     """Have standard output go nowhere, as nobody reads it any more."""
-    with contextlib.suppress(OSError, ValueError):  # of a stream that is none of the system's
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # of a stream that is none of the system's
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

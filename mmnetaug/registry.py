@@ -1,7 +1,13 @@
 """Registries of this package, children of MMEngine's, so that configs may say ``type='mmnetaug.TinyNet'``."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from mmengine import registry as mmengine_registry
-from mmengine.registry import Registry
+from mmengine.registry import DefaultScope, Registry
+
+_scopes = threading.RLock()
 
 
 def _child(name: str, location: str) -> Registry:
@@ -21,3 +27,11 @@ LOOPS = _child('LOOPS', 'engine.loops')
 DATA_SAMPLERS = _child('DATA_SAMPLERS', 'datasets.samplers')
 FUNCTIONS = _child('FUNCTIONS', 'datasets.batches')
 OPTIM_WRAPPER_CONSTRUCTORS = _child('OPTIM_WRAPPER_CONSTRUCTORS', 'engine.optimizers')
+
+
+@contextmanager
+def mmdet_scope() -> Iterator[None]:
+    """Names of parts are mmdet's, whatever ran before in this process; of several threads one after the other, since
+    MMEngine puts back all scopes that it found."""
+    with _scopes, DefaultScope.overwrite_default_scope('mmdet'):
+        yield

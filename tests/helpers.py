@@ -80,6 +80,12 @@ def files_up_to(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+def open_below(folder):
+    """Names of the files of a folder that this process has open."""
+    opened = (each.resolve() for each in Path('/proc/self/fd').glob('*') if each.exists())
+    return [path.name for path in opened if folder in path.parents]
+
+
 def break_drive(path):
     """Have reading a file fail as on a network drive that is gone, also for the superuser."""
     memory = Path('/proc/self/mem')  # of which there is nothing at the start

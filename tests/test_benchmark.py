@@ -113,6 +113,21 @@ def test_wrong_arguments(arguments, message, monkeypatch, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('checkpoints', 'names', 'message'),
+    [
+        (['a.pth', 'b.pth'], ['a'], 'a for 2 checkpoints: expected a name of its own for each'),
+        (['a.pth', 'b.pth'], ['a', 'a'], 'a a for 2 checkpoints'),
+        ([], [], 'no checkpoints: expected at least one'),
+        ('a.pth', ['a'], r"a.pth alone: expected lists, such as \['a.pth'\]"),
+        (['a.pth'], 'a', 'a alone: expected lists'),
+    ],
+)
+def test_a_name_for_each(checkpoints, names, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        benchmark(checkpoints, names, tmp_path / 'out')
+
+
 def test_detectors_that_were_tested_on_other_data_each(detector, tmp_path):
     _, result = detector
     other = torch.load(result['checkpoint'])

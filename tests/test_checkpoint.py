@@ -71,6 +71,23 @@ def test_left_over_tensor(saved, tmp_path):
         mmnetaug.load_weights(network, tmp_path / 'extra.pth')
 
 
+@pytest.mark.parametrize('source', ['our own', 'Keras'])
+def test_weights_of_a_tiny_network_are_none_of_its_supernet(shared, tmp_path, source):
+    path = shared / 'reference/keras_mobilenetv2_w0.35_no_top.h5'
+    if source == 'our own':
+        path = tmp_path / 'export.pth'
+        write_export(path, mmnetaug.build_network('mobilenetv2_w0.35', 10), {})
+    with pytest.raises(
+        InputError, match=r'has weights of .*, and this network is a NetAug supernet, .*: load them into'
+    ):
+        mmnetaug.load_weights(mmnetaug.NetAug('mobilenetv2_w0.35', 10), path)
+
+
+def test_a_module_that_says_no_network(saved):
+    with pytest.raises(InputError, match=r'a Linear does not say which network it is .*: expected one of'):
+        mmnetaug.load_weights(torch.nn.Linear(2, 2), saved[1])
+
+
 def test_supernet_checkpoint_points_to_the_export(tmp_path):
     aug = mmnetaug.NetAug('mobilenetv2_tiny', 10)
     torch.save({'state_dict': aug.state_dict()}, tmp_path / 'supernet.pth')

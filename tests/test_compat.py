@@ -1,13 +1,19 @@
 """mmdet on a current PyTorch with mmcv-lite: what ``import mmnetaug`` mends, and what it leaves alone."""
 
 import importlib
+import multiprocessing.queues
 import os
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pickle import UnpicklingError
 from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,12 +21,14 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import CheckpointHook
 from mmengine.infer import BaseInferencer
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
 from mmnetaug.compat import config_text, openmp, package_configs
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
+from mmnetaug.engine.cpu import start_worker
+from mmnetaug.registry import mmdet_scope
 
 COMPILED = not isinstance(importlib.import_module('mmcv._ext'), OperatorStandIn)
 needs_stand_in = pytest.mark.skipif(COMPILED, reason='this environment has compiled mmcv operators')
@@ -269,6 +277,28 @@ def test_configs_of_packages_are_found_without_pkg_resources(tmp_path):
         package_configs.package_folder('nowhere')
 
 
+def test_threads_leave_the_scope_of_the_program():
+    init_default_scope('mmengine')
+    entered, left = threading.Event(), threading.Event()
+
+    def first():
+        with mmdet_scope():
+            entered.set()
+            time.sleep(0.1)
+        left.set()
+
+    def second():
+        entered.wait(5)
+        with mmdet_scope():
+            assert DefaultScope.get_current_instance().scope_name == 'mmdet'
+            left.wait(5)
+
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(first), pool.submit(second)]:
+            done.result()
+    assert DefaultScope.get_current_instance().scope_name == 'mmengine'
+
+
 def test_applying_twice_changes_nothing():
     from mmdet.models.dense_heads import SSDHead
 
@@ -311,8 +341,16 @@ class Unsendable(torch.utils.data.Dataset):
 
 
 def test_a_worker_that_cannot_send_ends_the_run():
-    """As where ``/dev/shm`` is full; Python alone drops the item, and the loader waits for ever."""
-    loader = torch.utils.data.DataLoader(Unsendable(), num_workers=1, collate_fn=list, timeout=60)
+    """As where ``/dev/shm`` is full; Python alone drops the item, and the loader waits for ever. Queues of the program
+    around stay as they are."""
+    feeder_error = multiprocessing.queues.Queue._on_queue_feeder_error
+    start_worker(None, cv2.getNumThreads(), 0)  # this process is none of a loader's
+    assert feeder_error.__module__ == 'multiprocessing.queues'
+    assert multiprocessing.queues.Queue._on_queue_feeder_error is feeder_error
+    prepare = partial(start_worker, None, cv2.getNumThreads())
+    loader = torch.utils.data.DataLoader(
+        Unsendable(), num_workers=1, collate_fn=list, timeout=60, worker_init_fn=prepare
+    )
     with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
         next(iter(loader))
 

@@ -9,9 +9,9 @@ import types
 from unittest import mock
 
 import pytest
-from helpers import Killed, detector_config, pretrain_config
+from helpers import Killed, detector_config, open_below, pretrain_config
 from mmengine.config import Config
-from mmengine.logging import MessageHub, MMLogger
+from mmengine.logging import MessageHub, MMLogger, print_log
 
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
@@ -19,6 +19,7 @@ from mmnetaug.engine import console
 from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
 from mmnetaug.engine.runner import training_runner
+from mmnetaug.progress import Bar
 
 
 class Clock:
@@ -85,6 +86,28 @@ def test_where_there_is_a_bar(monkeypatch, terminal, term, columns, bar):
     assert console.has_progress_bar() == bar
 
 
+class WriteAlone:
+    """What a program may have put in the place of its output."""
+
+    def __init__(self):
+        self.text = ''
+
+    def write(self, text):
+        self.text += text
+
+
+@pytest.mark.parametrize('stream', [None, WriteAlone()])
+def test_output_that_is_no_file(monkeypatch, stream):
+    monkeypatch.setattr(sys, 'stdout', stream)
+    monkeypatch.setattr(sys, 'stderr', stream)
+    assert not console.has_progress_bar()
+    console.ConsoleHandler().handle(
+        logging.makeLogRecord({'msg': 'epoch 1', 'levelno': logging.ERROR, 'levelname': 'ERROR'})
+    )
+    assert list(Bar('abc', desc='letters')) == ['a', 'b', 'c']
+    assert stream is None or stream.text == 'error: epoch 1\n'
+
+
 def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):
     """With a table of its validations, of which the best one is an export."""
     config = detector_config(voc, tmp_path / 'run', epochs=3)
@@ -99,6 +122,10 @@ def test_a_detector_in_few_plain_lines(voc, tmp_path, capsys):
     assert any(line.startswith('epoch 1 of 3, step 2 of 2: loss') for line in lines)
     assert any('Trains on 4 images' in line for line in lines)
     assert lines[-1].startswith(f'In {tmp_path / "run"}: export.pth, best.pth, result.json, results.csv, curves.png')
+    (log,) = (tmp_path / 'run').glob('*/*.log')
+    assert lines[-1] in log.read_text() and not open_below(tmp_path)
+    print_log('after it', 'current')
+    assert capsys.readouterr().out == 'after it\n' and 'after it' not in log.read_text()
     with open(tmp_path / 'run' / 'results.csv', newline='') as file:
         rows = list(csv.DictReader(file))
     assert rows[-1]['epoch'] == '3' and float(rows[-1]['AP50_area']) == pytest.approx(result['AP50_area'], abs=1e-5)

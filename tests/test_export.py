@@ -1,6 +1,8 @@
 """Off PyTorch: the truth is mmdet's own prediction, and onnxruntime and gcc say what the files do."""
 
+import copy
 import json
+import pickle
 import runpy
 import shutil
 import subprocess
@@ -569,6 +571,46 @@ def test_wrong_arguments_of_a_detector(untrained, artefact, tmp_path, photograph
             with pytest.raises(InputError, match=message):
                 detector(wrong)
         assert detector([]) == [] and len(detector((image,))) == 1
+
+
+def test_copies_of_a_detector(artefact, tmp_path, photographs):
+    """Such as for processes that are started anew."""
+    detector, image = Detector(saying(artefact, tmp_path / 'a.onnx'), threads=1), photographs / 'JPEGImages/a.jpg'
+    for copied in (pickle.loads(pickle.dumps(detector)), copy.deepcopy(detector)):
+        assert copied.model.threads == 1 and copied.classes == detector.classes
+        for found, truth in zip(copied(image), detector(image)):
+            assert np.array_equal(found, truth)
+
+
+def test_a_program_that_builds_its_own_elsewhere(untrained, photographs):
+    image = photographs / 'JPEGImages/a.jpg'
+    truth = Detector(untrained)(image)
+    with torch.device('meta'):
+        detector = Detector(untrained)
+    assert len(truth.boxes) and all(map(np.array_equal, detector(image), truth))
+    try:
+        torch.set_default_dtype(torch.float64)
+        found = Detector(untrained)(image)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.boxes.dtype == found.scores.dtype == np.float32
+    assert np.allclose(found.scores, truth.scores, atol=1e-5)
+
+
+def test_a_long_list_is_read_a_few_images_at_a_time(trained, photographs):
+    """And an iterator no faster than it is used; what is found is what one image after the other gives."""
+    detector = Detector(trained)
+    images = [cv2.imread(str(path)) for path in sorted((photographs / 'JPEGImages').iterdir())] * 5
+    alone = [detector(image) for image in images[:8]] * 5
+    sizes, step = [], detector.model.test_step
+    detector.model.test_step = lambda batch: sizes.append(len(batch['inputs'])) or step(batch)
+    given = []
+    for found in (detector(images), detector(given.append(len(sizes)) or image for image in images)):
+        assert len(found) == len(images) == 40
+        for each, truth in zip(found, alone):
+            same(each[:3], truth[:3])
+    assert max(sizes) < 20 and sum(sizes) == 80
+    assert given[0] < given[-1]
 
 
 def test_images_outside_the_folder(untrained, tmp_path, monkeypatch, capsys):

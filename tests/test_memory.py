@@ -26,6 +26,20 @@ def test_two_layers_by_hand():
     assert network.training
 
 
+def test_inference_mode_changes_no_cost():
+    """PyTorch leaves operations whole there which it takes apart elsewhere."""
+    layers = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU6(), nn.Flatten(), nn.Linear(8 * 32 * 32, 4)]
+    macs = 32 * 32 * 3 * 8 * 9 + 8 * 32 * 32 * 4
+    outside = [nn.Sequential(*layers), mmnetaug.build_network('mobilenetv3_w0.35')]  # with attention and pooling
+    truth = [(mmnetaug.count_macs(each, (3, 32, 32)), *memory_and_macs(each, 32)) for each in outside]
+    with torch.inference_mode():
+        inside = mmnetaug.build_network('mobilenetv3_w0.35')
+        found = [(mmnetaug.count_macs(each, (3, 32, 32)), *memory_and_macs(each, 32)) for each in (*outside, inside)]
+    assert truth[0][0] == sum(truth[0][2].values()) == macs and truth[0][1]['peak_memory'] == 32 * 32 * (3 + 8)
+    assert found == [*truth, truth[1]]
+    assert (mmnetaug.count_macs(inside, (3, 32, 32)), *memory_and_macs(inside, 32)) == truth[1]
+
+
 def test_weights_of_shared_convolutions_are_there_for_each_normalisation():
     """As in RTMDet's head; one behind another is fused, and so there twice."""
     first, second = (ConvModule(3, 3, 3, padding=1, norm_cfg={'type': 'BN'}) for _ in range(2))

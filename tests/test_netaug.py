@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -275,7 +276,18 @@ def test_a_step_is_the_sum_of_two_separate_passes():
         torch.testing.assert_close(together[name], parameter.grad, rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize('wrong', [{'width_mults': (0.5, 1.0)}, {'expand_ratios': ()}])
+def test_multipliers_of_any_kind():
+    generated = NetAug('mobilenetv2_tiny', 10, (each for each in (1, 2)), np.array([1.0, 1.5]))
+    listed = NetAug('mobilenetv2_tiny', 10, [1.0, 2.0], [1.0, 1.5])
+    assert generated.max_widths == listed.max_widths and generated.width_mults == (1.0, 2.0)
+    assert repr(generated.expand_ratios) == '(1.0, 1.5)'
+    drawn = [each.sample(torch.Generator().manual_seed(3)) for each in (generated, listed)]
+    assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    'wrong', [{'width_mults': (0.5, 1.0)}, {'expand_ratios': ()}, {'width_mults': 2}, {'expand_ratios': '1, 2'}]
+)
 def test_multipliers_below_one_are_refused(wrong):
     with pytest.raises(InputError, match='none below 1'):
         NetAug('mobilenetv2_tiny', 10, **wrong)

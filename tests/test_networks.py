@@ -8,8 +8,12 @@ import torch
 
 import mmnetaug
 from mmnetaug import InputError, archs
+from mmnetaug.apis.config import read_config
+from mmnetaug.apis.image_sizes import size_options
+from mmnetaug.apis.overrides import epochs_options, worker_options
 from mmnetaug.archs import Block, Conv, Pool
 from mmnetaug.evaluation.memory import memory_and_macs
+from mmnetaug.models.task_modules.prior_generators import width_height
 
 # Published: million MACs at the paper's input size, million parameters, 1000 classes.
 PUBLISHED = [
@@ -57,6 +61,12 @@ def test_macs_of_a_hand_counted_network():
 class Tokens(torch.nn.Module):
     def forward(self, x):
         return x.flatten(2).transpose(1, 2)
+
+
+def test_cost_of_what_has_no_parameters():
+    assert mmnetaug.count_macs(torch.nn.Sequential(torch.nn.ReLU(), torch.nn.AvgPool2d(2)), (3, 16, 16)) == 0
+    assert mmnetaug.peak_memory(torch.nn.ReLU(), 16) == 16 * 16 * 3
+    assert mmnetaug.peak_memory(torch.nn.AvgPool2d(2), 16) == 16 * 16 * 3 + 8 * 8 * 3
 
 
 def test_macs_of_attention():
@@ -157,3 +167,23 @@ def test_width_multiplier_out_of_range(arch):
 def test_wrong_number_of_classes(num_classes):
     with pytest.raises(InputError, match='num_classes'):
         mmnetaug.build_network('mobilenetv2_tiny', num_classes)
+
+
+def test_whole_numbers_of_numpy():
+    labels, side = np.array([0, 1, 9]), np.array([160, 128])
+    network = mmnetaug.build_network('mobilenetv2_tiny', labels.max() + 1)
+    assert type(network.num_classes) is int and network.num_classes == network.classifier.out_features == 10
+    assert mmnetaug.peak_memory(network, tuple(side)) == mmnetaug.peak_memory(network, (160, 128))
+    assert all(type(each) is int for size in (side[0], tuple(side)) for each in width_height(size))
+    config = read_config('ssdlite_baseline_voc', 'det')
+    options = {
+        **size_options(config, side[0]),
+        **worker_options(config, labels[1]),
+        **epochs_options(config, labels[2]),
+    }
+    assert repr(options) == repr(
+        {**size_options(config, 160), **worker_options(config, 1), **epochs_options(config, 9)}
+    )
+    for wrong in (np.bool_(True), np.float64(3)):
+        with pytest.raises(InputError, match='expected a whole number'):
+            mmnetaug.build_network('mobilenetv2_tiny', wrong)

@@ -22,7 +22,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.datasets import ImageFolder
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import Findings
-from mmnetaug.datasets.images import UnusableImage, image_size, read_deep, to_8_bits, turned_formats
+from mmnetaug.datasets.images import UnusableImage, image_size, jpeg_size, read_deep, to_8_bits, turned_formats
 from mmnetaug.datasets.preparation.check import check_detection_data
 from mmnetaug.datasets.preparation.split import split_folders, split_voc
 from mmnetaug.datasets.transforms import AllBits, LoadImageOrSkip
@@ -552,6 +552,15 @@ def test_size_is_that_of_the_loader(tmp_path, kind, orientation):
     assert ours == AllBits()(LoadImageFromFile()({'img_path': str(path)}))['img'].shape[1::-1] == loaded
     if orientation == 1:
         assert loaded == (64, 48)
+
+
+@pytest.mark.filterwarnings('error')
+def test_as_many_pixels_as_pillow_warns_of(tmp_path, monkeypatch):
+    """Which a program may have made an error."""
+    write_image(tmp_path / 'a.jpg', 7, 5)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 20)  # above which it warns, and above twice as many refuses
+    assert image_size(tmp_path / 'a.jpg', decode=True) == (7, 5)
+    assert jpeg_size((tmp_path / 'a.jpg').read_bytes()) is None
 
 
 def test_annotations_for_the_image_before_it_is_turned(tmp_path):

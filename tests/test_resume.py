@@ -18,7 +18,17 @@ from unittest import mock
 
 import pytest
 import torch
-from helpers import ROOT, RUNS, KillAt, Killed, compare_checkpoints, detector_config, pretrain_config, train_until
+from helpers import (
+    ROOT,
+    RUNS,
+    KillAt,
+    Killed,
+    compare_checkpoints,
+    detector_config,
+    open_below,
+    pretrain_config,
+    train_until,
+)
 from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
 
@@ -26,7 +36,7 @@ from mmnetaug import InputError
 from mmnetaug.apis.overrides import patience_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
-from mmnetaug.engine.hooks import CheckpointHook, FiniteLossHook, SyncBuffersHook
+from mmnetaug.engine.hooks import CheckpointHook, FiniteLossHook, StopHook, SyncBuffersHook
 from mmnetaug.engine.loops import ResumableTrainLoop
 from mmnetaug.engine.runner import training_runner
 from mmnetaug.engine.work_dir import locked
@@ -170,6 +180,19 @@ def test_signals_are_given_back_and_forked_processes_keep_theirs(voc, tmp_path, 
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
+def test_signals_of_a_program_in_c_stay_its_own(monkeypatch):
+    """Which Python does not know and could not give back."""
+    getsignal, before = signal.getsignal, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(signal, 'getsignal', lambda number: None if number == signal.SIGTERM else getsignal(number))
+    hook = StopHook()
+    hook.before_train(None)
+    try:
+        assert getsignal(signal.SIGTERM) == before and getsignal(signal.SIGINT) == hook._ask
+    finally:
+        hook.restore()
+    assert getsignal(signal.SIGINT) != hook._ask
+
+
 def test_two_runs_in_one_folder(voc, tmp_path):
     process = tool(voc, tmp_path / 'run', '--epochs', '2000')
     wait_for(tmp_path / 'run' / 'last_checkpoint')
@@ -187,7 +210,7 @@ def test_a_loss_that_is_no_number_ends_the_run(voc, tmp_path):
     config.param_scheduler = [{'type': 'ConstantLR', 'factor': 1.0}]
     with pytest.raises(InputError, match=r'at iteration \d+ \(epoch \d+\), with a learning rate of .*--lr'):
         train_detector(config)
-    assert not (tmp_path / 'run' / 'export.pth').exists()
+    assert not (tmp_path / 'run' / 'export.pth').exists() and not open_below(tmp_path)
     for path in (tmp_path / 'run').glob('epoch_*.pth'):
         assert all(torch.isfinite(value).all() for value in torch.load(path)['state_dict'].values())
 

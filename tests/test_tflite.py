@@ -1,6 +1,7 @@
 """TFLite, which takes a gigabyte of packages: `make test-tflite`. The truth is PyTorch, LiteRT's reference kernels and
 what tflite-micro says of itself."""
 
+import copy
 import json
 import re
 import runpy
@@ -58,6 +59,7 @@ def test_float_and_int8(trained, tmp_path):
         assert max(np.abs(one - other).max() for one, other in zip(artefact.run(image[0]), truth)) < 1e-4
     detector, many = Detector(tmp_path / 'a.tflite'), images[:4] * 4
     alone = [detector(image) for image in many]
+    assert np.array_equal(copy.deepcopy(detector)(many[0]).boxes, alone[0].boxes)
     with ThreadPoolExecutor(4) as threads:
         for one, other in zip(alone, threads.map(detector, many)):
             assert np.array_equal(one.boxes, other.boxes) and np.array_equal(one.scores, other.scores)

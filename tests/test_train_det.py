@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, Killed, detector_config, write_coco, write_image, write_voc
+from helpers import ROOT, Killed, detector_config, open_below, write_coco, write_image, write_voc
 from mmengine.evaluator import BaseMetric
 
 from mmnetaug import InputError, build_network
@@ -23,6 +23,7 @@ from mmnetaug.apis.inference import infer
 from mmnetaug.apis.overrides import arch_options, check_pretrained, freeze_options, pretrained_options
 from mmnetaug.apis.test import checkpoint_config, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
+from mmnetaug.apis.test import testing_runner as runner_of_a_test
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector, write_export
 from mmnetaug.engine.runner import training_runner
@@ -59,6 +60,7 @@ def test_train_test_infer(voc, tmp_path, head):
         tested = evaluate(checkpoint, tmp_path / f'test{number}', config, data_root)
         for name in ('AP50_11point', 'AP50_area', 'macs', 'params', 'head', 'arch', 'size', 'seed'):
             assert tested[name] == result[name]
+    assert not open_below(tmp_path)
 
     (voc / 'JPEGImages' / 'not_one.jpg').write_text('no picture')
     for checkpoint in (result['checkpoint'], last):
@@ -231,6 +233,19 @@ def test_load_from_a_classifier(voc, tmp_path):
     message = r'load_from=.*export.pth has no tensor of this SingleStageDetector: .* weights of a backbone are given by'
     with pytest.raises(InputError, match=message):
         train_detector(detector_config(voc, tmp_path / 'run', load_from=str(tmp_path / 'export.pth')))
+
+
+def test_the_folder_of_a_run(voc, tmp_path):
+    """A path is one; where there is none, or something else, that is said, and so of a test."""
+    config = detector_config(voc, tmp_path / 'run')
+    config.work_dir = tmp_path / 'run'
+    runner = training_runner(config)
+    assert runner.work_dir == str(tmp_path / 'run') and "work_dir = '" in runner.cfg.pretty_text
+    for wrong, message in ((None, 'the config has no work_dir: expected a folder'), (3, 'the config has work_dir=3')):
+        config.work_dir = wrong
+        for starts in (training_runner, runner_of_a_test):
+            with pytest.raises(InputError, match=message):
+                starts(config)
 
 
 def test_fewer_images_than_one_batch(voc, tmp_path):

@@ -1,8 +1,12 @@
 """What MMEngine offers for a training, beside what we add: neither is lost without a word."""
 
 import json
+import os
+import resource
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -20,7 +24,8 @@ from mmnetaug.apis.overrides import epochs_options, hook_options, worker_options
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
-from mmnetaug.engine.runner import training_runner, validates_after, warmup_epochs
+from mmnetaug.engine.hooks import KeepFreedMemoryHook
+from mmnetaug.engine.runner import give_back, training_runner, validates_after, warmup_epochs
 from mmnetaug.engine.work_dir import UNSAID
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.records import as_plain
@@ -180,6 +185,31 @@ def test_opencv_in_parallel_before_processes_are_forked(image_tree, tmp_path):
         assert pretrain(config)['epochs'] == 1
     finally:
         cv2.setNumThreads(before)
+
+
+@pytest.mark.skipif(not hasattr(os, 'confstr') or 'glibc' not in os.confstr('CS_GNU_LIBC_VERSION'), reason='no glibc')
+def test_memory_is_given_back_after_training():
+    def held():
+        """MB that the process has of the system."""
+        return int(Path('/proc/self/statm').read_text().split()[1]) * resource.getpagesize() / 1e6
+
+    def after_freeing():
+        before = held()
+        large = np.ones(10**7)
+        assert held() > before + 70
+        del large
+        return held() - before
+
+    hook = KeepFreedMemoryHook()
+    runner = SimpleNamespace(hooks=[hook])
+    try:
+        with mock.patch.object(torch.cuda, 'is_available', lambda: False):
+            hook.before_run(runner)
+        before = held()
+        assert after_freeing() > 70
+    finally:
+        give_back(runner)
+    assert held() < before + 20 and after_freeing() < 20
 
 
 def test_numbers_of_numpy_are_saved_as_plain_ones():

@@ -11,7 +11,7 @@ from mmnetaug.apis.test import artefact_metrics, test_part, testing_runner
 from mmnetaug.checkpoint import checkpoint_arch, checkpoint_meta, load_network, read_checkpoint, trained_normalisation
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
-from mmnetaug.engine.runner import bare_model
+from mmnetaug.engine.runner import bare_model, closing_runs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
@@ -79,6 +79,7 @@ def classifier_config(checkpoint: str | Path, data_root: str | Path | None, size
     return config
 
 
+@closing_runs()
 def test_classifier(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     """Evaluate a classifier.
 

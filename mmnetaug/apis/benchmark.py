@@ -13,7 +13,6 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.test import build_detector, checkpoint_config, model_meta, set_test_data, test_detector
@@ -25,6 +24,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 from mmnetaug.records import write_json
+from mmnetaug.registry import mmdet_scope
 from mmnetaug.visualization import plot_ap_against_macs
 
 KILOBYTES = '{:.0f} KB'  # of a value in bytes
@@ -85,9 +85,17 @@ def benchmark(
         size of the file, and of a TFLite file the arena that tflite-micro takes, where that is installed.
 
     Raises:
-        InputError: no detector in a checkpoint, data that cannot be used, or another data set for each.
+        InputError: no detector in a checkpoint, not a name of its own for each, data that cannot be used, or another
+            data set for each.
     """
-    out_dir = Path(out_dir)
+    for given in (checkpoints, names):
+        if isinstance(given, (str, os.PathLike)):
+            raise InputError(f'{given} alone: expected lists, such as [{str(given)!r}], of checkpoints and of names')
+    checkpoints, names, out_dir = list(checkpoints), list(names), Path(out_dir)
+    if not checkpoints:
+        raise InputError('no checkpoints: expected at least one export.pth, epoch_N.pth, .onnx or .tflite')
+    if len(names) != len(checkpoints) or len(set(names)) < len(names):
+        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
     runs, metas = [], []
     for checkpoint in checkpoints:
         metas.append(model_meta(checkpoint))  # a wrong one fails before any work
@@ -181,7 +189,7 @@ def _data(dataset: ConfigDict) -> tuple[str, ...]:
 def _pictures(run: Config, checkpoint: str | Path, meta: dict[str, Any]) -> list[Any]:
     """Some of the images that are tested on, as the detector takes them."""
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        with mmdet_scope():
             dataset = DATASETS.build(run.test_dataloader.dataset)
         inputs, number = Inputs(meta), min(len(dataset), MEASURED_ON)
         paths = [dataset.get_data_info(index)['img_path'] for index in range(number)]

@@ -2,7 +2,8 @@
 
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 
 Image = str | Path | np.ndarray
+TOGETHER = 16  # images of a list in a batch: more take memory and no less time
 
 
 class Detections(NamedTuple):
@@ -73,33 +75,37 @@ class Detector:
         self._inputs = Inputs(meta)
         self._device = torch.device(device).type
 
-    def __call__(self, images: Image | Sequence[Image], score_thr: float = 0.0) -> Detections | list[Detections]:
+    def __call__(
+        self, images: Image | Sequence[Image] | Iterator[Image], score_thr: float = 0.0
+    ) -> Detections | list[Detections]:
         """Find objects.
 
         Args:
-            images: a path, an (H, W, 3) uint8 BGR array as ``cv2.imread`` gives, or a list of these.
+            images: a path, an (H, W, 3) uint8 BGR array as ``cv2.imread`` gives, or a list or
+                iterator of these, which are read a few at a time.
             score_thr: least score of an object, from 0 to 1.
 
         Returns:
-            What was found; of a list, a list.
+            What was found; of a list or iterator, a list.
 
         Raises:
             InputError: no image at a path, an array of another kind, or a score out of range.
         """
         if not isinstance(score_thr, numbers.Real) or not 0 <= score_thr <= 1:
             raise InputError(f'score_thr is {score_thr!r}: expected a number from 0 to 1')
-        if not isinstance(images, (list, tuple)):
+        if not isinstance(images, (list, tuple, Iterator)):
             return self([images], score_thr)[0]
-        inputs = [self._inputs.read(image) for image in images]
-        if not inputs:
-            return []
-        batch = {name: [each[name] for each in inputs] for name in ('inputs', 'data_samples')}
-        with torch.no_grad(), torch.autocast(self._device, enabled=False):  # of a program around it
-            samples = self.model.test_step(batch)
-        return [self._found(sample.pred_instances.cpu(), score_thr) for sample in samples]
+        found: list[Detections] = []
+        left = iter(images)
+        while inputs := [self._inputs.read(image) for image in islice(left, TOGETHER)]:
+            batch = {name: [each[name] for each in inputs] for name in ('inputs', 'data_samples')}
+            with torch.no_grad(), torch.autocast(self._device, enabled=False):  # of a program around it
+                samples = self.model.test_step(batch)
+            found += [self._found(sample.pred_instances.cpu(), score_thr) for sample in samples]
+        return found
 
     def _found(self, instances: Any, score_thr: float) -> Detections:
         kept = instances[instances.scores >= score_thr]
         labels = kept.labels.numpy()
         names = [self.classes[label] for label in labels.tolist()]
-        return Detections(kept.bboxes.numpy(), kept.scores.numpy(), labels, names)
+        return Detections(kept.bboxes.float().numpy(), kept.scores.float().numpy(), labels, names)

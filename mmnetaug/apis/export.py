@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope
 
 from mmnetaug.apis.accuracy import classifier_config, test_classifier
 from mmnetaug.apis.config import dataset_config
@@ -36,7 +35,7 @@ from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.network import input_channels
 from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.normalisation import GRAY, IMAGENET
-from mmnetaug.registry import DATASETS
+from mmnetaug.registry import DATASETS, mmdet_scope
 
 DATA = '--data-root DIR evaluates on data that is there, --no-eval does without'
 
@@ -232,7 +231,7 @@ def _described(
 def _check_data(config: Config) -> None:
     dataset = dataset_config(config, 'test_dataloader')
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):
+        with mmdet_scope():
             DATASETS.build({**dataset, 'pipeline': []})
     except InputError as error:
         raise InputError(f'{error}. {DATA}') from error

@@ -8,8 +8,6 @@ from itertools import product
 from typing import Any
 
 from mmdet.registry import MODELS
-from mmengine.registry import DefaultScope
-from tqdm import tqdm
 
 from mmnetaug.apis.config import read_config
 from mmnetaug.apis.image_sizes import image_size, size_options
@@ -20,6 +18,8 @@ from mmnetaug.config_files import BASELINE, did_you_mean, heads
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.memory import table_bytes
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
+from mmnetaug.progress import Bar
+from mmnetaug.registry import mmdet_scope
 
 LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
 
@@ -104,15 +104,14 @@ def fit(
         raise InputError('nothing to try: expected at least one head, one network and one size')
     rows, built = [], {}
     configs = {head: read_config(f'{head}{BASELINE}', 'det') for head in wanted}
-    for head, arch, size in tqdm(list(product(wanted, archs, sizes)), unit='detector', leave=False, disable=None):
+    for head, arch, size in Bar(list(product(wanted, archs, sizes)), unit='detector', leave=False):
         config = copy.deepcopy(configs[head])
         config.merge_from_dict({**arch_options(config, arch, pretrained=False), **size_options(config, size)})
         config.merge_from_dict({**padding_options(config, padding), **(gray_options(config) if gray else {})})
         config.merge_from_dict({'model.backbone.init_cfg': None, 'model.bbox_head.num_classes': num_classes})
         network = head, arch, str(config.model.get('neck'))  # of a head the size moves anchors alone
         if network not in built:
-            # The scope is that of this process otherwise, whatever ran before in it
-            with warnings.catch_warnings(), DefaultScope.overwrite_default_scope('mmdet'):
+            with warnings.catch_warnings(), mmdet_scope():
                 warnings.simplefilter('ignore', UserWarning)  # of mmdet's own names that it has given up
                 built = {network: MODELS.build(config.model)}
         cost = describe_detector(built[network], image_size(config))

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from mmengine.config import Config
@@ -68,7 +69,7 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
         InputError: an impossible size, or a size in the config that can be of squares alone.
     """
     target = width_height(size)
-    padded = target if isinstance(size, int) else padded_size(target)
+    padded = padded_size(target) if isinstance(size, Sequence) else target
     check_size(padded)
 
     def scaled(value: Any, new: int, old: int) -> Any:

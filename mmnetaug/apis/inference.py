@@ -9,12 +9,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmnetaug.apis.detector import Detector
 from mmnetaug.datasets.findings import Findings
 from mmnetaug.datasets.images import IMAGE_SUFFIXES, UnusableImage, image_size, is_deep, read_image
 from mmnetaug.errors import InputError, printable
+from mmnetaug.progress import Bar
 from mmnetaug.records import save_image, written_list
 from mmnetaug.visualization.fonts import drawable_names
 from mmnetaug.visualization.sheets import BoxPainter
@@ -68,7 +68,7 @@ def infer(
     usable = {path: _other(folder / _name(path), path) for path in _images(images, findings)}
     pictures = []
     with written_list(predictions) as write:
-        for path in tqdm(usable, desc='images', unit='image', leave=False, disable=None):
+        for path in Bar(usable, desc='images', unit='image', leave=False):
             if _is_usable(path, findings, decode=True):
                 save_image(usable[path], drawn(read_image(path), len(pictures), path.name, write))
                 pictures.append(usable[path])
@@ -148,7 +148,7 @@ def _draw_video(path: Path, folder: Path, predictions: Path, drawn: Callable[...
     if not writer.isOpened():
         raise InputError(f'{printable(out)} cannot be written: check the free space and the permissions of --out-dir')
     total = int(video.get(cv2.CAP_PROP_FRAME_COUNT))
-    progress = tqdm(desc='frames', total=max(total, 0) or None, unit='frame', leave=False, disable=None)
+    progress = Bar(desc='frames', total=max(total, 0) or None, unit='frame', leave=False)
     with progress, written_list(predictions) as write:
         number = 0
         while True:

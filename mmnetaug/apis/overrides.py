@@ -59,8 +59,7 @@ def common_options(config: Config, args: argparse.Namespace) -> Overrides:
     if args.batch_size is not None:
         options = batch_size_options(config, args.batch_size)
     if args.seed is not None:
-        check_whole('seed', args.seed, 0)
-        options['randomness.seed'] = args.seed
+        options['randomness.seed'] = check_whole('seed', args.seed, 0)
     if args.amp:
         options['optim_wrapper.type'] = 'AmpOptimWrapper'
     if args.safetensors:
@@ -75,7 +74,7 @@ def batch_size_options(config: Config, batch_size: int) -> Overrides:
     Raises:
         InputError: too few images, or no learning rate or batch size to start from.
     """
-    check_whole('training batch size', batch_size, 2)  # normalisation of 1x1 maps needs two
+    batch_size = check_whole('training batch size', batch_size, 2)  # normalisation of 1x1 maps needs two
     options: Overrides = {'train_dataloader.batch_size': batch_size}
     if (config.get('auto_scale_lr') or {}).get('base_batch_size'):
         return {**options, 'auto_scale_lr.enable': True}
@@ -92,7 +91,7 @@ def batch_size_options(config: Config, batch_size: int) -> Overrides:
 
 def worker_options(config: Config, workers: int) -> Overrides:
     """``--workers``: processes that load data for each loader; 0 loads in the process that trains."""
-    check_whole('workers', workers, 0)
+    workers = check_whole('workers', workers, 0)
     return {
         f'{loader}.{key}': value
         for loader in loaders(config)
@@ -102,13 +101,12 @@ def worker_options(config: Config, workers: int) -> Overrides:
 
 def checkpoint_options(iterations: int) -> Overrides:
     """``--checkpoint-interval``: save every so many iterations too, for epochs that last."""
-    check_whole('checkpoint interval', iterations, 1)
-    return {'default_hooks.checkpoint.iterations': iterations}
+    return {'default_hooks.checkpoint.iterations': check_whole('checkpoint interval', iterations, 1)}
 
 
 def patience_options(validations: int) -> Overrides:
     """``--patience``: stop when so many validations in a row have brought nothing better."""
-    check_whole('patience', validations, 1)
+    validations = check_whole('patience', validations, 1)
     return {'default_hooks.early_stopping': {'type': 'mmnetaug.PatienceHook', 'validations': validations}}
 
 
@@ -120,7 +118,7 @@ def epochs_options(config: Config, epochs: int) -> Overrides:
         config: complete.
         epochs: warm-up included.
     """
-    check_whole('epochs', epochs, 1)
+    epochs = check_whole('epochs', epochs, 1)
     before = config.train_cfg.get('max_epochs')
     check_whole('train_cfg.max_epochs', before, 1)
     warmup = warmup_epochs(config)
@@ -312,7 +310,7 @@ def freeze_options(config: Config, stages: int) -> Overrides:
     Raises:
         InputError: no such number, or a backbone that starts from random weights.
     """
-    check_whole('freeze', stages, 0)
+    stages = check_whole('freeze', stages, 0)
     if not config.model.backbone.get('init_cfg'):
         raise InputError(
             f'--freeze {stages} would keep random weights as they are: leave it out, or say what the backbone starts '

@@ -14,7 +14,14 @@ from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook
-from mmnetaug.engine.runner import bare_model, best_weights, seconds_before, train_and_validate, training_runner
+from mmnetaug.engine.runner import (
+    bare_model,
+    best_weights,
+    closing_runs,
+    seconds_before,
+    train_and_validate,
+    training_runner,
+)
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
@@ -27,6 +34,7 @@ from mmnetaug.records import RESULT_VERSION, numbers, write_json
 RECIPE = ('model', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks')
 
 
+@closing_runs()
 def pretrain(config: Config) -> dict[str, Any]:
     """Train, evaluate, and write ``export.pth`` and ``result.json`` to the work directory.
 

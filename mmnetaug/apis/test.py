@@ -4,15 +4,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmdet.models.detectors import SingleStageDetector
 from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.registry import DefaultScope, init_default_scope
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from mmnetaug.apis.config import dataset_config
 from mmnetaug.apis.image_sizes import image_size, size_options
@@ -21,10 +21,13 @@ from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.engine.runner import bare_model, build_runner
+from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner, closing_runs
+from mmnetaug.engine.work_dir import name_work_dir
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.task_modules.prior_generators import Size
+from mmnetaug.progress import Bar
+from mmnetaug.registry import mmdet_scope
 from mmnetaug.trust import Untrusted
 
 # Entries of a complete config that a test needs.
@@ -119,6 +122,7 @@ def set_test_data(
         )
 
 
+@closing_runs()
 def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     """Evaluate a detector.
 
@@ -153,8 +157,13 @@ def test_detector(config: Config, checkpoint: str | Path) -> dict[str, Any]:
 
 
 def testing_runner(config: Config) -> Runner:
-    """MMEngine's runner for a test alone, which shows its progress."""
+    """MMEngine's runner for a test alone, which shows its progress.
+
+    Raises:
+        InputError: no work directory, or see :func:`~mmnetaug.engine.runner.build_runner`.
+    """
     config = test_part(config)  # without what --cfg-options may say of training
+    name_work_dir(config)
     prepare_distributed(config)
     config.default_hooks = {'console': {'type': 'mmnetaug.ConsoleHook'}}
     return build_runner(config)
@@ -169,10 +178,10 @@ def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
     if config.get('launcher', 'none') != 'none':
         raise InputError(f'{artefact.path} is tested by one process: leave out --launcher {config.launcher}')
     init_default_scope(config.get('default_scope', 'mmdet'))
-    loader = Runner.build_dataloader(config.test_dataloader)
+    loader = build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo
-    for batch in tqdm(loader, desc=artefact.path.name, unit='batch', leave=False, disable=None):
+    for batch in Bar(loader, desc=artefact.path.name, unit='batch', leave=False):
         evaluator.process(data_samples=artefact.test_step(batch), data_batch=batch)
     return evaluator.evaluate(len(loader.dataset))
 
@@ -200,7 +209,7 @@ def build_detector(checkpoint: str | Path) -> SingleStageDetector:
     """
     meta, state = read_detector(checkpoint)
     try:
-        with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+        with mmdet_scope(), torch.device('cpu'):  # also where the program builds its own elsewhere
             detector = MODELS.build(ConfigDict(meta['config']['model']))
     except InputError:
         raise

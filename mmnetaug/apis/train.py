@@ -20,7 +20,14 @@ from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import bare_model, best_weights, seconds_before, train_and_validate, training_runner
+from mmnetaug.engine.runner import (
+    bare_model,
+    best_weights,
+    closing_runs,
+    seconds_before,
+    train_and_validate,
+    training_runner,
+)
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
@@ -41,6 +48,7 @@ COCO_MEASURES = {  # of ours -> of mmdet's CocoMetric
 }
 
 
+@closing_runs()
 def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     """Train and evaluate; checkpoints, logs and ``result.json`` go to ``config.work_dir``.
 

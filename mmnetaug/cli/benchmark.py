@@ -40,8 +40,6 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'{" ".join(args.files)}: expected at most one config, and checkpoints')
     configs = [find_config(config, 'det') for config in configs]
     names = args.names or checkpoint_names([Path(checkpoint).resolve() for checkpoint in checkpoints])
-    if len(names) != len(checkpoints) or len(set(names)) < len(names):
-        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
     files = data_files(args)
 
     from mmnetaug.apis.benchmark import benchmark, markdown_table

@@ -13,12 +13,11 @@ from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.compat import checkpoint, config_text, inferencer, loader_workers, openmp, package_configs, ssd_head
+from mmnetaug.compat import checkpoint, config_text, inferencer, openmp, package_configs, ssd_head
 
 NEEDED = ('mmengine', 'mmcv', 'mmdet')
 # Module -> what mends it, once it is imported.
 MENDS = {
-    'multiprocessing.queues': [loader_workers.end_workers_that_cannot_send],
     'mmengine.config.config': [
         config_text.format_configs_quickly,
         package_configs.find_packages_by_their_modules,

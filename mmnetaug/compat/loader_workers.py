@@ -6,24 +6,19 @@ containers): https://github.com/pytorch/pytorch/issues/5040.
 Delete when a full ``/dev/shm`` ends PyTorch's ``DataLoader`` with an error.
 """
 
-import multiprocessing
+import multiprocessing.queues
 import os
 import sys
-from types import ModuleType
 from typing import Any
 
 
-def end_workers_that_cannot_send(queues: ModuleType) -> None:
-    """Have a process that was started for others end where it fails to send, with one line; by the module
-    ``multiprocessing.queues``."""
-    Queue = queues.Queue
-    unpatched = Queue._on_queue_feeder_error
+def end_where_sending_fails(*_: Any) -> None:
+    """Have this process, one of a data loader, end with one line where it fails to send; a ``worker_init_fn``. Does
+    nothing in a process that no other has started."""
+    if multiprocessing.parent_process() is not None:
+        multiprocessing.queues.Queue._on_queue_feeder_error = staticmethod(_end)
 
-    def end(error: Exception, item: Any) -> None:
-        if multiprocessing.parent_process() is None:
-            unpatched(error, item)
-            return
-        print(f'a process that loads data cannot hand it over: {error}', file=sys.stderr, flush=True)
-        os._exit(1)
 
-    Queue._on_queue_feeder_error = staticmethod(end)
+def _end(error: Exception, item: Any) -> None:
+    print(f'a process that loads data cannot hand it over: {error}', file=sys.stderr, flush=True)
+    os._exit(1)

@@ -4,7 +4,6 @@ import io
 import os
 import stat
 import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
@@ -21,6 +20,8 @@ IMAGE_SUFFIXES = {'.jpg', '.jpeg', '.jpe', '.jfif', '.mpo', '.png', '.webp', '.g
 EXIF_ORIENTATION, TURNED_BY_90 = 0x0112, (5, 6, 7, 8)
 # Orientations that bring the end of a stored row or column to the left, and to the top.
 REVERSED = (2, 3, 6, 7), (3, 4, 7, 8)
+# What Pillow raises for many pixels, and for half as many where a program has its warnings be errors.
+TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 TIFF = (b'II*\0', b'MM\0*')
 NO_IMAGE, NO_VALUES = 'files that are no images', 'images with values that are not of 8 or 16 bits'
 # What sizes of images and decoding depend on.
@@ -127,7 +128,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
         check_readable(path)
         raise UnusableImage(NO_IMAGE)
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with Image.open(path) as image:
             size, orientation = _as_stored(image)
             kind = _kind(image)
             turned = orientation in TURNED_BY_90 and kind in turned_formats()
@@ -135,7 +136,7 @@ def stored_size(path: Path, decode: bool = False) -> tuple[tuple[int, int], bool
                 raise UnusableImage(NO_VALUES)
             if decode:
                 image.load()
-    except Image.DecompressionBombError:  # which OpenCV reads up to 2**30 pixels
+    except TOO_LARGE:  # which OpenCV reads up to 2**30 pixels
         image = opencv_image(path, cv2.IMREAD_GRAYSCALE)
         if image is None:
             raise UnusableImage('images of more pixels than OpenCV reads') from None
@@ -162,7 +163,7 @@ def jpeg_size(data: bytes) -> tuple[tuple[int, int], tuple[bool, bool]] | None:
     try:
         with Image.open(io.BytesIO(data)) as image:
             sides, orientation = _as_stored(image)
-    except (Image.DecompressionBombError, OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
+    except (*TOO_LARGE, OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
         return None
     if 'JPEG' not in turned_formats():
         orientation = None

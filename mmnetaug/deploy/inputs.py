@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from mmengine.dataset import Compose
-from mmengine.registry import DefaultScope
 
 from mmnetaug.datasets.images import UnusableImage, image_size
 from mmnetaug.errors import InputError, printable
+from mmnetaug.registry import mmdet_scope
 
 LOADERS = ('LoadImageFromFile', 'LoadImageOrSkip', 'AllBits')
 META_KEYS = ('ori_shape', 'img_shape', 'scale_factor')
@@ -99,5 +99,5 @@ class Inputs:
 
 
 def _compose(steps: Sequence[dict]) -> Compose:
-    with DefaultScope.overwrite_default_scope('mmdet'):  # whatever ran before in this process
+    with mmdet_scope():
         return Compose(steps)

@@ -58,7 +58,7 @@ class Artefact:
 
     def __init__(self, path: str | Path, threads: int | None = None) -> None:
         if threads is not None:
-            check_whole('threads', threads, 1)
+            threads = check_whole('threads', threads, 1)
         self.path, self.threads = Path(path), threads or torch.get_num_threads()
         if not self.path.is_file():
             raise InputError(f'no file at {path}: expected an .onnx or .tflite of mmnetaug export')
@@ -68,6 +68,10 @@ class Artefact:
         self.shape = (number_of_channels(self.meta), height, width)
         if problem := self._connect():
             raise InputError(f'{path} is another network than it says ({problem}): {AGAIN}')
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies, also in other processes, open the file again: what runs it is no plain data."""
+        return type(self), (self.path, self.threads)
 
     def _open(self) -> Any:
         """Open the file; what it says of itself."""

@@ -11,6 +11,7 @@ from mmengine.logging.logger import FilterDuplicateWarning
 from tqdm import tqdm
 
 from mmnetaug.errors import drop_output, printable
+from mmnetaug.progress import is_terminal
 
 LIBRARIES = ('mmengine', 'mmdet', 'mmcv')
 NARROWEST = 60  # columns of a terminal that a progress bar needs
@@ -26,10 +27,13 @@ class ConsoleHandler(logging.Handler):
         return wanted and bool(super().filter(record))
 
     def emit(self, record: logging.LogRecord) -> None:
+        if sys.stdout is None:  # as of a service
+            return
         kind = f'{record.levelname.lower()}: ' if record.levelno >= logging.WARNING else ''
         try:
             tqdm.write(kind + printable(record.getMessage()), file=sys.stdout)
-            sys.stdout.flush()
+            if hasattr(sys.stdout, 'flush'):  # else an object of the program around that has ``write`` alone
+                sys.stdout.flush()
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):
                 raise
@@ -64,7 +68,7 @@ def show_plainly() -> None:
 def has_progress_bar() -> bool:
     """Whether the output is a terminal that can show one: not a file, not a dumb terminal, wide enough."""
     dumb = os.name == 'posix' and os.environ.get('TERM', '') in ('', 'dumb')
-    return sys.stdout.isatty() and not dumb and shutil.get_terminal_size((0, 0)).columns >= NARROWEST
+    return is_terminal(sys.stdout) and not dumb and shutil.get_terminal_size((0, 0)).columns >= NARROWEST
 
 
 def duration(seconds: float) -> str:

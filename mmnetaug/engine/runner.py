@@ -7,8 +7,9 @@ import sys
 import traceback
 from bisect import bisect
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -30,6 +32,7 @@ from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed, start_worker
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.console_hook import ConsoleHook
+from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
 from mmnetaug.engine.work_dir import (
@@ -51,6 +54,27 @@ LEAST = {
     **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0},
     **{'val_dataloader.batch_size': 1, 'test_dataloader.batch_size': 1},
 }
+# What runners leave open, of the innermost closing_runs; none outside of one.
+_left_open: ContextVar[ExitStack | None] = ContextVar('_left_open', default=None)
+
+
+@contextmanager
+def closing_runs() -> Iterator[None]:
+    """Close what the runners that are built within have opened, when this ends, also by an exception: the log files,
+    which MMEngine leaves open, and where it fails what their visualizers write. The console goes on."""
+    with ExitStack() as stack:
+        token = _left_open.set(stack)
+        try:
+            yield
+        finally:
+            _left_open.reset(token)
+
+
+def _close_files(logger: MMLogger) -> None:
+    for handler in list(logger.handlers):
+        if isinstance(handler, logging.FileHandler):
+            logger.removeHandler(handler)
+            handler.close()
 
 
 def training_runner(config: Config) -> Runner:
@@ -150,6 +174,14 @@ def _load_export(model: nn.Module, path: str) -> bool:
 MMENGINE_HOOKS = ('runtime_info', 'timer', 'sampler_seed', 'logger', 'param_scheduler', 'checkpoint')
 
 
+def build_dataloader(*args: Any, **options: Any) -> DataLoader:
+    """MMEngine's, whose processes :func:`~mmnetaug.engine.cpu.start_worker` prepares."""
+    loader = Runner.build_dataloader(*args, **options)
+    if loader.num_workers:
+        loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
+    return loader
+
+
 class _Runner(Runner):
     """MMEngine's, which leaves the console to ``ConsoleHook`` where the config has one, and leaves out any hook of
     ``default_hooks`` that is None."""
@@ -202,10 +234,7 @@ class _Runner(Runner):
 
     @staticmethod
     def build_dataloader(*args: Any, **options: Any) -> DataLoader:
-        loader = Runner.build_dataloader(*args, **options)
-        if loader.num_workers:
-            loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
-        return loader
+        return build_dataloader(*args, **options)
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         logger = super().build_logger(*args, **options)
@@ -213,10 +242,18 @@ class _Runner(Runner):
             if isinstance(handler, logging.FileHandler) and handler.stream:
                 handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
                 _say_once_what_is_not_written(logger, handler)
+        if stack := _left_open.get():
+            stack.callback(_close_files, logger)
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
         return logger
+
+    def build_visualizer(self, *args: Any, **options: Any) -> Visualizer:
+        visualizer = super().build_visualizer(*args, **options)
+        if stack := _left_open.get():  # a training that ends well closes it
+            stack.push(lambda failure, *_: visualizer.close() if failure else None)
+        return visualizer
 
 
 def _say_once_what_is_not_written(logger: MMLogger, handler: logging.FileHandler) -> None:
@@ -318,9 +355,9 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
 
 
 def give_back(runner: Runner) -> None:
-    """Signals and the console, to the program that trained, which may have ended by an exception."""
+    """Signals, the console and memory, to the program that trained, which may have ended by an exception."""
     for hook in runner.hooks:
-        if isinstance(hook, StopHook):
+        if isinstance(hook, (StopHook, KeepFreedMemoryHook)):
             hook.restore()
         if isinstance(hook, ConsoleHook):
             hook.close()

@@ -35,13 +35,29 @@ FREE = ('model.backbone.init_cfg', 'train_cfg.val_interval')
 RESULTS = ('export.pth', 'result.json')  # of a finished run, which another one in its folder would replace
 
 
+def name_work_dir(config: Config) -> None:
+    """Have ``work_dir`` of a config be text, as MMEngine writes and compares it, where it is a path.
+
+    Raises:
+        InputError: there is none.
+    """
+    folder = config.get('work_dir')
+    if not folder or not isinstance(folder, (str, os.PathLike)):
+        raise InputError(
+            f'the config has {f"work_dir={folder!r}" if folder else "no work_dir"}: expected a folder for what a run '
+            "writes; set config.work_dir = 'work_dirs/NAME' (--work-dir)"
+        )
+    config.work_dir = os.fspath(folder)
+
+
 def check_work_dir(config: Config) -> dict[str, Any]:
     """What a run must keep when it is resumed, checked against a run that the work directory holds already.
 
     Raises:
-        InputError: a run that is not to be resumed or has other settings, its results without its checkpoints, or
-            notes of it that are damaged.
+        InputError: no work directory, a run that is not to be resumed or has other settings, its results without its
+            checkpoints, or notes of it that are damaged.
     """
+    name_work_dir(config)
     schedule = {}
     for name in KEPT:
         value = value_at(config, name)

@@ -10,11 +10,30 @@ from torch.utils.flop_counter import flop_registry
 
 
 class OperationMode(TorchDispatchMode):
-    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds."""
+    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds.
+
+    An operation that consists of others is seen as these, also in ``torch.inference_mode``, where PyTorch leaves it
+    whole. What :meth:`see` is given has run.
+    """
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        kwargs = kwargs or {}
+        if func.overloadpacket not in flop_registry:  # as PyTorch's FlopCounterMode does
+            with self:
+                result = func.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        result = func(*args, **kwargs)
+        self.see(func, args, kwargs, result)
+        return result
+
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
+        """An operation, with what it was called with and what it gave."""
+        raise NotImplementedError
 
 
 class _FlopCounter(OperationMode):
@@ -24,11 +43,9 @@ class _FlopCounter(OperationMode):
         super().__init__()
         self.flops = 0
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
         if func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
-        return result
+            self.flops += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
 
 
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
@@ -38,12 +55,17 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
         network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
         input_shape: (channels, height, width) in pixels.
     """
-    weight = next(network.parameters())
-    image = torch.zeros(1, *input_shape, device=weight.device, dtype=weight.dtype)
+    image = blank_image(network, input_shape)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with _FlopCounter() as counter:
         run_once(network, image)
     return counter.flops // 2
+
+
+def blank_image(network: nn.Module, shape: tuple[int, int, int]) -> Tensor:
+    """(1, channels, height, width) zeros where a network is and of its type."""
+    weight = next(network.parameters(), torch.zeros(()))
+    return torch.zeros(1, *shape, device=weight.device, dtype=weight.dtype)
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.structures import InstanceData
 from torch.utils.data import DataLoader, Dataset
 
+from mmnetaug.compat.loader_workers import end_where_sending_fails
 from mmnetaug.datasets.batches import collate_detection
 from mmnetaug.datasets.transforms import ColorJitter, MinIoURandomCrop
 from mmnetaug.evaluation.metrics.voc import IOU_THRESHOLDS, VOCAveragePrecision
@@ -91,7 +92,13 @@ def measure_batches(size: int, batch: int = 16, repeats: int = 30) -> dict[str, 
     colour = alternate({'colour': lambda: ColorJitter()(dict(image))}, repeats)
     batches = {}
     for name, collate in [('mmengine_batch', pseudo_collate), ('batch', collate_detection)]:
-        loader = DataLoader(_Packed(size, batch * (repeats + 2)), batch, num_workers=1, collate_fn=collate)
+        loader = DataLoader(
+            _Packed(size, batch * (repeats + 2)),
+            batch,
+            num_workers=1,
+            collate_fn=collate,
+            worker_init_fn=end_where_sending_fails,
+        )
         batches[name] = _take_over(loader)[2:]
     return {
         **compared(spent, 'mmdet_crop'),

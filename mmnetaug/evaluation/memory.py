@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
-from mmnetaug.evaluation.complexity import OperationMode, run_once
+from mmnetaug.evaluation.complexity import OperationMode, blank_image, run_once
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.layers import same_pads
 from mmnetaug.models.networks.network import input_channels
@@ -65,8 +65,7 @@ def memory_and_macs(model: nn.Module, size: Size) -> tuple[dict[str, Any], Count
     :func:`~mmnetaug.evaluation.complexity.count_macs` counts them."""
     width, height = width_height(size)
     try:
-        weight = next(model.parameters())
-        image = torch.zeros(1, input_channels(model), height, width, device=weight.device, dtype=weight.dtype)
+        image = blank_image(model, (input_channels(model), height, width))
         with _layers(model) as running, _Recorder(image, running) as recorder:
             output = run_once(model, image)
     except NotImplementedError as error:  # an operator that is missing here
@@ -145,10 +144,9 @@ class _Recorder(OperationMode):
         self.macs: Counter[str] = Counter()  # of each layer
         self._new(image.numel(), image)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
+    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
         if func.overloadpacket in flop_registry:  # each MAC is two floating-point operations
-            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs or {}, out_val=result) // 2
+            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) // 2
         name = func.overloadpacket.__name__
         read = [each for each in tree_leaves(args) if isinstance(each, Tensor) and _storage(each) in self.number]
         given = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
@@ -157,7 +155,6 @@ class _Recorder(OperationMode):
         if read and given:
             self.kept += given
             self._record(name.rstrip('_'), args, read, given)
-        return result
 
     def _record(self, name: str, args: tuple, read: list[Tensor], given: list[Tensor]) -> None:
         if name in FUSED or name == 'constant_pad_nd':
@@ -207,6 +204,8 @@ class _Recorder(OperationMode):
 
     def peak(self, output: Any) -> tuple[int, str]:
         """Bytes of the arena, and the layer that runs while most live. ``output``: what lives to the end."""
+        if not self.steps:  # what is fused into nothing before it
+            return self.bytes[0], ''
         first, last = {}, {}
         for step, (_, places) in enumerate(self.steps):
             for place in places:

@@ -14,7 +14,7 @@ from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import ReportsFindings
 from mmnetaug.datasets.images import NO_IMAGE, UnusableImage, image_size
 from mmnetaug.errors import InputError, check_whole
-from mmnetaug.progress import quiet
+from mmnetaug.progress import Bar, quiet
 from mmnetaug.registry import DATASETS
 
 
@@ -88,7 +88,7 @@ def _digests(dataset: ReportsFindings, split: str) -> dict[str, str]:
         desc=f'{split}: decoding',
         unit='image',
         mininterval=0.5,
-        disable=None,
+        tqdm_class=Bar,
     )
     broken = {path: digest for path, digest in zip(paths, digests) if isinstance(digest, UnusableImage)}
     for path, reason in sorted(broken.items()):

@@ -24,13 +24,13 @@ from typing import IO, Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmnetaug.datasets.images import opencv_image
 from mmnetaug.datasets.preparation.scenes import CLUTTER, OBJECT_SCALE, PhotoSource, compose, vary_photometry
 from mmnetaug.datasets.preparation.shapes import ShapeSource
 from mmnetaug.errors import InputError
 from mmnetaug.locks import lock
+from mmnetaug.progress import Bar
 from mmnetaug.records import save_image
 
 MARKER = 'generator.json'
@@ -128,7 +128,7 @@ def _parallel(function: Callable, tasks: Sequence, source, jobs: int | None, tit
     """Results of ``function(task)`` in order, from processes that have ``source`` in ``_source``."""
     with Pool(jobs or min(8, os.cpu_count() or 1), _start_worker, (source,)) as pool:
         calls = pool.imap(function, tasks, chunksize=8)
-        return list(tqdm(calls, total=len(tasks), desc=title, unit='image', mininterval=0.5, disable=None))
+        return list(Bar(calls, total=len(tasks), desc=title, unit='image', mininterval=0.5))
 
 
 def _make_classification(task: tuple) -> None:
@@ -365,7 +365,7 @@ def unpack_cifar100(out: Path, archive: Path | None = None, force: bool = False)
     def fill(folder: Path) -> None:
         try:
             with tarfile.open(archive) as tar:
-                for member in tqdm(_image_members(tar), desc='unpacking', unit='image', mininterval=0.5, disable=None):
+                for member in Bar(_image_members(tar), desc='unpacking', unit='image', mininterval=0.5):
                     target = folder.joinpath(*PurePosixPath(member.name).parts[1:])
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(tar.extractfile(member).read())

@@ -36,6 +36,7 @@ class StopHook(Hook):
             hang_up = getattr(signal, 'SIGHUP', None)  # which Windows does not have, and nohup has ignored
             if hang_up and signal.getsignal(hang_up) is not signal.SIG_IGN:
                 heeded.append(hang_up)
+            heeded = [number for number in heeded if signal.getsignal(number) is not None]  # of a host in C
             self.previous = {number: signal.signal(number, self._ask) for number in heeded}
 
     def _ask(self, number: int, _: Any) -> None:

@@ -6,9 +6,10 @@ here knows which network it augments.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
+from numbers import Real
 
 import torch
 from torch import nn
@@ -117,6 +118,16 @@ def _tensors(layer: nn.Module, optimizer: torch.optim.Optimizer | None) -> Itera
                 yield kept
 
 
+def _multipliers(name: str, values: Iterable[float]) -> tuple[float, ...]:
+    given = list(values) if isinstance(values, Iterable) else values
+    if not isinstance(given, list) or not given or not all(isinstance(each, Real) and each >= 1 for each in given):
+        raise InputError(
+            f'{name} is {given}: expected at least one number and none below 1, because the tiny network is the '
+            f'smallest sub-network; for example {name}=(1.0, 1.6, 2.2)'
+        )
+    return tuple(map(float, given))
+
+
 class NetAug(Network):
     """The supernet: (N, 3, H, W) float -> (N, num_classes) logits of whichever sub-network it acts as.
 
@@ -139,20 +150,16 @@ class NetAug(Network):
         self,
         arch: str,
         num_classes: int = 1000,
-        width_mults: Sequence[float] = (1.0, 1.8, 2.6),
-        expand_ratios: Sequence[float] = (1.0, 1.6, 2.2, 2.8),
+        width_mults: Iterable[float] = (1.0, 1.8, 2.6),
+        expand_ratios: Iterable[float] = (1.0, 1.6, 2.2, 2.8),
         padding: str = 'symmetric',
         in_channels: int = 3,
     ):
-        for name, values in [('width_mults', width_mults), ('expand_ratios', expand_ratios)]:
-            if not values or min(values) < 1:
-                raise InputError(
-                    f'{name} is {list(values)}: expected at least one number and none below 1, because the tiny '
-                    f'network is the smallest sub-network; for example {name}=(1.0, 1.6, 2.2)'
-                )
         self.base = get_arch(arch, padding, in_channels)
-        self.width_mults, self.expand_ratios = tuple(width_mults), tuple(expand_ratios)
-        super().__init__(rescale(self.base, lambda: max(width_mults), lambda: max(expand_ratios)), num_classes)
+        self.width_mults = _multipliers('width_mults', width_mults)
+        self.expand_ratios = _multipliers('expand_ratios', expand_ratios)
+        widest, most = max(self.width_mults), max(self.expand_ratios)
+        super().__init__(rescale(self.base, lambda: widest, lambda: most), num_classes)
         grouped = [m for m in self.modules() if isinstance(m, nn.Conv2d) and m.groups not in (1, m.in_channels)]
         if grouped:
             raise InputError(

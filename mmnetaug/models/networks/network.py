@@ -29,9 +29,8 @@ class Network(nn.Module):
 
     def __init__(self, arch: Arch, num_classes: int):
         super().__init__()
-        check_whole('num_classes', num_classes, 1)
         self.arch = arch
-        self.num_classes = num_classes
+        self.num_classes = check_whole('num_classes', num_classes, 1)
         self.stem, channels = build_rows(arch.in_channels, arch.stem, arch.padding)
         self.stages = nn.Sequential()
         for rows in arch.stages:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from mmdet.models.task_modules.prior_generators import SSDAnchorGenerator, YOLOAnchorGenerator
@@ -22,10 +23,10 @@ def width_height(size: Size) -> tuple[int, int]:
     Raises:
         InputError: anything but one or two whole numbers.
     """
-    sides = (size, size) if isinstance(size, int) else size
-    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(side, int) for side in sides):
+    sides = (size, size) if isinstance(size, Integral) else size
+    if not isinstance(sides, Sequence) or len(sides) != 2 or not all(isinstance(side, Integral) for side in sides):
         raise InputError(f'image size {size!r}: expected a side in pixels, or width and height, such as (160, 128)')
-    return tuple(sides)
+    return int(sides[0]), int(sides[1])
 
 
 def padded_size(size: Size) -> tuple[int, int]:
