@@ -30,7 +30,10 @@ EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two
 
 HEADER, TUPLE = 'mmnetaug', 'tuple'  # what an export says of itself in the header of safetensors
 
-LARGER = 'this network is a NetAug supernet, which is larger: load them into one of build_network or TinyNet'
+LARGER = (
+    'this network is a NetAug supernet, which is larger: train without NetAug, or load them into one of build_network '
+    'or TinyNet'
+)
 # Module names of the published NetAug checkpoints -> ours, in this order.
 PUBLISHED_NAMES = [
     (r'^backbone\.input_stem\.op_list\.(\d+)\.', r'stem.\1.'),
@@ -62,6 +65,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f'no checkpoint at {path}: expected a .pth file; check the path')
+    if path.suffix.lower() in ('.onnx', '.tflite'):
+        raise InputError(f'{path} is an exported file: give the export.pth that it was made of')
     if _is_keras(path):
         return {'state_dict': read_keras(path)}
     if _is_safetensors(path):
@@ -359,6 +364,14 @@ def checkpoint_arch(checkpoint: Mapping[str, Any]) -> str | None:
     return nearest_arch(foreign[1], foreign[0]) if foreign else own_arch(_own_state(checkpoint))
 
 
+def classifier_rows(checkpoint: Mapping[str, Any]) -> int | None:
+    """How many classes the weights of a checkpoint of :func:`read_checkpoint` tell apart; None where they do not."""
+    foreign = recognise(_tensors(checkpoint))
+    state, name = (foreign[1], foreign[0].classifier) if foreign else (_own_state(checkpoint), 'classifier')
+    weight = state.get(f'{name}.weight')
+    return None if weight is None else len(weight)
+
+
 def load_network(
     path: str | Path, num_classes: int, arch: str | None = None, in_channels: int | None = None
 ) -> Network:
@@ -433,7 +446,8 @@ def write_exports(
     folder: str | Path, network: nn.Module, meta: Mapping[str, Any], safetensors_too: bool = False
 ) -> None:
     """Write ``export.pth`` into a folder, and ``export.safetensors`` where that is asked for."""
-    for name in ['export.pth', *(['export.safetensors'] if safetensors_too else [])]:
+    other = 'export.safetensors'  # also where there is one, which would be that of older weights
+    for name in ['export.pth', *([other] if safetensors_too or (Path(folder) / other).is_file() else [])]:
         write_export(Path(folder) / name, network, meta)
 
 

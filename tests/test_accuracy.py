@@ -138,6 +138,17 @@ def test_what_cannot_be_measured(tree, tmp_path, options, meta, message):
         command.main(args)
 
 
+def test_weights_of_other_classes_or_of_none(tree, tmp_path):
+    network = build_network('mobilenetv2_nano', 5)
+    write_export(tmp_path / 'five.pth', network, {'arch': 'mobilenetv2_nano'})
+    with pytest.raises(InputError, match=r'five.pth knows 5 classes and .*val has 3$'):
+        classifier_config(tmp_path / 'five.pth', tree, 32)
+    state = {name: each for name, each in network.state_dict().items() if not name.startswith('classifier.')}
+    write_export(tmp_path / 'none.pth', state, {'arch': 'mobilenetv2_nano', 'num_classes': None})
+    with pytest.raises(InputError, match=r'none.pth has no classifier: it starts a network \(--pretrained\)'):
+        classifier_config(tmp_path / 'none.pth', tree, 32)
+
+
 def test_an_artefact_has_one_size(tree, tmp_path):
     told = {'arch': 'mobilenetv2_nano', 'classes': ['blue', 'green', 'red'], 'input_size': 32}
     write_export(tmp_path / 'export.pth', build_network('mobilenetv2_nano', 3), told)

@@ -15,7 +15,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 import mmnetaug
 from mmnetaug import InputError
-from mmnetaug.checkpoint import read_checkpoint, write_export
+from mmnetaug.checkpoint import read_checkpoint, write_export, write_exports
 
 
 @pytest.fixture
@@ -198,6 +198,16 @@ def test_pickle_with_code_is_refused_and_not_run(saved, tmp_path, save):
     with pytest.raises(InputError, match='could run code'):
         mmnetaug.load_weights(saved[0], path)
     assert not trace.exists()
+
+
+def test_no_export_stays_beside_one_of_newer_weights(tmp_path):
+    names = 'export.pth', 'export.safetensors'
+    for seed, both in ((0, False), (1, True), (2, False)):
+        torch.manual_seed(seed)
+        write_exports(tmp_path, torch.nn.Linear(2, 2), {}, both)
+        states = [read_checkpoint(tmp_path / name)['state_dict'] for name in names if (tmp_path / name).exists()]
+        assert len(states) == (2 if seed else 1)
+        assert all(torch.equal(state['weight'], states[0]['weight']) for state in states)
 
 
 def test_safetensors_hold_what_an_export_holds(saved, tmp_path):

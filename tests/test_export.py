@@ -25,19 +25,20 @@ from helpers import (
     write_photographs,
 )
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmnetaug
 from mmnetaug import Detector, InputError, extras
 from mmnetaug.apis.config import dataset_config
-from mmnetaug.apis.export import export
+from mmnetaug.apis.export import _training_images, export
 from mmnetaug.apis.inference import infer
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.test import build_detector as load_detector
 from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data
 from mmnetaug.apis.test import test_detector as evaluate_detector
 from mmnetaug.apis.train import train_detector
-from mmnetaug.checkpoint import load_network
+from mmnetaug.checkpoint import load_network, read_checkpoint
 from mmnetaug.deploy.c_code import write_c
 from mmnetaug.deploy.decode import decode, postprocess, suppress
 from mmnetaug.deploy.heads import describe_head, leave_exponential, raw_maps
@@ -209,6 +210,20 @@ def test_a_classifier(image_tree, tmp_path, bgr_to_rgb):
     with pytest.raises(InputError, match=r'in place of --test-ann expected --data-root DIR, with DIR/val/CLASS'):
         export(checkpoint, 'onnx', files={'test': ('annotations.json', None)})
     export(checkpoint, 'onnx', tmp_path / 'int8.onnx', int8=True, calibration=image_tree)
+
+
+def test_images_to_calibrate_with_lie_beside_those_of_the_test(photographs, tmp_path, monkeypatch):
+    monkeypatch.chdir(photographs)  # in which nothing is looked for
+    given = {'data_root': '', 'metainfo': {'classes': ('zebra',)}}
+    config = Config({'model': {'bbox_head': {}}, 'test_dataloader': {'dataset': given}})
+    with pytest.raises(InputError, match='give a folder of them with --calibration DIR'):
+        _training_images(config, None, None)
+    names = (photographs / 'ImageSets/Main/trainval.txt').read_text().split()
+    found = _training_images(config, str(photographs), None)  # whatever is on them
+    assert {path.stem for path in found} == set(names)
+    with pytest.raises(InputError, match=r'a.onnx is an exported file: give the export.pth'):
+        (tmp_path / 'a.onnx').write_bytes(b'')
+        read_checkpoint(tmp_path / 'a.onnx')
 
 
 # --- post-processing ---

@@ -8,7 +8,14 @@ from mmengine.config import Config
 from mmnetaug.apis.config import dataset_config, read_config
 from mmnetaug.apis.overrides import gray_options
 from mmnetaug.apis.test import artefact_metrics, test_part, testing_runner
-from mmnetaug.checkpoint import checkpoint_arch, checkpoint_meta, load_network, read_checkpoint, trained_normalisation
+from mmnetaug.checkpoint import (
+    checkpoint_arch,
+    checkpoint_meta,
+    classifier_rows,
+    load_network,
+    read_checkpoint,
+    trained_normalisation,
+)
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.engine.runner import bare_model, closing_runs
@@ -51,7 +58,8 @@ def classifier_config(checkpoint: str | Path, data_root: str | Path | None, size
             f'{checkpoint} is a classifier, and names no data: expected --data-root DIR, with DIR/val/CLASS/*.jpg'
         )
     artefact = is_artefact(checkpoint)
-    meta = open_artefact(checkpoint, threads=1).meta if artefact else checkpoint_meta(read_checkpoint(checkpoint))
+    content = {} if artefact else read_checkpoint(checkpoint)
+    meta = open_artefact(checkpoint, threads=1).meta if artefact else checkpoint_meta(content)
     own = meta['size'][0] if artefact else meta.get('input_size')
     if artefact and size not in (None, own):
         raise InputError(f'{checkpoint} takes images of {own}x{own} pixels alone: leave out --size')
@@ -67,6 +75,12 @@ def classifier_config(checkpoint: str | Path, data_root: str | Path | None, size
         if 'size' in step:
             step.size = size
     classes = class_folders(Path(data_root) / dataset.split)
+    if not artefact:
+        rows = classifier_rows(content)
+        if rows is None:
+            raise InputError(f'{checkpoint} has no classifier: it starts a network (--pretrained), and has no accuracy')
+        if rows != len(classes):
+            raise InputError(f'{checkpoint} knows {rows} classes and {data_root}/{dataset.split} has {len(classes)}')
     theirs = tuple(map(str, meta.get('classes') or classes))
     if theirs != classes:
         different = sorted(set(theirs) ^ set(classes)) or classes
@@ -98,7 +112,8 @@ def test_classifier(config: Config, checkpoint: str | Path) -> dict[str, Any]:
         artefact = open_artefact(checkpoint)
         known, arch, size = artefact.meta, artefact.meta.get('arch'), artefact.meta['size'][0]
         metrics = artefact_metrics(config, artefact)
-        cost = {name: known[name] for name in ('macs', 'params') if name in known}
+        costs = ('macs', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
+        cost = {name: known[name] for name in costs if name in known}
     else:
         content = read_checkpoint(checkpoint)
         network = load_network(checkpoint, config.model.num_classes)

@@ -29,7 +29,7 @@ from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
-from mmnetaug.errors import InputError, check_whole
+from mmnetaug.errors import InputError, check_whole, printable
 from mmnetaug.extras import FORMATS
 from mmnetaug.models.fusion import fused
 from mmnetaug.models.networks.network import input_channels
@@ -117,7 +117,8 @@ def export(
     images = None
     if int8:
         images = list(_calibration(deployable, config, calibration, data_root, files, calibration_images))
-        print_log(f'calibrates with {len(images)} images', 'current')
+        folder = calibration or data_root or dataset_config(config, 'test_dataloader').data_root
+        print_log(f'calibrates with {len(images)} images of {printable(folder)}', 'current')
     if kind == 'onnx':
         write_onnx(deployable, path, raw, images)
     else:
@@ -214,7 +215,8 @@ def _described(
     outputs: list[str],
     head: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', 'macs', 'params') if name in meta}
+    told = ('config', 'arch', 'seed', 'epochs', 'macs', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
+    kept = {name: meta[name] for name in told if name in meta}
     return {
         'version': VERSION,
         'task': task,
@@ -261,10 +263,10 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
     root = data_root or tested.get('data_root')
     if 'bbox_head' not in config.model:  # class folders
         return images_below(Path(root) / 'train')
-    if files:
+    if files or not root:
         raise InputError(f'{advice}; --test-ann says nothing of images to train on')
     try:
-        found = find_detection_data(root, tested.get('metainfo', {}).get('classes'), True)
+        found = find_detection_data(root)  # with all its classes, as images are all that is wanted
         options = {'pipeline': [], 'filter_cfg': {}, 'allow_outside': tested.get('allow_outside', False)}
         data = DATASETS.build({**found['train'], 'metainfo': {'classes': found['classes']}, **options})
     except InputError as error:

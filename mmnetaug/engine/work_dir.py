@@ -21,7 +21,7 @@ KEPT = (
     *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
 IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
-LATER = ('randomness.seed', 'classes', *COUNTS)  # which runs of earlier releases have not noted
+LATER = ('randomness.seed', 'classes', *COUNTS, 'train_dataloader.dataset')  # which earlier releases have not noted
 # What their configs did not say -> what it was.
 UNSAID = {
     'model.alpha': 1.0,
@@ -64,6 +64,8 @@ def check_work_dir(config: Config) -> dict[str, Any]:
         schedule.update({} if value is None else flat(name, value))
     schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
     dataset = config.train_dataloader.dataset
+    parts = flat('train_dataloader.dataset', dataset)
+    schedule.update({name: value for name, value in parts.items() if '.pipeline.' in name})  # also sizes of images
     while 'dataset' in dataset:
         dataset = dataset.dataset
     schedule['classes'] = (dataset.get('metainfo') or {}).get('classes')
@@ -78,7 +80,7 @@ def check_work_dir(config: Config) -> dict[str, Any]:
         _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         before = {**{name: UNSAID[name] for name in UNSAID if name in schedule}, **(started(work_dir) or schedule)}
-        names = [name for name in {**before, **schedule} if name in before or name not in LATER]
+        names = [name for name in {**before, **schedule} if name in before or not name.startswith(LATER)]
         changed = [name for name in names if name not in COUNTS and before.get(name) != schedule.get(name)]
         if changed:
             theirs, ours = (
