@@ -49,7 +49,7 @@ class Block:
 
 
 Row = Conv | Pool | Block
-ACTIVATIONS = ('relu', 'relu6', 'hswish')
+ACTIVATIONS = ('relu', 'relu6', 'hswish')  # see mmnetaug.models.networks.layers
 # How convolutions with a stride pad: all around, as in PyTorch, or right and bottom first, as in TensorFlow and Keras.
 PADDINGS = ('symmetric', 'tf')
 
@@ -75,8 +75,6 @@ class Arch:
     in_channels: int = 3
 
     def __post_init__(self) -> None:
-        if Pool('avg') not in self.head:
-            raise InputError(f"{self.name}: its head has no Pool('avg'), behind which the classifier is")
         channels = self.in_channels
         for row in (*self.stem, *(row for stage in self.stages for row in stage), *self.head):
             if isinstance(row, Pool):

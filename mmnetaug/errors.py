@@ -12,7 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,12 @@ def check_whole(name: str, value: Any, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
         raise InputError(f'{name} is {value!r}: expected a whole number of at least {least}')
     return int(value)
+
+
+def check_names(names: Sequence[str], checkpoints: Sequence[Any]) -> None:
+    """Raise :class:`InputError` unless there is a name of its own for each checkpoint."""
+    if len(names) != len(checkpoints) or len(set(names)) < len(names):
+        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
 
 
 def printable(text: object) -> str:

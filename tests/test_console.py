@@ -18,7 +18,7 @@ from mmnetaug.apis.train import train_detector
 from mmnetaug.engine import console
 from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
-from mmnetaug.engine.runner import training_runner
+from mmnetaug.engine.runner import closing_runs, training_runner
 from mmnetaug.progress import Bar
 
 
@@ -189,6 +189,15 @@ def test_a_log_file_for_which_there_is_no_room_is_said_once(image_tree, tmp_path
     printed = capsys.readouterr()
     said = f'warning: {file.baseFilename} cannot be written (No space left on device): the run goes on without a log'
     assert sorted(printed.out.splitlines()) == ['first', 'second', said] and not printed.err
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/full'), reason='a disk that is full')
+def test_a_full_disk_ends_no_run_that_went_well(image_tree, tmp_path):
+    with closing_runs():
+        runner = training_runner(pretrain_config(image_tree, tmp_path / 'run', 'baseline_mbv2_nano_cifar100'))
+        runner.logger.addHandler(logging.FileHandler('/dev/full'))
+        runner.logger.info('no room')
+    assert not any(isinstance(handler, logging.FileHandler) for handler in runner.logger.handlers)
 
 
 @pytest.mark.parametrize(

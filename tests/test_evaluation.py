@@ -178,6 +178,11 @@ def test_a_summary_of_measures_that_are_not_known():
     of_mmdet = {'pascal_voc/mAP': np.float32(0.25), 'pascal_voc/AP50': torch.tensor(0.5), 'own/worst': float('nan')}
     found = measures({**of_mmdet, 'own/text': '0.1 0.2', 'own/list': [0.1], 'own/none': None, 'own/count': 3})
     assert found == {'pascal_voc_mAP': 0.25, 'pascal_voc_AP50': 0.5, 'own_worst': None, 'own_count': 3}
+    beside = {'AP50_area': 0.5, 'AP50/cat': 0.4, 'own/score': 1}
+    assert measures(beside) == {'AP50_area': 0.5, 'own_score': 1.0, 'class_AP50': {'cat': 0.4}}
+    beside = {'coco/AP': 0.25, 'coco/AP50': 0.5, 'coco/AP50/cat': 0.5, 'coco/AP_small': -1.0, 'own/score': 1}
+    found_beside = {name: value for name, value in measures(beside).items() if value is not None}
+    assert found_beside == {'AP': 0.25, 'AP50': 0.5, 'own_score': 1.0, 'class_AP50': {'cat': 0.5}}
     result = {'seed': 0, **found, 'macs': 2_000_000, 'head_share': 0.5, 'train_seconds': 9.5}
     assert summary(result) == 'pascal_voc_mAP 0.250, pascal_voc_AP50 0.500, own_count 3.000, 2.0 M MACs'
 

@@ -222,6 +222,7 @@ def test_a_run_is_not_resumed_as_another(image_tree, tmp_path):
         'randomness.seed': 3,
         'custom_hooks': [{'type': 'mmnetaug.MixupHook', 'alpha': 0.2}],
         'train_dataloader.dataset.pipeline.1.size': 24,
+        'train_dataloader.dataset.pipeline.2.direction': 'vertical',  # of which nothing was said before
         'model.num_classes': 3,
     }.items():
         if key == 'model.num_classes':

@@ -83,10 +83,10 @@ def classifier_config(checkpoint: str | Path, data_root: str | Path | None, size
             raise InputError(f'{checkpoint} knows {rows} classes and {data_root}/{dataset.split} has {len(classes)}')
     theirs = tuple(map(str, meta.get('classes') or classes))
     if theirs != classes:
-        different = sorted(set(theirs) ^ set(classes)) or classes
+        different = ', '.join(sorted(set(theirs) ^ set(classes))[:5])
         raise InputError(
-            f'{checkpoint} knows {len(theirs)} classes and {data_root}/{dataset.split} has {len(classes)} (in only one '
-            f'of them: {", ".join(different[:5])}): expected the same'
+            f'{checkpoint} knows other classes than {data_root}/{dataset.split} has '
+            f'({f"in only one of them: {different}" if different else "the same, in another order"}): expected the same'
         )
     dataset.update(data_root=str(data_root), num_classes=len(classes))
     config.model.num_classes = len(classes)

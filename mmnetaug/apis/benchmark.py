@@ -20,7 +20,7 @@ from mmnetaug.apis.train import other_measures
 from mmnetaug.deploy.inputs import Inputs
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.deploy.tflite import arena
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_names
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 from mmnetaug.records import write_json
@@ -94,8 +94,7 @@ def benchmark(
     checkpoints, names, out_dir = list(checkpoints), list(names), Path(out_dir)
     if not checkpoints:
         raise InputError('no checkpoints: expected at least one export.pth, epoch_N.pth, .onnx or .tflite')
-    if len(names) != len(checkpoints) or len(set(names)) < len(names):
-        raise InputError(f'{" ".join(names)} for {len(checkpoints)} checkpoints: expected a name of its own for each')
+    check_names(names, checkpoints)
     runs, metas = [], []
     for checkpoint in checkpoints:
         metas.append(model_meta(checkpoint))  # a wrong one fails before any work

@@ -264,7 +264,7 @@ def _training_images(config: Config | None, data_root: str | None, files: Mappin
     if 'bbox_head' not in config.model:  # class folders
         return images_below(Path(root) / 'train')
     if files or not root:
-        raise InputError(f'{advice}; --test-ann says nothing of images to train on')
+        raise InputError(f'{advice}; data that was named by its files says nothing of images to train on')
     try:
         found = find_detection_data(root)  # with all its classes, as images are all that is wanted
         options = {'pipeline': [], 'filter_cfg': {}, 'allow_outside': tested.get('allow_outside', False)}

@@ -33,7 +33,7 @@ from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
 from mmnetaug.models.task_modules.prior_generators import Size, size_text, width_height
-from mmnetaug.records import BY_CLASS, RESULT_VERSION, numbers, write_json
+from mmnetaug.records import BY_CLASS, RESULT_VERSION, numbers, of_one_class, write_json
 from mmnetaug.trust import check_config
 
 FILES = (  # of a finished run, in the order in which they are named
@@ -205,13 +205,14 @@ def measures(metrics: dict[str, Any]) -> dict[str, Any]:
     without small objects, and for NaN, which JSON does not have."""
     metrics = {name: None if math.isnan(value) else value for name, value in numbers(metrics).items()}
     coco = {name: metrics.get(f'coco/{name}', metrics.get(f'coco/{other}')) for name, other in COCO_MEASURES.items()}
-    if any(value is not None for value in coco.values()):
-        by_class = _by_class(metrics, f'coco/{BY_CLASS}')
-        return {**{name: None if value == -1 else value for name, value in coco.items()}, **by_class}
-    by_class = _by_class(metrics, BY_CLASS)
-    found = {name: value for name, value in metrics.items() if name.startswith('AP') and not name.startswith(BY_CLASS)}
-    others = {name.replace('/', '_'): value for name, value in metrics.items()}
-    return {**(found or others), **by_class}
+    prefix = 'coco/' if any(value is not None for value in coco.values()) else ''
+    ours = {name: None if value == -1 else value for name, value in coco.items()} if prefix else {}
+    others = {
+        name.replace('/', '_'): value
+        for name, value in metrics.items()
+        if not (prefix and name.startswith(prefix)) and not of_one_class(name)
+    }
+    return {**ours, **others, **_by_class(metrics, f'{prefix}{BY_CLASS}')}
 
 
 def _by_class(metrics: dict[str, float], prefix: str) -> dict[str, dict[str, float]]:

@@ -173,7 +173,7 @@ def add_custom_imports(parser: argparse.ArgumentParser) -> None:
 
 
 def import_given(args: argparse.Namespace) -> None:
-    """Import what ``--custom-imports`` names, where there is no config that needs more."""
+    """Import what ``--custom-imports`` names; training notes it in its config as well."""
     if args.custom_imports:
         from mmnetaug.apis.config import import_custom
 
@@ -205,9 +205,9 @@ def given_size(args: argparse.Namespace) -> int | tuple[int, ...] | None:
     return args.size[0] if len(args.size) == 1 else tuple(args.size)
 
 
-def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True) -> None:
-    """The options that say which detection data; see :func:`data_files`."""
-    parser.add_argument('--data-root', type=given_path, help='folder in VOC, COCO or YOLO layout')
+def add_data_arguments(parser: argparse.ArgumentParser, train: bool = True, more: str = '') -> None:
+    """The options that say which detection data; see :func:`data_files`. ``more``: of what else the folder may be."""
+    parser.add_argument('--data-root', type=given_path, help=f'folder in VOC, COCO or YOLO layout{more}')
     for purpose, verb in [('train', 'train on'), ('test', 'test on')] if train else [('test', 'test on')]:
         parser.add_argument(
             f'--{purpose}-ann',

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, new_parser
+from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, import_given, new_parser
 from mmnetaug.config_files import find_config, is_config
-from mmnetaug.errors import InputError
+from mmnetaug.errors import InputError, check_names
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -40,14 +40,15 @@ def main(args: argparse.Namespace) -> None:
         raise InputError(f'{" ".join(args.files)}: expected at most one config, and checkpoints')
     configs = [find_config(config, 'det') for config in configs]
     names = args.names or checkpoint_names([Path(checkpoint).resolve() for checkpoint in checkpoints])
+    check_names(names, checkpoints)
     files = data_files(args)
 
     from mmnetaug.apis.benchmark import benchmark, markdown_table
-    from mmnetaug.apis.config import import_custom, read_config
+    from mmnetaug.apis.config import read_config
     from mmnetaug.engine.console import show_plainly
 
     show_plainly()
-    import_custom(args.custom_imports)
+    import_given(args)
     config = read_config(configs[0], 'det') if configs else None
     rows = benchmark(checkpoints, names, args.out, config, args.data_root, files, args.allow_outside)
     print(f'{markdown_table(rows)}\nTable, JSON, CSV and pictures (of AP50, where it was measured) are in {args.out}')

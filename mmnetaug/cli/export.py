@@ -3,7 +3,15 @@
 import argparse
 import os
 
-from mmnetaug.cli.arguments import add_custom_imports, add_data_arguments, data_files, given_path, new_parser, whole
+from mmnetaug.cli.arguments import (
+    add_custom_imports,
+    add_data_arguments,
+    data_files,
+    given_path,
+    import_given,
+    new_parser,
+    whole,
+)
 from mmnetaug.errors import InputError
 from mmnetaug.extras import FORMATS
 
@@ -18,8 +26,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         'checkpoint',
-        help='an export of mmnetaug train or mmnetaug pretrain, or an epoch_N.pth of the first; of pretraining the '
-        '--data-root has train/CLASS/*.jpg and val/CLASS/*.jpg',
+        help='an export of mmnetaug train or mmnetaug pretrain, or an epoch_N.pth of the first',
     )
     parser.add_argument('--format', choices=FORMATS, required=True, help='of the file')
     parser.add_argument('--out', type=given_path, help='the file (default: beside the checkpoint)')
@@ -36,7 +43,7 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument('--no-eval', dest='evaluate', action='store_false', help='do not measure AP or accuracy')
     parser.add_argument('--json', type=given_path, metavar='FILE', help='write what was measured there')
-    add_data_arguments(parser, train=False)
+    add_data_arguments(parser, train=False, more='; of a classifier, with train/CLASS/*.jpg and val/CLASS/*.jpg')
     add_custom_imports(parser)
     return parser
 
@@ -44,7 +51,6 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 def main(args: argparse.Namespace) -> None:
     files = data_files(args) or None
 
-    from mmnetaug.apis.config import import_custom
     from mmnetaug.apis.export import artefact_path, export
     from mmnetaug.apis.train import summary
     from mmnetaug.engine.console import show_plainly
@@ -54,7 +60,7 @@ def main(args: argparse.Namespace) -> None:
     if args.json and args.format == 'tflite' and os.path.realpath(args.json) == os.path.realpath(described):
         raise InputError(f'--json {args.json} is where the TFLite file is described: expected another name')
     show_plainly()
-    import_custom(args.custom_imports)
+    import_given(args)
     result = export(
         args.checkpoint,
         args.format,

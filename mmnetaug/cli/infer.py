@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmnetaug.cli.arguments import add_custom_imports, new_parser
+from mmnetaug.cli.arguments import add_custom_imports, import_given, new_parser
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -25,11 +25,10 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(args: argparse.Namespace) -> None:
-    from mmnetaug.apis.config import import_custom
     from mmnetaug.apis.inference import found, infer
     from mmnetaug.engine.console import show_plainly
 
     show_plainly()
-    import_custom(args.custom_imports)
+    import_given(args)
     pictures = infer(args.images, args.checkpoint, args.out_dir, args.score_thr, args.device)
     print(found(pictures, args.out_dir, args.score_thr))

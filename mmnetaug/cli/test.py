@@ -8,6 +8,7 @@ from mmnetaug.cli.arguments import (
     add_size_argument,
     data_files,
     given_size,
+    import_given,
     new_parser,
 )
 from mmnetaug.config_files import find_config, is_config
@@ -27,10 +28,9 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
         metavar='FILE',
         help='an export.pth or epoch_N.pth of mmnetaug train, or an .onnx or .tflite of mmnetaug export, which brings '
         'network, image size, classes and data; before it perhaps a config (a path, or the name of a file of '
-        'configs/det), for its data. Or a classifier of mmnetaug pretrain or another library, with a --data-root that '
-        'has val/CLASS/*.jpg',
+        'configs/det), for its data. Or a classifier of mmnetaug pretrain or of another library',
     )
-    add_data_arguments(parser, train=False)
+    add_data_arguments(parser, train=False, more='; of a classifier, with val/CLASS/*.jpg')
     add_size_argument(parser, 'another side of the images in pixels, or width and height, where the detector bears it')
     parser.add_argument('--out', help='JSON file for the result')
     add_run_arguments(parser, training=False)
@@ -48,13 +48,13 @@ def main(args: argparse.Namespace) -> None:
     from mmengine.dist import is_main_process
 
     from mmnetaug.apis.accuracy import classifier_config, is_classifier, test_classifier
-    from mmnetaug.apis.config import import_custom, read_config
+    from mmnetaug.apis.config import read_config
     from mmnetaug.apis.run_config import finish_run_config
     from mmnetaug.apis.test import checkpoint_config, resize_test, set_test_data, test_detector
     from mmnetaug.apis.train import summary
     from mmnetaug.records import RESULT_VERSION, write_json
 
-    import_custom(args.custom_imports)
+    import_given(args)
     test = test_detector
     if not configs and is_classifier(checkpoint):
         if files:

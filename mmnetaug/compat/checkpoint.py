@@ -9,10 +9,12 @@ Delete when MMEngine's checkpoints load with ``weights_only=True`` and it execut
 :func:`know_average_precision` when its ``save_best`` knows AP beside mAP.
 """
 
+import re
 from functools import wraps
 from types import ModuleType
 from typing import Any
 
+AP = re.compile('(^|/)AP')
 PLAIN = (str, int, float, bool, type(None))  # not their subclasses, such as numpy's numbers
 
 
@@ -47,7 +49,14 @@ def know_average_precision(checkpoint_hook: ModuleType) -> None:
     """Have ``save_best`` take the highest AP, whose name ended a run after its first validation, in the hook of the
     module ``mmengine.hooks.checkpoint_hook``."""
     hook = checkpoint_hook.CheckpointHook
-    hook._default_greater_keys = [*hook._default_greater_keys, 'AP']
+    init_rule = hook._init_rule
+
+    @wraps(init_rule)
+    def with_ap(self: Any, rules: list[str | None], key_indicators: list[str]) -> None:
+        given = zip(rules * len(key_indicators) if len(rules) == 1 else rules, key_indicators)
+        init_rule(self, [rule or ('greater' if AP.search(key) else None) for rule, key in given], key_indicators)
+
+    hook._init_rule = with_ap
 
 
 def read_safetensors(checkpoint: ModuleType) -> None:

@@ -71,7 +71,7 @@ class Artefact:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copies, also in other processes, open the file again: what runs it is no plain data."""
-        return type(self), (self.path, self.threads)
+        return type(self), (self.path.absolute(), self.threads)
 
     def _open(self) -> Any:
         """Open the file; what it says of itself."""

@@ -8,7 +8,7 @@ import traceback
 from bisect import bisect
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,15 @@ def _close_files(logger: MMLogger) -> None:
     for handler in list(logger.handlers):
         if isinstance(handler, logging.FileHandler):
             logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # of a full disk, which has been said
+                handler.close()
+
+
+def _close_after_failure(visualizer: Visualizer, failure: type[BaseException] | None, *_: Any) -> None:
+    """A training that ends well closes its own."""
+    if failure:
+        with suppress(OSError):  # the failure is what is told
+            visualizer.close()
 
 
 def training_runner(config: Config) -> Runner:
@@ -232,9 +240,7 @@ class _Runner(Runner):
         if getattr(sampler, 'seed', None) == before:
             sampler.seed = self.seed
 
-    @staticmethod
-    def build_dataloader(*args: Any, **options: Any) -> DataLoader:
-        return build_dataloader(*args, **options)
+    build_dataloader = staticmethod(build_dataloader)
 
     def build_logger(self, *args: Any, **options: Any) -> MMLogger:
         logger = super().build_logger(*args, **options)
@@ -251,8 +257,8 @@ class _Runner(Runner):
 
     def build_visualizer(self, *args: Any, **options: Any) -> Visualizer:
         visualizer = super().build_visualizer(*args, **options)
-        if stack := _left_open.get():  # a training that ends well closes it
-            stack.push(lambda failure, *_: visualizer.close() if failure else None)
+        if stack := _left_open.get():
+            stack.push(partial(_close_after_failure, visualizer))
         return visualizer
 
 

@@ -21,7 +21,9 @@ KEPT = (
     *('default_hooks.netaug', 'custom_hooks', 'randomness.seed'),
 )
 IMAGES, PROCESSES = COUNTS = ('images to train on', 'processes')  # and that many
-LATER = ('randomness.seed', 'classes', *COUNTS, 'train_dataloader.dataset')  # which earlier releases have not noted
+# Beginnings of what runs of earlier releases have not noted.
+LATER = ('randomness.seed', 'classes', *COUNTS, 'train_dataloader.dataset')
+READING = ('backend_args', 'file_client_args', 'imdecode_backend')  # in pipelines: how files are read, not what of them
 # What their configs did not say -> what it was.
 UNSAID = {
     'model.alpha': 1.0,
@@ -65,11 +67,14 @@ def check_work_dir(config: Config) -> dict[str, Any]:
     schedule = {name: value for name, value in schedule.items() if not name.startswith(FREE)}
     dataset = config.train_dataloader.dataset
     parts = flat('train_dataloader.dataset', dataset)
-    schedule.update({name: value for name, value in parts.items() if '.pipeline.' in name})  # also sizes of images
+    pixels = {
+        name: value for name, value in parts.items() if '.pipeline.' in name and name.split('.')[-1] not in READING
+    }
+    schedule.update(pixels)  # their sizes and augmentation
     while 'dataset' in dataset:
         dataset = dataset.dataset
     schedule['classes'] = (dataset.get('metainfo') or {}).get('classes')
-    schedule = json.loads(json.dumps(schedule))  # as it will be read: lists for tuples
+    schedule = json.loads(json.dumps(schedule, default=str))  # as it will be read: lists for tuples
     work_dir = Path(config.work_dir)
     if (work_dir / 'last_checkpoint').is_file():
         if not config.get('resume'):
@@ -80,7 +85,8 @@ def check_work_dir(config: Config) -> dict[str, Any]:
         _check_last(work_dir)
         # MMEngine restores the schedule of the checkpoint and would go on at a constant learning rate.
         before = {**{name: UNSAID[name] for name in UNSAID if name in schedule}, **(started(work_dir) or schedule)}
-        names = [name for name in {**before, **schedule} if name in before or not name.startswith(LATER)]
+        later = tuple(part for part in LATER if not any(name.startswith(part) for name in before))
+        names = [name for name in {**before, **schedule} if not name.startswith(later)]
         changed = [name for name in names if name not in COUNTS and before.get(name) != schedule.get(name)]
         if changed:
             theirs, ours = (
@@ -128,7 +134,10 @@ def _check_last(work_dir: Path) -> None:
         latest = moved
     wrong = None if latest.is_file() else 'is not there'
     if not wrong:
-        content = read_checkpoint(latest)
+        try:
+            content = read_checkpoint(latest)
+        except FileNotFoundError as error:  # replaced by a newer one just now
+            raise _at_work(work_dir) from error
         if 'message_hub' not in content or not content.keys() & {'optimizer', 'param_schedulers'}:
             wrong = 'holds weights alone'
     if wrong:
@@ -143,12 +152,16 @@ def _check_last(work_dir: Path) -> None:
         os.replace(partial, note)
 
 
+def _at_work(work_dir: Path) -> InputError:
+    return InputError(f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir')
+
+
 @contextmanager
 def locked(work_dir: Path) -> Iterator[None]:
     """Keep other runs out of a work directory. The lock ends with the process, however that ends."""
     with open(work_dir / '.lock', 'a', encoding='utf-8') as file:
         if not lock(file):
-            raise InputError(f'another run is at work in {work_dir}: wait for it, stop it, or give another --work-dir')
+            raise _at_work(work_dir)
         yield
 
 

@@ -1,5 +1,6 @@
 """Checkpoints that no kill loses."""
 
+import math
 import os
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -144,7 +145,7 @@ class CheckpointHook(_CheckpointHook):
         measure, rule = next(iter(metrics)), self.rule
         if self.save_best:
             measure, rule = self.key_indicators[0], self.rules[0]
-        known = self.best is not None and self.best['measure'] == measure
+        known = self.best is not None and self.best['measure'] == measure and not math.isnan(self.best['value'])
         if self.rule_map[rule](metrics[measure], self.best['value'] if known else self.init_value_map[rule]):
             self.best = {'measure': measure, 'value': metrics[measure], 'epoch': runner.epoch}
             self._save(runner, BEST, {'epoch': runner.epoch, 'iter': runner.iter, 'best': self.best}, optimizer=False)

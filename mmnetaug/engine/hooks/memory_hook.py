@@ -20,6 +20,9 @@ class KeepFreedMemoryHook(Hook):
             keep_freed_memory()
             self.keeps = True
 
+    def after_run(self, runner: Runner) -> None:
+        self.restore()
+
     def restore(self) -> None:
         """Give the memory back; to be called where training ends by an exception, too."""
         if self.keeps:

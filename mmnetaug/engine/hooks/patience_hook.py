@@ -45,12 +45,13 @@ class PatienceHook(Hook):
 
     def _compare(self, runner: Runner) -> None:
         best, loop = self.checkpoints.best, runner.train_loop
-        since = range(best['epoch'] + 1, runner.epoch + 1) if best else ()
+        since = range(best['epoch'] + 1 if best else 1, runner.epoch + 1)
         if sum(validates_after(loop, epoch) for epoch in since) >= self.validations:
             loop.stop_training = True
             if runner.epoch < runner.max_epochs and not self.said:
                 self.said = True
+                which = f'{best["measure"]} was best in epoch {best["epoch"]}' if best else 'no measure was a number'
                 runner.logger.info(
-                    f'stops after epoch {runner.epoch} of {runner.max_epochs}: {best["measure"]} was best in epoch '
-                    f'{best["epoch"]}, and {self.validations} validations since brought nothing better (--patience)'
+                    f'stops after epoch {runner.epoch} of {runner.max_epochs}: {which}, and {self.validations} '
+                    'validations brought nothing better (--patience)'
                 )

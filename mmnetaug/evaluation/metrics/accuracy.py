@@ -17,7 +17,7 @@ class TopK(BaseMetric):
         topk: the k to report. One larger than the number of classes is left out.
     """
 
-    default_prefix = ''  # none, and no word on that
+    default_prefix = ''  # MMEngine warns of None
 
     def __init__(self, topk: Sequence[int] = (1, 5), **options: Any):
         super().__init__(**options)

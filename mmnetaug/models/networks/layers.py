@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmnetaug import archs
 from mmnetaug.archs import Block, Conv, Pool, Row
 
-ACTIVATIONS = {'relu': nn.ReLU, 'relu6': nn.ReLU6, 'hswish': nn.Hardswish}
+ACTIVATIONS = dict(zip(archs.ACTIVATIONS, (nn.ReLU, nn.ReLU6, nn.Hardswish)))
 
 
 def same_pads(side: int, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:

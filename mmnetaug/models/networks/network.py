@@ -2,8 +2,8 @@
 
 from torch import Tensor, nn
 
-from mmnetaug.archs import Arch, Row, get_arch
-from mmnetaug.errors import check_whole
+from mmnetaug.archs import Arch, Pool, Row, get_arch
+from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.networks.layers import build_row
 
 
@@ -29,6 +29,8 @@ class Network(nn.Module):
 
     def __init__(self, arch: Arch, num_classes: int):
         super().__init__()
+        if Pool('avg') not in arch.head:
+            raise InputError(f"{arch.name}: its head has no Pool('avg'), behind which the classifier is")
         self.arch = arch
         self.num_classes = check_whole('num_classes', num_classes, 1)
         self.stem, channels = build_rows(arch.in_channels, arch.stem, arch.padding)
