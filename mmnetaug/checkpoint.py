@@ -31,8 +31,8 @@ EXPORT_VERSION = 2  # of a detector's export.pth; the first one named one of two
 HEADER, TUPLE = 'mmnetaug', 'tuple'  # what an export says of itself in the header of safetensors
 
 LARGER = (
-    'this network is a NetAug supernet, which is larger: load them into one of build_network or TinyNet, or train without '
-    'NetAug'
+    'this network is a NetAug supernet, which is larger: load them into one of build_network or TinyNet, or train '
+    'without NetAug'
 )
 # Module names of the published NetAug checkpoints -> ours, in this order.
 PUBLISHED_NAMES = [
