@@ -27,7 +27,7 @@ install: .venv/installed
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-gpu: install
 	$(BIN)/python -m pytest -q tests/test_gpu.py

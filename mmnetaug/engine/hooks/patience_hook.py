@@ -53,5 +53,5 @@ class PatienceHook(Hook):
                 which = f'{best["measure"]} was best in epoch {best["epoch"]}' if best else 'no measure was a number'
                 runner.logger.info(
                     f'stops after epoch {runner.epoch} of {runner.max_epochs}: {which}, and {self.validations} '
-                    'validations brought nothing better (--patience)'
+                    'validations since brought nothing better (--patience)'
                 )
