@@ -38,7 +38,8 @@ def keep_freed_memory() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return to the system what :func:`keep_freed_memory` has kept, and all that is freed from now on."""
+    """Return to the system what :func:`keep_freed_memory` has kept, and what is freed from now on, as far as it lies at
+    the end of the heap or outside of it."""
     if libc := _glibc():
         for parameter, value in DEFAULTS.items():
             libc.mallopt(parameter, value)
