@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmnetaug.apis.config import dataset_config, read_config
+from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.apis.overrides import gray_options
 from mmnetaug.apis.test import artefact_metrics, test_part, testing_runner
 from mmnetaug.checkpoint import (
@@ -17,6 +18,7 @@ from mmnetaug.checkpoint import (
     trained_normalisation,
 )
 from mmnetaug.datasets.image_folder import class_folders
+from mmnetaug.deploy.network import COSTS
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
 from mmnetaug.engine.runner import bare_model, closing_runs
 from mmnetaug.errors import InputError, check_whole
@@ -57,16 +59,16 @@ def classifier_config(checkpoint: str | Path, data_root: str | Path | None, size
         raise InputError(
             f'{checkpoint} is a classifier, and names no data: expected --data-root DIR, with DIR/val/CLASS/*.jpg'
         )
-    artefact = is_artefact(checkpoint)
+    artefact = open_artefact(checkpoint, threads=1) if is_artefact(checkpoint) else None
     content = {} if artefact else read_checkpoint(checkpoint)
-    meta = open_artefact(checkpoint, threads=1).meta if artefact else checkpoint_meta(content)
+    meta = artefact.meta if artefact else checkpoint_meta(content)
     own = meta['size'][0] if artefact else meta.get('input_size')
-    if artefact and size not in (None, own):
-        raise InputError(f'{checkpoint} takes images of {own}x{own} pixels alone: leave out --size')
     if size is None and own is None:
         raise InputError(f'{checkpoint} does not say for images of which size it is: give --size, such as --size 160')
     size = own if size is None else size
     check_whole('image size', size, 16)
+    if artefact:
+        artefact.check_size(size, size)
     config = test_part(read_config(BASE, 'pretrain'))
     if meta.get('in_channels') == 1 or meta.get('channels') == 'GRAY':
         config.merge_from_dict(gray_options(config))
@@ -108,19 +110,18 @@ def test_classifier(config: Config, checkpoint: str | Path) -> dict[str, Any]:
     Raises:
         InputError: weights that do not fit, or data that cannot be used.
     """
+    size = image_size(config)
     if is_artefact(checkpoint):
         artefact = open_artefact(checkpoint)
-        known, arch, size = artefact.meta, artefact.meta.get('arch'), artefact.meta['size'][0]
+        known, arch = artefact.meta, artefact.meta.get('arch')
         metrics = artefact_metrics(config, artefact)
-        costs = ('macs', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
-        cost = {name: known[name] for name in costs if name in known}
+        cost = {name: known[name] for name in COSTS if name in known}
     else:
         content = read_checkpoint(checkpoint)
         network = load_network(checkpoint, config.model.num_classes)
         known, rows, arch = checkpoint_meta(content), network.arch, network.arch.name
         config.model.update(arch=arch, padding=rows.padding, in_channels=rows.in_channels)
         config.model.data_preprocessor.update(trained_normalisation(content, rows.in_channels))
-        size = next(step.size for step in dataset_config(config, 'test_dataloader').pipeline if 'size' in step)
         runner = testing_runner(config)
         model = bare_model(runner)
         model.network.load_state_dict(network.state_dict())

@@ -25,7 +25,7 @@ from mmnetaug.datasets.transforms import ResizeCenterCrop
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
 from mmnetaug.deploy.heads import describe_head, leave_exponential, raw_maps
 from mmnetaug.deploy.inputs import Inputs
-from mmnetaug.deploy.network import Deployable, RawClassifier, RawDetector
+from mmnetaug.deploy.network import COSTS, Deployable, RawClassifier, RawDetector
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
@@ -215,8 +215,7 @@ def _described(
     outputs: list[str],
     head: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    told = ('config', 'arch', 'seed', 'epochs', 'macs', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
-    kept = {name: meta[name] for name in told if name in meta}
+    kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', *COSTS) if name in meta}
     return {
         'version': VERSION,
         'task': task,

@@ -19,13 +19,14 @@ from mmnetaug.apis.image_sizes import image_size, size_options
 from mmnetaug.apis.overrides import detection_data_options
 from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
+from mmnetaug.deploy.network import COSTS
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
 from mmnetaug.engine.cpu import prepare_distributed
 from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner, closing_runs
 from mmnetaug.engine.work_dir import name_work_dir
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused
-from mmnetaug.models.task_modules.prior_generators import Size
+from mmnetaug.models.task_modules.prior_generators import Size, width_height
 from mmnetaug.progress import Bar
 from mmnetaug.registry import mmdet_scope
 from mmnetaug.trust import Untrusted
@@ -188,15 +189,11 @@ def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
 
 def _test_artefact(config: Config, artefact: Artefact) -> dict[str, Any]:
     size = image_size(config)
-    if ([size] * 2 if isinstance(size, int) else list(size)) != artefact.meta['size']:
-        width, height = artefact.meta['size']
-        raise InputError(f'{artefact.path} takes images of {width}x{height} pixels alone: leave out --size')
-    meta = artefact.meta
-    known = ('arch', 'seed', 'macs', 'head_share', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
+    artefact.check_size(*width_height(size))
     return {
         'head': head_name(config.model),
         'size': size,
-        **{name: meta.get(name) for name in known},
+        **{name: artefact.meta.get(name) for name in ('arch', 'seed', 'head_share', *COSTS)},
         **measures(artefact_metrics(config, artefact)),
     }
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from mmnetaug.deploy.decode import decode
 from mmnetaug.deploy.heads import raw_maps
 
+# What a network takes, by what results and artefacts say of themselves.
+COSTS = ('macs', 'params', 'peak_memory', 'peak_layer', 'weight_bytes')
+
 
 @dataclass
 class Deployable:

@@ -103,6 +103,12 @@ class Artefact:
             raise InputError(f'{self.path} finds more than its {len(self.meta["classes"])} classes: {AGAIN}')
         return boxes, scores, labels
 
+    def check_size(self, width: int, height: int) -> None:
+        """Raise :class:`InputError` unless it takes images of this size in pixels."""
+        if [width, height] != self.meta['size']:
+            width, height = self.meta['size']
+            raise InputError(f'{self.path} takes images of {width}x{height} pixels alone: leave out --size')
+
     def check_boxes(self) -> None:
         """Raise :class:`InputError` where :meth:`detect` cannot give boxes."""
         if self.meta['task'] != 'detection':
