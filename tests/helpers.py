@@ -31,6 +31,7 @@ from mmnetaug.apis.overrides import (
     image_folder_options,
     worker_options,
 )
+from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.runner import train_and_validate, training_runner
 from mmnetaug.records import RESULT_VERSION, write_json
 from mmnetaug.registry import HOOKS, MODELS
@@ -214,7 +215,8 @@ def train_until(config, stop=None, resume=False):
     config.default_hooks.kill = {'type': 'mmnetaug.KillAt'}
     config.default_hooks.checkpoint.iterations = 1
     config.resume = resume
-    train_and_validate(training_runner(config))
+    with closing_runs():
+        train_and_validate(training_runner(config))
     return torch.load(Path((Path(config.work_dir) / 'last_checkpoint').read_text()))
 
 

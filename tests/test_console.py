@@ -16,9 +16,10 @@ from mmengine.logging import MessageHub, MMLogger, print_log
 from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.engine import console
+from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.hooks import NothingLearntHook, ResultsHook
 from mmnetaug.engine.hooks.console_hook import TimeLeft, headline
-from mmnetaug.engine.runner import closing_runs, training_runner
+from mmnetaug.engine.runner import training_runner
 from mmnetaug.progress import Bar
 
 

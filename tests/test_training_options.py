@@ -1,6 +1,7 @@
 """What MMEngine offers for a training, beside what we add: neither is lost without a word."""
 
 import json
+import multiprocessing
 import os
 import resource
 from functools import partial
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT, RUNS, Killed, build_detector, detector_config, pretrain_config, train_until
+from helpers import ROOT, RUNS, KillAt, Killed, build_detector, detector_config, pretrain_config, train_until
 from mmengine.config import Config
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -185,6 +186,16 @@ def test_opencv_in_parallel_before_processes_are_forked(image_tree, tmp_path):
         assert pretrain(config)['epochs'] == 1
     finally:
         cv2.setNumThreads(before)
+    assert not multiprocessing.active_children()
+
+
+def test_a_run_that_fails_leaves_no_process(image_tree, tmp_path):
+    config = pretrain_config(image_tree, tmp_path / 'run', NANO)
+    config.merge_from_dict({**worker_options(config, 2), 'default_hooks.kill': {'type': 'mmnetaug.KillAt'}})
+    KillAt.step = 7  # in the second epoch
+    with pytest.raises(Killed):
+        pretrain(config)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.skipif(not hasattr(os, 'confstr') or 'glibc' not in os.confstr('CS_GNU_LIBC_VERSION'), reason='no glibc')

@@ -20,7 +20,8 @@ from mmnetaug.checkpoint import (
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.deploy.network import COSTS
 from mmnetaug.deploy.runtime import is_artefact, open_artefact
-from mmnetaug.engine.runner import bare_model, closing_runs
+from mmnetaug.engine.closing import closing_runs
+from mmnetaug.engine.runner import bare_model
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory

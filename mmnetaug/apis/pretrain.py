@@ -11,13 +11,13 @@ from mmengine.dist import get_world_size, is_main_process
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.archs import get_arch
 from mmnetaug.checkpoint import write_export, write_exports
+from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.history import read_history
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook
 from mmnetaug.engine.runner import (
     bare_model,
     best_weights,
-    closing_runs,
     seconds_before,
     train_and_validate,
     training_runner,

@@ -21,8 +21,9 @@ from mmnetaug.apis.train import describe_detector, head_name, measures
 from mmnetaug.checkpoint import check_finite, checkpoint_meta, read_checkpoint, read_detector
 from mmnetaug.deploy.network import COSTS
 from mmnetaug.deploy.runtime import Artefact, is_artefact, open_artefact
+from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.cpu import prepare_distributed
-from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner, closing_runs
+from mmnetaug.engine.runner import bare_model, build_dataloader, build_runner
 from mmnetaug.engine.work_dir import name_work_dir
 from mmnetaug.errors import InputError
 from mmnetaug.models.fusion import fused

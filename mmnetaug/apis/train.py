@@ -17,13 +17,13 @@ from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.datasets.findings import real_paths
 from mmnetaug.datasets.samplers import data_sets
+from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
 from mmnetaug.engine.runner import (
     bare_model,
     best_weights,
-    closing_runs,
     seconds_before,
     train_and_validate,
     training_runner,

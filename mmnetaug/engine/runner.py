@@ -7,9 +7,8 @@ import sys
 import traceback
 from bisect import bisect
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from contextvars import ContextVar
+from collections.abc import Mapping
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from mmnetaug.checkpoint import load_weights, read_checkpoint, trained_normalisation, trained_padding
+from mmnetaug.engine.closing import close_after_failure, close_files, close_later, end_workers
 from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed, start_worker
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
@@ -54,35 +54,6 @@ LEAST = {
     **{'train_cfg.max_epochs': 1, 'train_cfg.val_interval': 1, 'randomness.seed': 0},
     **{'val_dataloader.batch_size': 1, 'test_dataloader.batch_size': 1},
 }
-# What runners leave open, of the innermost closing_runs; none outside of one.
-_left_open: ContextVar[ExitStack | None] = ContextVar('_left_open', default=None)
-
-
-@contextmanager
-def closing_runs() -> Iterator[None]:
-    """Close what the runners that are built within have opened, when this ends, also by an exception: the log files,
-    which MMEngine leaves open, and where it fails what their visualizers write. The console goes on."""
-    with ExitStack() as stack:
-        token = _left_open.set(stack)
-        try:
-            yield
-        finally:
-            _left_open.reset(token)
-
-
-def _close_files(logger: MMLogger) -> None:
-    for handler in list(logger.handlers):
-        if isinstance(handler, logging.FileHandler):
-            logger.removeHandler(handler)
-            with suppress(OSError):  # of a full disk, which has been said
-                handler.close()
-
-
-def _close_after_failure(visualizer: Visualizer, failure: type[BaseException] | None, *_: Any) -> None:
-    """A training that ends well closes its own."""
-    if failure:
-        with suppress(OSError):  # the failure is what is told
-            visualizer.close()
 
 
 def training_runner(config: Config) -> Runner:
@@ -187,6 +158,7 @@ def build_dataloader(*args: Any, **options: Any) -> DataLoader:
     loader = Runner.build_dataloader(*args, **options)
     if loader.num_workers:
         loader.worker_init_fn = partial(start_worker, loader.worker_init_fn, cv2.getNumThreads())
+        close_later(end_workers, loader)
     return loader
 
 
@@ -248,8 +220,7 @@ class _Runner(Runner):
             if isinstance(handler, logging.FileHandler) and handler.stream:
                 handler.stream.reconfigure(encoding='utf-8')  # and not the system's, which may lack names of classes
                 _say_once_what_is_not_written(logger, handler)
-        if stack := _left_open.get():
-            stack.callback(_close_files, logger)
+        close_later(close_files, logger)
         hooks = (self.cfg.get('default_hooks') or {}).values()
         if any(hook and hook['type'].rpartition('.')[2] == ConsoleHook.__name__ for hook in hooks):
             show_few_lines(logger)
@@ -257,8 +228,7 @@ class _Runner(Runner):
 
     def build_visualizer(self, *args: Any, **options: Any) -> Visualizer:
         visualizer = super().build_visualizer(*args, **options)
-        if stack := _left_open.get():
-            stack.push(partial(_close_after_failure, visualizer))
+        close_later(close_after_failure, visualizer)
         return visualizer
 
 
