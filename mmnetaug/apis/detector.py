@@ -2,10 +2,10 @@
 
 import numbers
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
@@ -75,8 +75,16 @@ class Detector:
         self._inputs = Inputs(meta)
         self._device = torch.device(device).type
 
+    @overload
+    def __call__(self, images: Image, score_thr: float = 0.0) -> Detections: ...
+
+    @overload
     def __call__(
-        self, images: Image | Sequence[Image] | Iterator[Image], score_thr: float = 0.0
+        self, images: list[Any] | tuple[Image, ...] | Iterator[Image], score_thr: float = 0.0
+    ) -> list[Detections]: ...
+
+    def __call__(
+        self, images: Image | list[Any] | tuple[Image, ...] | Iterator[Image], score_thr: float = 0.0
     ) -> Detections | list[Detections]:
         """Find objects.
 
