@@ -26,6 +26,12 @@ def test_two_layers_by_hand():
     assert network.training
 
 
+@pytest.mark.parametrize('shape', [224, (224, 224), (3, 224.0, 224), (3, 0, 224), 'abc'])
+def test_a_shape_that_is_none(shape):
+    with pytest.raises(InputError, match='input_shape is'):
+        mmnetaug.count_macs(nn.Conv2d(3, 8, 3), shape)
+
+
 def test_inference_mode_changes_no_cost():
     """PyTorch leaves operations whole there which it takes apart elsewhere."""
     layers = [nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU6(), nn.Flatten(), nn.Linear(8 * 32 * 32, 4)]

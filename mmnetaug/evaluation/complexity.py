@@ -1,5 +1,6 @@
 """Cost of a network: multiply-accumulates and parameters."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -7,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from mmnetaug.errors import InputError, check_whole
 
 
 class OperationMode(TorchDispatchMode):
@@ -54,8 +57,15 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     Args:
         network: any module that takes an (N, 3, H, W) float tensor; its mode is left as it was.
         input_shape: (channels, height, width) in pixels.
+
+    Raises:
+        InputError: another shape.
     """
-    image = blank_image(network, input_shape)
+    if not isinstance(input_shape, Iterable) or len(shape := tuple(input_shape)) != 3:
+        raise InputError(f'input_shape is {input_shape!r}: expected channels, height and width, such as (3, 224, 224)')
+    for number in shape:
+        check_whole('each number of input_shape', number, 1)
+    image = blank_image(network, shape)
     # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
     with _FlopCounter() as counter:
         run_once(network, image)
