@@ -6,16 +6,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
+from mmnetaug.apis.anchors import anchor_advice
 from mmnetaug.apis.config import complete_test_part, dataset_config
 from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
 from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.datasets.findings import real_paths
+from mmnetaug.datasets.objects import Objects, resized_objects
 from mmnetaug.datasets.samplers import data_sets
 from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
@@ -97,6 +100,8 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     )
     named = ', '.join(meta['classes'][:SHOWN_CLASSES]) + (' ...' if wanted > SHOWN_CLASSES else '')
     runner.logger.info(f'{wanted} classes: {named}. The backbone starts from {pretrained or "random weights"}')
+    if advice := anchor_advice(config.model, size, _some_objects(runner), meta['classes']):
+        runner.logger.warning(advice)
     start = time.time()
     metrics = train_and_validate(runner)
     seconds = time.time() - start
@@ -178,6 +183,17 @@ def _image_paths(dataset: Any) -> frozenset[str]:
     if hasattr(dataset, 'image_paths'):  # ours
         return dataset.image_paths
     return frozenset(real_paths(dataset.get_data_info(index)['img_path'] for index in range(len(dataset))))
+
+
+def _some_objects(runner: Runner, most: int = 1000) -> Objects:
+    """Objects of at most so many of the images that are trained on, as large as they are in testing."""
+    infos = []
+    for dataset in data_sets(runner.train_dataloader.dataset):
+        if hasattr(dataset, 'get_data_info'):  # not of one's own kind
+            places = np.linspace(0, len(dataset) - 1, min(len(dataset), most)).astype(int)
+            infos += [dataset.get_data_info(place) for place in places.tolist()]
+    infos = [info for info in infos if {'width', 'height', 'instances'} <= info.keys()]
+    return resized_objects(infos, *resized_size(runner.cfg))
 
 
 def describe_detector(detector: nn.Module, size: Size) -> dict[str, Any]:

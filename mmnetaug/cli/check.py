@@ -4,7 +4,10 @@ import argparse
 import sys
 
 from mmnetaug.cli.arguments import add_data_arguments, data_files, new_parser
+from mmnetaug.config_files import find_config
 from mmnetaug.errors import InputError
+
+DEFAULT = 'ssdlite_baseline_voc'
 
 
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
@@ -13,6 +16,17 @@ def parser(prog: str | None = None) -> argparse.ArgumentParser:
     add_data_arguments(parser)
     parser.add_argument('--classes', nargs='+', help='only these classes (default: all)')
     parser.add_argument('--size', type=int, default=320, help='side of the images in pixels')
+    parser.add_argument(
+        '--config',
+        help=f'whose anchors are laid over the objects: a path, or the name of one of configs/det (default: {DEFAULT})',
+    )
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='other anchors, such as model.bbox_head.anchor_generator.first_anchor=0.08',
+    )
     return parser
 
 
@@ -24,8 +38,25 @@ def main(args: argparse.Namespace) -> None:
     if not args.data_root and not files:
         raise InputError('no data named: expected a folder, or --train-ann and --test-ann')
 
+    config_path = find_config(args.config or DEFAULT, 'det')
+
+    from mmnetaug.apis.anchors import describe_anchors
+    from mmnetaug.apis.config import merge_cfg_options, read_config
+    from mmnetaug.apis.image_sizes import size_options
     from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
 
+    config = read_config(config_path, 'det')
+    try:
+        config.merge_from_dict(size_options(config, args.size))
+        fits = True
+    except InputError:  # a size that no detector takes; the rest can be told
+        if args.config:
+            raise
+        fits = False
+    merge_cfg_options(config, args.cfg_options)
     report = check_detection_data(args.data_root, args.classes, args.size, files, args.allow_outside)
     print(describe_check(report))
+    objects = report['objects']['train']
+    if fits and (text := describe_anchors(config_path.stem, config.model, args.size, objects, report['classes'])):
+        print(f'\n{text}')
     sys.exit(1 if report['findings'] else 0)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from tqdm.contrib.concurrent import thread_map
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.findings import ReportsFindings
 from mmnetaug.datasets.images import NO_IMAGE, UnusableImage, image_size
+from mmnetaug.datasets.objects import Objects, resized_objects
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.progress import Bar, quiet
 from mmnetaug.registry import DATASETS
@@ -37,6 +37,7 @@ def check_detection_data(
         file), ``images`` and, of them, ``images_without_boxes``, ``boxes`` and, of them, ``ignored`` (difficult or
         crowd), ``objects`` (class -> number of boxes that are not ignored), ``below_1px`` and ``below_8px`` (how many
         of these have a shorter side) and ``median_px`` (of the shorter sides, in pixels after resizing);
+        ``objects``: these of ``train`` and ``test``, see :func:`~mmnetaug.datasets.objects.resized_objects`;
         ``shared_images``, files of the test set with the content of one of the training set; and ``findings``,
         place -> :class:`~mmnetaug.datasets.findings.Findings`, empty if all is well.
 
@@ -61,14 +62,15 @@ def check_detection_data(
             for split in ('train', 'test')
         }
     place = str(root or files['train'][0])
-    report = {'root': place, 'layout': found['layout'], 'classes': found['classes'], 'size': size}
+    report = {'root': place, 'layout': found['layout'], 'classes': found['classes'], 'size': size, 'objects': {}}
     findings, digests = {}, {}
     places = {split: dataset.ann_file for split, dataset in data.items()}
     if len(set(places.values())) == 1:
         places = {split: f'{place} ({split})' for split, place in places.items()}
     for split, dataset in data.items():
         digests[split] = _digests(dataset, split)
-        report[split] = {'source': dataset.ann_file, **_statistics(dataset, size)}
+        objects = report['objects'][split] = resized_objects(dataset.data_list, size, size)
+        report[split] = {'source': dataset.ann_file, **_statistics(dataset, objects, size)}
         findings[places[split]] = dataset.findings
     trained_on = set(digests['train'].values())
     report['shared_images'] = [Path(path).name for path, digest in digests['test'].items() if digest in trained_on]
@@ -108,30 +110,23 @@ def _digest(path: str) -> str | UnusableImage:
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _statistics(dataset: ReportsFindings, size: int) -> dict[str, Any]:
+def _statistics(dataset: ReportsFindings, objects: Objects, size: int) -> dict[str, Any]:
     """What ``check_detection_data`` says of ``train`` and ``test``; tiny boxes become findings."""
-    classes = dataset.metainfo['classes']
-    number, sides, boxes = Counter(), [], 0
-    for info in dataset.data_list:
-        boxes += len(info['instances'])
-        for instance in info['instances']:
-            if instance['ignore_flag']:
-                continue
-            x1, y1, x2, y2 = instance['bbox']
-            number[classes[instance['bbox_label']]] += 1
-            sides.append(min((x2 - x1) * size / info['width'], (y2 - y1) * size / info['height']))
-            if sides[-1] < 1:
-                name = Path(info['img_path']).name
-                dataset.findings.add(f'boxes smaller than a pixel when images are resized to {size}', name)
+    classes, infos = dataset.metainfo['classes'], dataset.data_list
+    sides = (objects.corners[:, 2:] - objects.corners[:, :2]).min(1)
+    for number in objects.images[sides < 1]:
+        name = Path(infos[number]['img_path']).name
+        dataset.findings.add(f'boxes smaller than a pixel when images are resized to {size}', name)
+    boxes = sum(len(info['instances']) for info in infos)
     return {
-        'images': len(dataset.data_list),
-        'images_without_boxes': sum(not info['instances'] for info in dataset.data_list),
+        'images': len(infos),
+        'images_without_boxes': sum(not info['instances'] for info in infos),
         'boxes': boxes,
         'ignored': boxes - len(sides),
-        'objects': {name: number[name] for name in classes},
-        'below_1px': int(np.sum(np.array(sides) < 1)),
-        'below_8px': int(np.sum(np.array(sides) < 8)),
-        'median_px': round(float(np.median(sides)), 1) if sides else None,
+        'objects': dict(zip(classes, np.bincount(objects.labels, minlength=len(classes)).tolist(), strict=True)),
+        'below_1px': int((sides < 1).sum()),
+        'below_8px': int((sides < 8).sum()),
+        'median_px': round(float(np.median(sides)), 1) if len(sides) else None,
     }
 
 
