@@ -96,7 +96,7 @@ def squares(side, number, label):
 @pytest.mark.parametrize('side', [100, 20, 16])
 def test_a_first_anchor_is_named_where_it_covers_more(side):
     (large, zeros), (small, ones) = squares(120, 40, 0), squares(side, 40, 1)
-    objects = Objects(np.vstack([large, small]), np.concatenate([zeros, ones]), None)
+    objects = Objects(np.vstack([large, small]), np.concatenate([zeros, ones]), np.zeros(80))
     said = anchor_advice(model_of('ssdlite'), 320, objects, ['large', 'small', 'absent'])
     if side == 100:
         assert said is None
