@@ -1,5 +1,6 @@
 """Cost of a network: multiply-accumulates and parameters."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,11 +14,19 @@ from mmnetaug.errors import InputError, check_whole
 
 
 class OperationMode(TorchDispatchMode):
-    """A mode that sees each operation, without PyTorch's compiler, whose import takes two seconds.
+    """Counts multiply-accumulates, as PyTorch's ``FlopCounterMode`` counts operations, but without PyTorch's compiler,
+    whose import takes two seconds.
 
     An operation that consists of others is seen as these, also in ``torch.inference_mode``, where PyTorch leaves it
     whole. What :meth:`see` is given has run.
+
+    Attributes:
+        macs: of each layer.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.macs: Counter[str] = Counter()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -36,19 +45,12 @@ class OperationMode(TorchDispatchMode):
 
     def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
         """An operation, with what it was called with and what it gave."""
-        raise NotImplementedError
+        if func.overloadpacket in flop_registry:  # each MAC is two floating-point operations
+            self.macs[self.layer()] += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) // 2
 
-
-class _FlopCounter(OperationMode):
-    """Floating-point operations, as PyTorch's ``FlopCounterMode`` counts them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops = 0
-
-    def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
-        if func.overloadpacket in flop_registry:
-            self.flops += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result)
+    def layer(self) -> str:
+        """The name of the layer that runs."""
+        return ''
 
 
 def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
@@ -66,10 +68,9 @@ def count_macs(network: nn.Module, input_shape: tuple[int, int, int]) -> int:
     for number in shape:
         check_whole('each number of input_shape', number, 1)
     image = blank_image(network, shape)
-    # The counter sees operations that run, so the network runs once; each MAC is two floating-point operations.
-    with _FlopCounter() as counter:
+    with OperationMode() as counter:  # which sees operations that run
         run_once(network, image)
-    return counter.flops // 2
+    return counter.macs.total()
 
 
 def blank_image(network: nn.Module, shape: tuple[int, int, int]) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import flop_registry
 
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import OperationMode, blank_image, run_once
@@ -141,12 +140,10 @@ class _Recorder(OperationMode):
         self.number: dict[int, int] = {}  # storage -> number
         self.pads: dict[int, Pads] = {}  # storage -> padding that nothing has carried out yet
         self.steps: list[tuple[str, set[int]]] = []  # layer, tensors that it reads and gives
-        self.macs: Counter[str] = Counter()  # of each layer
         self._new(image.numel(), image)
 
     def see(self, func: Any, args: tuple, kwargs: dict, result: Any) -> None:
-        if func.overloadpacket in flop_registry:  # each MAC is two floating-point operations
-            self.macs[self._layer()] += flop_registry[func.overloadpacket](*args, **kwargs, out_val=result) // 2
+        super().see(func, args, kwargs, result)
         name = func.overloadpacket.__name__
         read = [each for each in tree_leaves(args) if isinstance(each, Tensor) and _storage(each) in self.number]
         given = [each for each in tree_leaves(result) if isinstance(each, Tensor) and each.is_floating_point()]
@@ -197,9 +194,9 @@ class _Recorder(OperationMode):
         return len(self.bytes) - 1
 
     def _step(self, *places: int) -> None:
-        self.steps.append((self._layer(), set(places)))
+        self.steps.append((self.layer(), set(places)))
 
-    def _layer(self) -> str:
+    def layer(self) -> str:
         return self.running[-1] if self.running else ''
 
     def peak(self, output: Any) -> tuple[int, str]:
