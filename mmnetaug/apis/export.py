@@ -172,8 +172,15 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
     its = trained_normalisation(content, network.arch.in_channels) or (GRAY if gray else IMAGENET)
     channels = 'GRAY' if gray else 'RGB' if its['bgr_to_rgb'] else 'BGR'
     side = meta['input_size']
-    resize = f'the short side to {ResizeCenterCrop(side).scale[1]}, then the {side}x{side} of the centre'
-    described = _described('classification', meta, [side] * 2, channels, resize, ['logits'], None)
+    described = _described(
+        meta,
+        task='classification',
+        size=[side] * 2,
+        channels=channels,
+        resize=f'the short side to {ResizeCenterCrop(side).scale[1]}, then the {side}x{side} of the centre',
+        outputs=['logits'],
+        head=None,
+    )
     return Deployable(RawClassifier(network, its['mean'], its['std']), described)
 
 
@@ -196,37 +203,21 @@ def _detector(checkpoint: str | Path) -> Deployable:
     head = describe_head(detector, size, image)
     leave_exponential(detector, head)
     maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
-    names = [f'map{place}' for place in range(len(maps))]
     channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
     if input_channels(detector) == 1:
         channels = 'GRAY'
     resize = 'stretched to {}x{}'.format(*image)
     if any(step.get('keep_ratio') for step in dataset_config(config, 'test_dataloader').pipeline):
         resize = 'into {}x{}, the ratio of its sides kept'.format(*image)
-    return Deployable(network, _described('detection', meta, size, channels, resize, names, head) | cost)
+    outputs = [f'map{place}' for place in range(len(maps))]
+    told = {'size': size, 'channels': channels, 'resize': resize, 'outputs': outputs, 'head': head}
+    return Deployable(network, _described(meta, task='detection', **told) | cost)
 
 
-def _described(
-    task: str,
-    meta: dict[str, Any],
-    size: list[int],
-    channels: str,
-    resize: str,
-    outputs: list[str],
-    head: dict[str, Any] | None,
-) -> dict[str, Any]:
+def _described(meta: dict[str, Any], **told: Any) -> dict[str, Any]:
+    """A :attr:`~mmnetaug.deploy.network.Deployable.meta`: ``told``, and what the checkpoint says of itself."""
     kept = {name: meta[name] for name in ('config', 'arch', 'seed', 'epochs', *COSTS) if name in meta}
-    return {
-        'version': VERSION,
-        'task': task,
-        'classes': list(meta['classes']),
-        'size': size,
-        'channels': channels,
-        'resize': resize,
-        'outputs': outputs,
-        'head': head,
-        **kept,
-    }
+    return {'version': VERSION, 'classes': list(meta['classes']), **told, **kept}
 
 
 def _check_data(config: Config) -> None:
