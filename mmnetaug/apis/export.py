@@ -25,7 +25,7 @@ from mmnetaug.datasets.transforms import ResizeCenterCrop
 from mmnetaug.deploy.c_code import NO_DECODER, check_c, write_c
 from mmnetaug.deploy.heads import describe_head, leave_exponential, raw_maps
 from mmnetaug.deploy.inputs import Inputs
-from mmnetaug.deploy.network import COSTS, Deployable, RawClassifier, RawDetector
+from mmnetaug.deploy.network import COSTS, Deployable, Raw
 from mmnetaug.deploy.onnx import write_onnx
 from mmnetaug.deploy.runtime import VERSION
 from mmnetaug.deploy.tflite import write_tflite
@@ -181,7 +181,7 @@ def load_deployable(checkpoint: str | Path) -> Deployable:
         outputs=['logits'],
         head=None,
     )
-    return Deployable(RawClassifier(network, its['mean'], its['std']), described)
+    return Deployable(Raw(network, torch.tensor(its['mean']), torch.tensor(its['std'])), described)
 
 
 @torch.no_grad()
@@ -197,15 +197,14 @@ def _detector(checkpoint: str | Path) -> Deployable:
     size = list(width_height(side))
     cost = describe_detector(detector, side)
     detector = fused(detector)  # as every converter does, but that of PyTorch 2.6 cannot
-    preprocessor = detector.data_preprocessor
-    network = RawDetector(detector).eval()
+    its = detector.data_preprocessor  # which has neither mean nor std where it does not normalise
+    network = Raw(detector, getattr(its, 'mean', torch.zeros(1)), getattr(its, 'std', torch.ones(1))).eval()
     image = resized_size(config)
     head = describe_head(detector, size, image)
     leave_exponential(detector, head)
     maps = raw_maps(detector, torch.zeros(1, input_channels(detector), size[1], size[0]))
-    channels = 'RGB' if getattr(preprocessor, '_channel_conversion', False) else 'BGR'
-    if input_channels(detector) == 1:
-        channels = 'GRAY'
+    channels = 'RGB' if getattr(its, '_channel_conversion', False) else 'BGR'
+    channels = 'GRAY' if input_channels(detector) == 1 else channels
     resize = 'stretched to {}x{}'.format(*image)
     if any(step.get('keep_ratio') for step in dataset_config(config, 'test_dataloader').pipeline):
         resize = 'into {}x{}, the ratio of its sides kept'.format(*image)

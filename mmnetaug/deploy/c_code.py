@@ -17,7 +17,6 @@ from mmnetaug.records import write_text
 
 SOURCE = Path(__file__).with_name('detect.c')
 NO_DECODER = 'has no decoder here, or another NMS, or a min_bbox_size'
-MODEL, CODE = '{}_model.c', '{}_detect'
 
 
 def write_c(tflite: str | Path) -> list[Path]:

@@ -1,6 +1,5 @@
 """What leaves PyTorch: a network with its normalisation, and what a program must know of it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,41 +45,20 @@ def number_of_channels(meta: dict[str, Any]) -> int:
     return 1 if meta.get('channels') == 'GRAY' else 3
 
 
-class Normalised(nn.Module):
-    """(N, 3, H, W) float pixels from 0 to 255 -> outputs of a network for normalised ones."""
+class Raw(nn.Module):
+    """(N, 3, H, W) float pixels from 0 to 255 -> what a network gives for normalised ones: the maps of a detector's
+    head, see :func:`~mmnetaug.deploy.heads.raw_maps`, or (N, classes) logits as the only output."""
 
-    def __init__(self, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.register_buffer('scale', 1 / std.reshape(1, -1, 1, 1).float())
         self.register_buffer('shift', -mean.reshape(1, -1, 1, 1).float() * self.scale)
-
-    def forward(self, image: Tensor) -> Any:
-        return self.run(image * self.scale + self.shift)
-
-    def run(self, image: Tensor) -> Any:
-        raise NotImplementedError
-
-
-class RawDetector(Normalised):
-    """A detector up to the maps of its head, see :func:`~mmnetaug.deploy.heads.raw_maps`."""
-
-    def __init__(self, detector: SingleStageDetector) -> None:
-        its = detector.data_preprocessor  # which has neither where it does not normalise
-        super().__init__(getattr(its, 'mean', torch.zeros(1)), getattr(its, 'std', torch.ones(1)))
-        self.detector = detector
-
-    def run(self, image: Tensor) -> tuple[Tensor, ...]:
-        return tuple(raw_maps(self.detector, image))
-
-
-class RawClassifier(Normalised):
-    """A classifier; its only output is (N, classes) logits."""
-
-    def __init__(self, network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
-        super().__init__(torch.tensor(mean), torch.tensor(std))
         self.network = network
 
-    def run(self, image: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        image = image * self.scale + self.shift
+        if isinstance(self.network, SingleStageDetector):
+            return tuple(raw_maps(self.network, image))
         return (self.network(image),)
 
 
