@@ -4,7 +4,6 @@ Each function returns what it changes, as ``Config.merge_from_dict`` takes it (d
 itself: the same can be written as ``--cfg-options`` or in a config of one's own.
 """
 
-import argparse
 import copy
 import itertools
 import math
@@ -49,24 +48,6 @@ OR_ELSE = 'or give --pretrained imagenet (public ImageNet weights), a path, or n
 # --- any training ---
 
 
-def common_options(config: Config, args: argparse.Namespace) -> Overrides:
-    """``--batch-size``, ``--seed``, ``--amp`` and ``--safetensors``.
-
-    Raises:
-        InputError: a value out of range, or a learning rate that cannot follow the batch size.
-    """
-    options: Overrides = {}
-    if args.batch_size is not None:
-        options = batch_size_options(config, args.batch_size)
-    if args.seed is not None:
-        options['randomness.seed'] = check_whole('seed', args.seed, 0)
-    if args.amp:
-        options['optim_wrapper.type'] = 'AmpOptimWrapper'
-    if args.safetensors:
-        options['export_safetensors'] = True
-    return options
-
-
 def batch_size_options(config: Config, batch_size: int) -> Overrides:
     """``--batch-size``: images per device. The learning rate follows: MMEngine scales it from
     ``auto_scale_lr.base_batch_size`` where the config has that, and else it grows with the config's own batch size.
@@ -97,11 +78,6 @@ def worker_options(config: Config, workers: int) -> Overrides:
         for loader in loaders(config)
         for key, value in [('num_workers', workers), ('persistent_workers', workers > 0)]
     }
-
-
-def checkpoint_options(iterations: int) -> Overrides:
-    """``--checkpoint-interval``: save every so many iterations too, for epochs that last."""
-    return {'default_hooks.checkpoint.iterations': check_whole('checkpoint interval', iterations, 1)}
 
 
 def patience_options(validations: int) -> Overrides:

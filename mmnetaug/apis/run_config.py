@@ -7,8 +7,7 @@ from mmengine.config import Config
 
 from mmnetaug.apis.config import custom_modules, import_custom, merge_cfg_options, read_config
 from mmnetaug.apis.overrides import (
-    checkpoint_options,
-    common_options,
+    batch_size_options,
     epochs_options,
     gray_options,
     padding_options,
@@ -38,13 +37,20 @@ def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     if hasattr(args, 'epochs'):
         if args.lr is not None:
             config.merge_from_dict({'optim_wrapper.optimizer.lr': args.lr})
-        config.merge_from_dict(common_options(config, args))
+        if args.batch_size is not None:
+            config.merge_from_dict(batch_size_options(config, args.batch_size))
+        if args.seed is not None:
+            config.merge_from_dict({'randomness.seed': args.seed})
+        if args.amp:
+            config.merge_from_dict({'optim_wrapper.type': 'AmpOptimWrapper'})
+        if args.safetensors:
+            config.merge_from_dict({'export_safetensors': True})
         if args.padding is not None:
             config.merge_from_dict(padding_options(config, args.padding))
         if args.gray:
             config.merge_from_dict(gray_options(config))
         if args.checkpoint_interval is not None:
-            config.merge_from_dict(checkpoint_options(args.checkpoint_interval))
+            config.merge_from_dict({'default_hooks.checkpoint.iterations': args.checkpoint_interval})
         if args.patience is not None:
             config.merge_from_dict(patience_options(args.patience))
         if args.epochs is not None:
