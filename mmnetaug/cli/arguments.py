@@ -29,7 +29,10 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """One that says what to type instead."""
+    """One that says what to type instead, and whose subcommands' help is :class:`HelpFormatter`'s, too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{'formatter_class': HelpFormatter, **options})
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> tuple[Any, list[str]]:
         self.typed = sys.argv[1:] if args is None else list(args)
@@ -68,7 +71,6 @@ def new_parser(
         description=description,
         usage=usage and f'%(prog)s {usage}',
         epilog=f'Example: {example}{f". {more}" if more else ""}',
-        formatter_class=HelpFormatter,
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mmnetaug.cli.arguments import HelpFormatter, new_parser, whole
+from mmnetaug.cli.arguments import new_parser, whole
 from mmnetaug.config_files import NETWORKS, RATES, ROOT, methods
 from mmnetaug.errors import InputError, typed_command
 
@@ -20,6 +20,12 @@ ACCURACY_FIGURES = {
     'fig3': ('accuracy against the length of training, baseline and NetAug', '--epochs 75 150 300'),
     'fig4': ('training and validation accuracy over epochs, tiny and large, with and without NetAug', '--jobs 2'),
     'lr': ('accuracy against learning rate: baseline and NetAug, each with its best rate', '--epochs 40 --jobs 2'),
+}
+# Figure -> help of the methods that it compares with the baseline, where one can choose them.
+BESIDE_BASELINE = {
+    'fig1': "beside the baseline (default: the paper's), with the default strengths of mmnetaug pretrain",
+    'lr': 'beside the baseline (default: netaug). Two controls tell the larger gradient of two losses from the '
+    'supernet: baseline_twice (model.base_weight=2) and netaug_halved (base_weight and alpha 0.5)',
 }
 
 
@@ -40,7 +46,6 @@ def add_fig5(commands: argparse._SubParsersAction) -> None:
         'fig5',
         help='AP of detectors against MACs: baseline, baseline + mixup, NetAug',
         description='AP of detectors against MACs: baseline, baseline + mixup, NetAug.',
-        formatter_class=HelpFormatter,
         epilog='Example: mmnetaug figures fig5 --data data/VOCdevkit --head ssdlite --jobs 2 --dry-run',
     )
     parser.add_argument('--data', help='folder in VOC, COCO or YOLO layout')
@@ -96,7 +101,6 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
             figure,
             help=text,
             description=f'{text[0].upper()}{text[1:]}.',
-            formatter_class=HelpFormatter,
             epilog=f'Example: mmnetaug figures {figure} {example} --dry-run. Figures 1, 3, 4 and lr with the '
             'same --out share the runs that they have in common.',
         )
@@ -105,13 +109,6 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
         if figure != 'lr':
             endings += '; mbv2_tiny@0.4 for the learning rate 0.4 instead of that of the config'
         parser.add_argument('--networks', nargs='+', default=networks, metavar='ENDING', help=endings)
-        if figure == 'fig1':
-            parser.add_argument(
-                '--methods',
-                nargs='+',
-                choices=list(methods()),
-                help="beside the baseline (default: the paper's), with the default strengths of mmnetaug pretrain",
-            )
         if figure == 'lr':
             parser.add_argument(
                 '--rates',
@@ -120,13 +117,8 @@ def add_accuracy(commands: argparse._SubParsersAction) -> None:
                 default=list(RATES),
                 help="in place of the config's optim_wrapper.optimizer.lr",
             )
-            parser.add_argument(
-                '--methods',
-                nargs='+',
-                choices=list(methods()),
-                help='beside the baseline (default: netaug). Two controls tell the larger gradient of two losses from '
-                'the supernet: baseline_twice (model.base_weight=2) and netaug_halved (base_weight and alpha 0.5)',
-            )
+        if figure in BESIDE_BASELINE:
+            parser.add_argument('--methods', nargs='+', choices=list(methods()), help=BESIDE_BASELINE[figure])
         lengths = (
             '1, 2 and 4 times the config' if figure == 'fig3' else "the config's; one for all networks, or for each"
         )

@@ -2,7 +2,7 @@
 
 import argparse
 
-from mmnetaug.cli.arguments import HelpFormatter, new_parser
+from mmnetaug.cli.arguments import new_parser
 
 # What each makes.
 KINDS = {
@@ -16,10 +16,7 @@ OBJECT_SCALE, CLUTTER = (0.05, 0.6), 10  # those of mmnetaug.datasets.preparatio
 def parser(prog: str | None = None) -> argparse.ArgumentParser:
     parser = new_parser(prog, __doc__, 'mmnetaug make-data scenes --source data/cifar100 --groups cifar100')
     commands = parser.add_subparsers(dest='command', required=True, metavar='|'.join(KINDS))
-    tools = {
-        name: commands.add_parser(name, help=text, description=f'Make {text}.', formatter_class=HelpFormatter)
-        for name, text in KINDS.items()
-    }
+    tools = {name: commands.add_parser(name, help=text, description=f'Make {text}.') for name, text in KINDS.items()}
     for name, tool in tools.items():
         tool.add_argument('--out', default=f'data/{name}', help='folder to make')
         tool.add_argument('--force', action='store_true', help='replace what an earlier run made there')
