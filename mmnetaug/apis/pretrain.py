@@ -1,34 +1,22 @@
 """Pretraining on images of one folder a class: from a complete config to ``export.pth``."""
 
-import json
-import time
-from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.dist import get_world_size, is_main_process
 
 from mmnetaug.apis.image_sizes import image_size
 from mmnetaug.archs import get_arch
-from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.history import read_history
-from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.netaug_hook import NetAugHook
-from mmnetaug.engine.runner import (
-    bare_model,
-    best_weights,
-    seconds_before,
-    train_and_validate,
-    training_runner,
-)
+from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner, write_results
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.complexity import count_macs, count_params
 from mmnetaug.evaluation.memory import describe_memory
 from mmnetaug.models.classifiers import Classifier
 from mmnetaug.models.networks import NetAug, Network
-from mmnetaug.records import RESULT_VERSION, numbers, write_json
+from mmnetaug.records import numbers
 
 # Entries of a config that a result keeps.
 RECIPE = ('model', 'optim_wrapper', 'auto_scale_lr', 'param_scheduler', 'custom_hooks')
@@ -43,8 +31,8 @@ def pretrain(config: Config) -> dict[str, Any]:
 
     Returns:
         What ``result.json`` holds: accuracies in percent, those of each validation in ``history``, MACs, parameters,
-        memory (:func:`~mmnetaug.evaluation.memory.describe_memory`), the recipe, ``best`` (``measure``, ``value`` and
-        ``epoch`` of the best validation, whose weights are ``best.pth``).
+        memory (:func:`~mmnetaug.evaluation.memory.describe_memory`), the recipe, and what
+        :func:`~mmnetaug.engine.runner.write_results` says of the training.
 
     Raises:
         InputError: a value out of range, data that is not there or does not fit, or see
@@ -75,11 +63,8 @@ def pretrain(config: Config) -> dict[str, Any]:
             'model.netaug without the hook that draws the larger networks: expected '
             "default_hooks=dict(netaug=dict(type='mmnetaug.NetAugHook')) beside it, or neither"
         )
-    start = time.time()
     accuracy = train_and_validate(runner)
-    seconds = time.time() - start
     tiny = _exported(bare_model(runner))
-    best, best_model = best_weights(runner)
     entries = config.to_dict()
     result = {
         'arch': tiny.arch.name,
@@ -93,23 +78,10 @@ def pretrain(config: Config) -> dict[str, Any]:
         'input_size': size,
         'num_classes': len(classes),
         'classes': classes,
-        'epochs': runner.epoch,
-        'seed': runner.seed,
-        'best': best or None,
         'history': _history(config.work_dir),
         'recipe': {key: entries[key] for key in RECIPE if key in entries},
-        'train_images': len(runner.train_dataloader.dataset),
-        'batch_size': config.train_dataloader.batch_size,
-        'processes': get_world_size(),
-        'train_seconds': round(seconds_before(runner) + seconds, 1),
     }
-    result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
-    if is_main_process():
-        write_exports(config.work_dir, tiny, result, config.get('export_safetensors', False))
-        if best_model is not None:
-            write_export(Path(config.work_dir) / BEST, _exported(best_model), result)
-        write_json(Path(config.work_dir) / 'result.json', result)
-    return result
+    return write_results(runner, result, _exported)
 
 
 def _exported(classifier: Classifier) -> Network:

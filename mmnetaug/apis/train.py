@@ -1,14 +1,11 @@
 """Detectors: from a complete config to a checkpoint and its AP."""
 
-import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
@@ -16,7 +13,6 @@ from mmnetaug.apis.anchors import anchor_advice
 from mmnetaug.apis.config import complete_test_part, dataset_config
 from mmnetaug.apis.image_sizes import image_size, resized_size
 from mmnetaug.apis.overrides import check_pretrained
-from mmnetaug.checkpoint import write_export, write_exports
 from mmnetaug.datasets.findings import real_paths
 from mmnetaug.datasets.objects import Objects, resized_objects
 from mmnetaug.datasets.samplers import data_sets
@@ -24,19 +20,13 @@ from mmnetaug.engine.closing import closing_runs
 from mmnetaug.engine.hooks.checkpoint_hook import BEST
 from mmnetaug.engine.hooks.export_hook import ExportHook, detector_meta
 from mmnetaug.engine.hooks.results_hook import CURVES, TABLE
-from mmnetaug.engine.runner import (
-    bare_model,
-    best_weights,
-    seconds_before,
-    train_and_validate,
-    training_runner,
-)
+from mmnetaug.engine.runner import bare_model, train_and_validate, training_runner, write_results
 from mmnetaug.engine.training_config import check_training
 from mmnetaug.errors import InputError, printable
 from mmnetaug.evaluation.complexity import count_params
 from mmnetaug.evaluation.memory import memory_and_macs
 from mmnetaug.models.task_modules.prior_generators import Size, size_text, width_height
-from mmnetaug.records import BY_CLASS, RESULT_VERSION, numbers, of_one_class, write_json
+from mmnetaug.records import BY_CLASS, numbers, of_one_class
 from mmnetaug.trust import check_config
 
 FILES = (  # of a finished run, in the order in which they are named
@@ -62,8 +52,8 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     Returns:
         What ``result.json`` holds: ``AP50_11point``, ``AP50_area``, ``AP`` and ``class_AP50`` (of each class) in VOC
         layout, or ``AP``, ``AP50``, ``AP75``, ``AP_small``, ``AP_medium``, ``AP_large`` (None for a size that no object
-        has) and ``class_AP50`` in COCO layout, fractions; MACs, parameters, memory, the recipe, ``best`` (``measure``,
-        ``value`` and ``epoch`` of the best validation, whose weights are ``best.pth``), and where the checkpoint is.
+        has) and ``class_AP50`` in COCO layout, fractions; MACs, parameters, memory, the recipe, where the checkpoint
+        is, and what :func:`~mmnetaug.engine.runner.write_results` says of the training.
 
     Raises:
         InputError: see :func:`~mmnetaug.engine.training_config.check_training`; nothing to train or to test on, a
@@ -102,10 +92,7 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
     runner.logger.info(f'{wanted} classes: {named}. The backbone starts from {pretrained or "random weights"}')
     if advice := anchor_advice(config.model, size, _some_objects(runner), meta['classes']):
         runner.logger.warning(advice)
-    start = time.time()
     metrics = train_and_validate(runner)
-    seconds = time.time() - start
-    best, best_model = best_weights(runner)
     hooks = [hook.type.rpartition('.')[2] for hook in config.get('custom_hooks') or []]
     result = {
         'head': head,
@@ -115,26 +102,14 @@ def train_detector(config: Config, command: str = '') -> dict[str, Any]:
         'pretrained': pretrained,
         **measures(metrics),
         **cost,
-        'train_images': len(runner.train_dataloader.dataset),
         'test_images': len(runner.val_dataloader.dataset),
-        'epochs': runner.epoch,
-        'batch_size': config.train_dataloader.batch_size,
-        'processes': get_world_size(),
-        'train_seconds': round(seconds_before(runner) + seconds, 1),
         'mixup': 'DetectionMixupHook' in hooks,
-        'seed': runner.seed,
         'data_root': dataset_config(config, 'test_dataloader').get('data_root'),
         'command': command,
-        'best': best or None,
         'checkpoint': str(Path(config.work_dir) / 'export.pth'),
         'config': meta['config'],
     }
-    result = json.loads(json.dumps({'version': RESULT_VERSION, **result}))  # as it will be read from the file
-    if is_main_process():
-        write_exports(config.work_dir, detector, {**meta, **cost}, config.get('export_safetensors', False))
-        if best_model is not None:
-            write_export(Path(config.work_dir) / BEST, best_model, {**meta, **cost, 'best': best})
-        write_json(Path(config.work_dir) / 'result.json', result)
+    result = write_results(runner, result, meta={**meta, **cost})
     for line in _closing_lines(result, Path(config.work_dir)):
         runner.logger.info(line)
     return result

@@ -2,12 +2,14 @@
 
 import copy
 import gc
+import json
 import logging
 import sys
+import time
 import traceback
 from bisect import bisect
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -26,7 +28,14 @@ from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
 
-from mmnetaug.checkpoint import load_weights, read_checkpoint, trained_normalisation, trained_padding
+from mmnetaug.checkpoint import (
+    load_weights,
+    read_checkpoint,
+    trained_normalisation,
+    trained_padding,
+    write_export,
+    write_exports,
+)
 from mmnetaug.engine.closing import close_after_failure, close_files, close_later, end_workers
 from mmnetaug.engine.console import show_few_lines
 from mmnetaug.engine.cpu import prepare_distributed, start_worker
@@ -47,7 +56,7 @@ from mmnetaug.engine.work_dir import (
 )
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.normalisation import normalisation
-from mmnetaug.records import write_json
+from mmnetaug.records import RESULT_VERSION, write_json
 
 # Entries that are whole numbers -> the least.
 LEAST = {
@@ -311,9 +320,10 @@ def _own_visualizer(config: Config) -> None:
 def train_and_validate(runner: Runner) -> dict[str, Any]:
     """Train to the end; the metrics of the validation after it, which is not done twice.
 
-    The model is left as it was validated: with the average of weights where there is one.
+    The model is left as it was validated: with the average of weights where there is one. ``runner.train_seconds`` is
+    how long it took, with what was trained before the run was resumed, by its table of results.
     """
-    last = _LastValidation()
+    start, last = time.time(), _LastValidation()
     runner.register_hook(last)
     runner.register_hook(_MissedValidation())
     with locked(Path(runner.work_dir)) if is_main_process() else nullcontext():
@@ -327,6 +337,8 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
         if last.metrics is None:  # a finished run that is resumed trains no more
             runner.val_loop.run()  # and not runner.val(), before which an average of weights would begin anew
     bare_model(runner).load_state_dict(last.state)
+    before = sum(hook.before for hook in runner.hooks if isinstance(hook, ResultsHook))
+    runner.train_seconds = round(before + time.time() - start, 1)
     return last.metrics
 
 
@@ -365,26 +377,49 @@ class _MissedValidation(Hook):
             runner.val_loop.run()
 
 
-def seconds_before(runner: Runner) -> float:
-    """How long a run that trains had trained before it was resumed, by its table of results; 0 where it has none."""
-    return sum(hook.before for hook in runner.hooks if isinstance(hook, ResultsHook))
+def write_results(
+    runner: Runner,
+    result: dict[str, Any],
+    exported: Callable[[nn.Module], nn.Module] = lambda model: model,
+    meta: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write ``export.pth``, ``best.pth`` and ``result.json`` of a run behind :func:`train_and_validate`.
 
+    Args:
+        runner: of the run.
+        result: what ``result.json`` holds of the network and its quality.
+        exported: what is exported of the model.
+        meta: what the exports say of it; all of the result if None.
 
-def best_weights(runner: Runner) -> tuple[dict[str, Any], nn.Module | None]:
-    """Of the best validation of a run: ``measure``, ``value`` and ``epoch``, and the model as it was then.
-
-    The dict is empty where the run keeps none, and there is no model where ``best.pth`` is an export already.
+    Returns:
+        What ``result.json`` holds: also ``version``, ``epochs``, ``seed``, ``train_images``, ``batch_size``,
+        ``processes``, ``train_seconds``, and ``best`` (``measure``, ``value`` and ``epoch`` of the best validation,
+        whose weights are ``best.pth``; None where the run keeps none).
     """
-    path = Path(runner.work_dir) / BEST
-    if not path.is_file():
-        return {}, None
-    content = read_checkpoint(path)
-    best = dict(content.get('meta', {}).get('best') or {})
-    if not best or 'version' in content['meta']:
-        return best, None
-    model = copy.deepcopy(bare_model(runner)).cpu()
-    model.load_state_dict(content['state_dict'])
-    return best, model
+    folder, best, best_model = Path(runner.work_dir), None, None
+    if (folder / BEST).is_file():
+        content = read_checkpoint(folder / BEST)
+        best = content.get('meta', {}).get('best') or None
+        if best and 'version' not in content['meta']:  # else it is an export already
+            best_model = copy.deepcopy(bare_model(runner)).cpu()
+            best_model.load_state_dict(content['state_dict'])
+    training = {
+        'epochs': runner.epoch,
+        'seed': runner.seed,
+        'train_images': len(runner.train_dataloader.dataset),
+        'batch_size': runner.cfg.train_dataloader.batch_size,
+        'processes': get_world_size(),
+        'train_seconds': runner.train_seconds,
+        'best': best,
+    }
+    result = json.loads(json.dumps({'version': RESULT_VERSION, **result, **training}))  # as it will be read
+    if is_main_process():
+        meta = meta or result
+        write_exports(folder, exported(bare_model(runner)), meta, runner.cfg.get('export_safetensors', False))
+        if best_model is not None:
+            write_export(folder / BEST, exported(best_model), {**meta, 'best': best})
+        write_json(folder / 'result.json', result)
+    return result
 
 
 def bare_model(runner: Runner) -> nn.Module:
