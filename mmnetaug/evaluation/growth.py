@@ -19,19 +19,17 @@ from mmnetaug.evaluation.complexity import count_macs
 from mmnetaug.evaluation.speed import alternate, machine
 from mmnetaug.models.networks.network import build_network
 
+FAMILY = 'mobilenetv2'
 BASE = {'batch': 16, 'size': 96, 'width': 0.35, 'processes': 1}
 # What is varied of it, one at a time.
 VARIED = {'batch': (4, 16, 64), 'size': (64, 96, 160), 'width': (0.35, 0.7, 1.4), 'processes': (1, 2)}
 TOLERANCE = 1.15  # more than this times the work is reported
 
 
-def measure_growth(
-    family: str = 'mobilenetv2', repeats: int = 7, varied: dict[str, Sequence[float]] | None = None
-) -> dict[str, Any]:
+def measure_growth(repeats: int = 7, varied: dict[str, Sequence[float]] | None = None) -> dict[str, Any]:
     """Training steps (forward, backward, SGD) at several batches, sizes, widths and numbers of processes.
 
     Args:
-        family: of networks that have a width multiplier, such as 'mobilenetv2'.
         repeats: steps of each, those of one kind alternating.
         varied: names of ``BASE`` -> its values, ascending; ``VARIED`` if None.
 
@@ -50,13 +48,13 @@ def measure_growth(
             raise InputError(f'{name} is not varied: expected some of {", ".join(BASE)}')
         cases = [{**BASE, name: value} for value in values]
         if name == 'processes':
-            times = [_distributed_step(family, case, repeats) for case in cases]
+            times = [_distributed_step(case, repeats) for case in cases]
         else:
-            steps = {str(number): _step(family, case) for number, case in enumerate(cases)}
+            steps = {str(number): _step(case) for number, case in enumerate(cases)}
             times = [median(spent) for spent in alternate(steps, repeats).values()]
         found = []
         for case, milliseconds in zip(cases, times):
-            network, images = _network(family, case), _images(case)
+            network, images = _network(case), _images(case)
             macs = count_macs(network, (3, case['size'], case['size'])) * case['batch']
             memory = _kept_bytes(network, images)
             found.append(
@@ -70,7 +68,7 @@ def measure_growth(
             )
         faster += [said for pair in pairwise(found) if (said := _faster(name, *pair))]
         rows += found
-    return {'family': family, 'rows': rows, 'faster': faster, **machine('cpu')}
+    return {'family': FAMILY, 'rows': rows, 'faster': faster, **machine('cpu')}
 
 
 def _faster(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
@@ -84,9 +82,9 @@ def _faster(name: str, before: dict[str, Any], after: dict[str, Any]) -> str:
     )
 
 
-def _network(family: str, case: dict[str, Any]) -> nn.Module:
+def _network(case: dict[str, Any]) -> nn.Module:
     torch.manual_seed(0)
-    return build_network(f'{family}_w{case["width"]}', 100).to(memory_format=torch.channels_last).train()
+    return build_network(f'{FAMILY}_w{case["width"]}', 100).to(memory_format=torch.channels_last).train()
 
 
 def _images(case: dict[str, Any]) -> Tensor:
@@ -94,8 +92,8 @@ def _images(case: dict[str, Any]) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def _step(family: str, case: dict[str, Any], wrap: Any = lambda network: network) -> Any:
-    network, images = wrap(_network(family, case)), _images(case)
+def _step(case: dict[str, Any], wrap: Any = lambda network: network) -> Any:
+    network, images = wrap(_network(case)), _images(case)
     labels = torch.arange(case['batch']) % 100
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True)
 
@@ -124,27 +122,25 @@ def _kept_bytes(network: nn.Module, images: Tensor) -> int:
     return sum(kept.values())
 
 
-def _distributed_step(family: str, case: dict[str, Any], repeats: int) -> float:
+def _distributed_step(case: dict[str, Any], repeats: int) -> float:
     """Milliseconds of a step in the first of some processes."""
     if case['processes'] == 1:
-        return median(alternate({'one': _step(family, case)}, repeats)['one'])
+        return median(alternate({'one': _step(case)}, repeats)['one'])
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         address = f'tcp://127.0.0.1:{free.getsockname()[1]}'
     context = multiprocessing.get_context('spawn')
     found = context.SimpleQueue()
-    arguments = (family, case, repeats, address, torch.get_num_threads(), found)
+    arguments = (case, repeats, address, torch.get_num_threads(), found)
     multiprocessing.spawn(_measure_in_process, arguments, nprocs=case['processes'])
     return found.get()
 
 
-def _measure_in_process(
-    rank: int, family: str, case: dict[str, Any], repeats: int, address: str, threads: int, found: Any
-) -> None:
+def _measure_in_process(rank: int, case: dict[str, Any], repeats: int, address: str, threads: int, found: Any) -> None:
     torch.set_num_threads(threads)
     os.environ.setdefault('GLOO_SOCKET_IFNAME', 'lo')
     dist.init_process_group('gloo', init_method=address, rank=rank, world_size=case['processes'])
-    spent = alternate({'all': _step(family, case, DistributedDataParallel)}, repeats)['all']
+    spent = alternate({'all': _step(case, DistributedDataParallel)}, repeats)['all']
     if rank == 0:
         found.put(median(spent))
     dist.destroy_process_group()

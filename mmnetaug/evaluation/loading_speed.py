@@ -62,16 +62,13 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 """
 
 
-def measure_start(
-    layout: str, against: str | Path | None = None, repeats: int = 3, images: tuple[int, int] | None = None
-) -> dict[str, Any]:
+def measure_start(layout: str, against: str | Path | None = None, repeats: int = 3) -> dict[str, Any]:
     """Seconds from the command of a training to its first iteration, with images of a size that decodes quickly.
 
     Args:
         layout: 'voc', 'coco' (four boxes an image) or 'folders'.
         against: another checkout of this repository, started in turn with this one.
         repeats: starts of each.
-        images: how many to train on and to test on, other than :data:`IMAGES`.
 
     Returns:
         Medians over repeats: ``first_s``, nothing being known of the data, ``second_s``, after it, and ``imports_s``
@@ -90,7 +87,7 @@ def measure_start(
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        draw_data(root / 'data', layout, *(images or IMAGES[layout]))
+        draw_data(root / 'data', layout, *IMAGES[layout])
         time.sleep(3)  # what is known of a file that was written just now is not kept
         for repeat in range(repeats):
             for name, place in places.items():
@@ -103,7 +100,7 @@ def measure_start(
     if against:
         ratios = [other / ours for other, ours in zip(seconds['against_second_s'], seconds['second_s'])]
         result['second_ratio'] = round(median(ratios), 2)
-    counts = dict(zip(('train_images', 'test_images'), images or IMAGES[layout]))
+    counts = dict(zip(('train_images', 'test_images'), IMAGES[layout]))
     return {'layout': layout, **counts, 'repeats': repeats, **result, **machine('cpu')}
 
 
@@ -176,10 +173,8 @@ def measure_jpeg(size: int, sides: tuple[int, int], repeats: int = 9, images: in
             for purpose, steps in pipelines.items():
                 seconds = _load_in_turn(paths, steps, repeats)
                 reduced, full = (len(paths) / median(each) for each in zip(*seconds))
-                result[f'{purpose}_reduced_images_per_s'], result[f'{purpose}_full_images_per_s'] = (
-                    round(reduced, 1),
-                    round(full, 1),
-                )
+                result[f'{purpose}_reduced_images_per_s'] = round(reduced, 1)
+                result[f'{purpose}_full_images_per_s'] = round(full, 1)
                 result[f'{purpose}_ratio'] = round(median(full / reduced for reduced, full in seconds), 2)
     finally:
         cv2.setNumThreads(threads)
