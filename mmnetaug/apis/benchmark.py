@@ -23,7 +23,7 @@ from mmnetaug.deploy.tflite import arena
 from mmnetaug.errors import InputError, check_names
 from mmnetaug.evaluation.speed import machine, measure_inference
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
-from mmnetaug.records import write_json
+from mmnetaug.records import table, write_json
 from mmnetaug.registry import mmdet_scope
 from mmnetaug.visualization import plot_ap_against_macs
 
@@ -224,11 +224,11 @@ def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
     backbone that is not ours."""
     styles = {**{name: '{:.3f}' for row in rows for name in other_measures(row)}, **COLUMNS}
     columns = [column for column in styles if any(column in row for row in rows)]
-    lines = [['detector', 'arch', 'size', *columns], ['---'] * (len(columns) + 3)]
+    lines = []
     for row in rows:
         values = ['-' if row.get(column) is None else _written(row[column], styles[column]) for column in columns]
         lines.append([row['name'], row['arch'] or '-', size_text(row['size']), *values])
-    return ''.join(f'| {" | ".join(line)} |\n' for line in lines)
+    return '\n'.join(table(['detector', 'arch', 'size', *columns], lines)) + '\n'
 
 
 def _written(value: float, style: str) -> str:

@@ -19,6 +19,7 @@ from mmnetaug.errors import InputError, check_whole
 from mmnetaug.evaluation.memory import table_bytes
 from mmnetaug.models.task_modules.prior_generators import Size, size_text
 from mmnetaug.progress import Bar
+from mmnetaug.records import table
 from mmnetaug.registry import mmdet_scope
 
 LETTERS = ('', 'K', 'M', 'G')  # each a power of 1024 for bytes, of 1000 for MACs
@@ -135,13 +136,8 @@ def _amounts(row: dict[str, Any]) -> str:
 
 def fit_table(rows: Sequence[dict[str, Any]]) -> str:
     """The rows of :func:`fit` that fit, as a Markdown table."""
-    lines = [
-        '| head | network | pixels | million MACs | KB of SRAM | KB of flash |',
-        '|---|---|---|---|---|---|',
-    ]
-    for row in rows:
-        if row['fits']:
-            sram, flash = (f'{row[name] / 1024:.0f}' for name in ('sram', 'flash'))
-            cells = (row['head'], row['arch'], size_text(row['size']), f'{row["macs"] / 1e6:.1f}', sram, flash)
-            lines.append(f'| {" | ".join(map(str, cells))} |')
-    return '\n'.join(lines) + '\n'
+    cells = []
+    for row in (row for row in rows if row['fits']):
+        sram, flash = (f'{row[name] / 1024:.0f}' for name in ('sram', 'flash'))
+        cells.append([row['head'], row['arch'], size_text(row['size']), f'{row["macs"] / 1e6:.1f}', sram, flash])
+    return '\n'.join(table(['head', 'network', 'pixels', 'million MACs', 'KB of SRAM', 'KB of flash'], cells)) + '\n'

@@ -10,6 +10,7 @@ import numpy as np
 from mmnetaug.config_files import methods
 from mmnetaug.errors import InputError
 from mmnetaug.evaluation.tradeoff import compare, headline, paired_differences
+from mmnetaug.records import table
 from mmnetaug.visualization import plot_learning, plot_methods, plot_rates, plot_tradeoff
 from mmnetaug.workflow import report
 
@@ -292,7 +293,7 @@ def _markdown(
         + [len(own)]
         for (network, method, value), own in groups.items()
     ]
-    lines += report.table(['network', 'method', heading, 'validation', 'training', 'gap', 'seeds'], rows)
+    lines += table(['network', 'method', heading, 'validation', 'training', 'gap', 'seeds'], rows)
     rows = []
     for network in dict.fromkeys(point['network'] for point in points):
         own = [point for point in points if point['network'] == network]
@@ -305,12 +306,12 @@ def _markdown(
                 rows.append([network, compared, row[varied], mean, interval, row['seeds']])
     if rows:
         lines += ['', 'Differences with the same seed, in points of validation accuracy, with 95% intervals (Student).']
-        lines += ['', *report.table(['network', 'methods', heading, 'difference', '95% interval', 'seeds'], rows)]
+        lines += ['', *table(['network', 'methods', heading, 'difference', '95% interval', 'seeds'], rows)]
     lines += ['', 'Every run.', '']
     rows = [
         [point['network'], _name(point['method']), point[varied], point['seed']]
         + [f'{100 * point[measure]:.2f}' for measure in ('accuracy', 'train_accuracy')]
         for point in points
     ]
-    lines += report.table(['network', 'method', heading, 'seed', 'validation', 'training'], rows)
+    lines += table(['network', 'method', heading, 'seed', 'validation', 'training'], rows)
     return '\n'.join(lines) + '\n'

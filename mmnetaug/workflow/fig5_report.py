@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmnetaug.evaluation.tradeoff import compare, headline
+from mmnetaug.records import table
 from mmnetaug.visualization import plot_tradeoff
 from mmnetaug.workflow import report
 
@@ -140,7 +141,7 @@ class _Figure:
             for (method, size), its in _groups(self.points).items()
         ]
         costs = [picture.column for picture in pictures.values()]
-        lines += report.table(['method', 'size (px)', *costs, *columns, 'seeds'], rows)
+        lines += table(['method', 'size (px)', *costs, *columns, 'seeds'], rows)
         rows = [
             [f'{self.names[comparison["method"]]} - {self.names[comparison["reference"]]}', row['size']]
             + [measures[comparison['measure']], f'{100 * row["mean"]:+.2f}']
@@ -150,14 +151,14 @@ class _Figure:
         ]
         if rows:
             lines += ['', 'Differences between runs with the same seed, in points, with 95% intervals (Student).', '']
-            lines += report.table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
+            lines += table(['difference', 'size (px)', 'of', 'mean', '95% interval', 'seeds'], rows)
         lines += ['', 'Every point.', '']
         rows = [
             [self.names[point['method']], point['size'], point['seed'], _cost(point, PICTURES['fig5'])]
             + [f'{100 * point[measure]:.2f}' if measure in point else '' for measure in measures]
             for point in self.points
         ]
-        lines += report.table(['method', 'size (px)', 'seed', PICTURES['fig5'].column, *columns], rows)
+        lines += table(['method', 'size (px)', 'seed', PICTURES['fig5'].column, *columns], rows)
         return '\n'.join(lines) + '\n'
 
 

@@ -212,8 +212,3 @@ def mean_and_spread(values: Sequence[float]) -> str:
 def interval_text(interval: Sequence[float] | None) -> str:
     """Of fractions, in points."""
     return 'unknown' if interval is None else ' to '.join(f'{100 * end:+.2f}' for end in interval)
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """Lines of Markdown."""
-    return [f'| {" | ".join(map(str, row))} |' for row in [header, ['---'] * len(header), *rows]]
