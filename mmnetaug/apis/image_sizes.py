@@ -108,7 +108,7 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
     if model:
-        options.update({**_ssd_anchors(config, padded), **_yolo_anchors(config, padded)})
+        options.update(_anchors(config, padded))
     if padded == target:
         return options
     changed = copy.deepcopy(config)
@@ -116,16 +116,21 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
     return {**options, **before_packing(changed, PAD)}
 
 
-def _ssd_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
-    """Anchors of mmdet's SSD for images of another width and height: their sides, and the distances between them, which
-    are the image's side by that of a feature map. Each map has half the sides of the one before, rounded up."""
-    anchors = config.model.get('bbox_head', {}).get('anchor_generator', {})
-    if anchors.get('type', '').rpartition('.')[2] != 'SSDAnchorGenerator':
+def _anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
+    """Anchors of mmdet's SSD, YOLOv3 and YOLOv2 for images of another width and height.
+
+    Of SSD their sides, and the distances between them, which are the image's side by that of a feature map. Each map
+    has half the sides of the one before, rounded up.
+    """
+    anchors, old = config.model.get('bbox_head', {}).get('anchor_generator', {}), width_height(image_size(config))
+    kind, place = anchors.get('type', '').rpartition('.')[2], 'model.bbox_head.anchor_generator'
+    if new == old or kind not in ('SSDAnchorGenerator', 'YOLOAnchorGenerator'):
         return {}
-    old = width_height(image_size(config))
-    if new == old:
-        return {}
-    place = 'model.bbox_head.anchor_generator'
+    if kind == 'YOLOAnchorGenerator':
+        pairs = [
+            [tuple(side * n / o for side, n, o in zip(pair, new, old)) for pair in its] for its in anchors.base_sizes
+        ]
+        return {f'{place}.base_sizes': pairs}
     given = [each if isinstance(each, (list, tuple)) else (each, each) for each in anchors.strides]
 
     def strides(size: tuple[int, int]) -> list[tuple[float, ...]]:
@@ -141,14 +146,3 @@ def _ssd_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
     ratio = math.sqrt(math.prod(new) / math.prod(old))
     scaled = {key: [ratio * side for side in anchors[key]] for key in ('min_sizes', 'max_sizes')}
     return {f'{place}.{key}': value for key, value in {**scaled, 'strides': strides(new)}.items()}
-
-
-def _yolo_anchors(config: Config, new: tuple[int, int]) -> dict[str, Any]:
-    """Anchors of mmdet's YOLOv3 and YOLOv2 for images of another width and height."""
-    anchors, old = config.model.get('bbox_head', {}).get('anchor_generator', {}), width_height(image_size(config))
-    if anchors.get('type', '').rpartition('.')[2] != 'YOLOAnchorGenerator' or new == old:
-        return {}
-    scaled = [
-        [tuple(side * n / o for side, n, o in zip(pair, new, old)) for pair in level] for level in anchors.base_sizes
-    ]
-    return {'model.bbox_head.anchor_generator.base_sizes': scaled}
