@@ -16,6 +16,7 @@ from mmengine.config.lazy import LazyAttr, LazyObject
 from mmengine.runner import Runner
 
 from mmnetaug.config_files import find_config
+from mmnetaug.engine.work_dir import value_at
 from mmnetaug.errors import InputError
 
 # What a config may have at its top: what MMEngine's runner takes, what it reads besides, and keys of ours.
@@ -256,7 +257,7 @@ def pipeline_key(config: Config, loader: str) -> str:
     """Dotted key of the pipeline that gives the network its images: of a wrapper with one of its own, such as
     ``MultiImageMixDataset``, that one, and not what reads the files."""
     key, inner = f'{loader}.dataset', dataset_key(config, loader)
-    while key != inner and 'pipeline' not in get_value(config, key):
+    while key != inner and 'pipeline' not in value_at(config, key):
         key = f'{key}.dataset'
     return f'{key}.pipeline'
 
@@ -271,23 +272,15 @@ def before_packing(config: Config, transform: str) -> dict[str, Any]:
     pipelines = {}
     for loader in loaders(config):
         key = pipeline_key(config, loader)
-        *steps, pack = get_value(config, key)
+        *steps, pack = value_at(config, key)
         if not any(step.type == transform for step in steps):
             pipelines[key] = [*steps, {'type': transform}, pack]
     return pipelines
 
 
-def get_value(config: Config, key: str) -> Any:
-    """The value at a dotted key."""
-    value = config
-    for part in key.split('.'):
-        value = value[int(part)] if part.isdigit() else value[part]
-    return value
-
-
 def dataset_config(config: Config, loader: str) -> ConfigDict:
     """The configuration at :func:`dataset_key`."""
-    return get_value(config, dataset_key(config, loader))
+    return value_at(config, dataset_key(config, loader))
 
 
 def complete_test_part(config: Config) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmnetaug.apis.config import before_packing, dataset_config, get_value, loaders
-from mmnetaug.engine.work_dir import flat
+from mmnetaug.apis.config import before_packing, dataset_config, loaders
+from mmnetaug.engine.work_dir import flat, value_at
 from mmnetaug.errors import InputError
 from mmnetaug.models.task_modules.prior_generators import Size, check_size, padded_size, size_text, width_height
 
@@ -104,7 +104,7 @@ def size_options(config: Config, size: Size, model: bool = True) -> dict[str, An
     options = {
         name: resized(name, value)
         for place in places
-        for name, value in flat(place, get_value(config, place)).items()
+        for name, value in flat(place, value_at(config, place)).items()
         if name.rpartition('.')[2] in SIZES and (place == 'model' or '.pipeline.' in name)
     }
     if model:
