@@ -86,7 +86,7 @@ class COCOAnnotations(COCO):
             elif number in images:
                 self.findings.add('images with the id of another left out', entry['file_name'])
             else:
-                size = {side: _side(entry.get(side)) for side in ('width', 'height')}
+                size = {side: int(_number(entry.get(side)) or 0) for side in ('width', 'height')}
                 name = entry['file_name'].replace('\\', '/')
                 if name in of_file:
                     self.findings.add('images that are listed again, with another id, taken together', name)
@@ -183,10 +183,6 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
-
-
-def _side(value: Any) -> int:
-    return int(_number(value) or 0)
 
 
 def _box(value: Any) -> list[float] | None:

@@ -145,7 +145,8 @@ class ReportsFindings:
         name = name or os.path.basename(path)
         if root not in self._known:
             self._known[root] = KnownFiles(root, self._stored_size, f'{READERS}, decoded: {self.decode}')
-        if not self.allow_outside and not is_inside(path, root):
+        below = os.path.join(os.path.abspath(root), '')  # as it is written; what a link in it points to does not matter
+        if not self.allow_outside and not path.startswith(below):
             self.findings.add('images outside the data folder left out (--allow-outside reads them)', name)
             return None
         if not os.path.exists(path):
@@ -198,12 +199,6 @@ class ReportsFindings:
         self.findings.report(self.ann_file + (self.LEFT_OUT if self.test_mode else ''))
         self.image_paths = frozenset(real_paths(info['img_path'] for info in infos))
         return infos
-
-
-def is_inside(path: str | Path, folder: str | Path) -> bool:
-    """Whether a path is below a folder as it is written; what a link in it points to does not matter."""
-    folder_text = os.path.abspath(folder)
-    return os.path.abspath(path).startswith(os.path.join(folder_text, ''))
 
 
 def real_paths(paths: Iterable[str]) -> Iterator[str]:

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmdet.models.dense_heads import GFLHead, RTMDetHead, RTMDetSepBNHead, SSDHead, YOLOV3Head
 from mmdet.models.detectors import SingleStageDetector
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmnetaug.models.dense_heads import DepthwiseGFLHead, SSDLiteHead, YOLOv3Head
 from mmnetaug.models.networks.network import input_channels
@@ -55,13 +56,10 @@ def describe_head(
         described = {'means': list(coder.means), 'stds': list(coder.stds)}
     if kind == 'distributions':
         described = {'bins': head.reg_max + 1}
-    if kind in ('ssd', 'yolov3'):
-        priors = head.prior_generator.grid_priors(sizes, device='cpu')
-    else:
-        priors = [
-            torch.cat([points[:, :2], points.new_full((len(points), 1), stride[0])], dim=1)
-            for points, stride in zip(_points(head, sizes), head.prior_generator.strides)
-        ]
+    priors = head.prior_generator.grid_priors(sizes, device='cpu')
+    if kind not in ('ssd', 'yolov3'):  # of points, or of anchors of which the centre counts
+        points = [(each[:, :2] + each[:, 2:]) / 2 if each.shape[1] == 4 else each[:, :2] for each in priors]
+        priors = [F.pad(each, (0, 1), value=stride[0]) for each, stride in zip(points, head.prior_generator.strides)]
     if kind == 'yolov3':
         described['level_strides'] = list(head.featmap_strides)
     return {
@@ -78,11 +76,6 @@ def describe_head(
         'max_per_img': cfg.get('max_per_img', 100),
         'min_size': cfg.get('min_bbox_size', -1),
     }
-
-
-def _points(head: nn.Module, sizes: list[tuple[int, int]]) -> list[Tensor]:
-    priors = head.prior_generator.grid_priors(sizes, device='cpu')
-    return [(prior[:, :2] + prior[:, 2:]) / 2 if prior.shape[1] == 4 else prior for prior in priors]
 
 
 def leave_exponential(detector: SingleStageDetector, described: dict[str, Any] | None) -> None:

@@ -90,19 +90,8 @@ class Pretraining:
 
     def check(self, steps: Iterable[Step]) -> None:
         """Raise :class:`InputError` where some of the steps have not been done and cannot start: no data, say."""
-        if not all((self.out / path).is_file() for step in steps for path in step.makes):
-            self._check()
-
-    def _step(self, epochs: int, seed: int) -> Step:
-        """The step that makes ``export.pth`` and ``result.json``, in a folder whose name tells what determines them."""
-        run = f'runs/pretrain_{self.method}_{self.ending}_{self.arch}_e{epochs}{self.tag}_seed{seed}'
-        command = [sys.executable, self.root / 'tools/pretrain_cls.py', self.path, '--resume']
-        command += ['--work-dir', self.out / run, '--data-root', self.data, '--arch', self.arch]
-        command += ['--epochs', epochs, '--seed', seed, *self.options]
-        command += ['--cfg-options', *self.changes] if self.changes else []
-        return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
-
-    def _check(self) -> None:
+        if all((self.out / path).is_file() for step in steps for path in step.makes):
+            return
         try:
             image_folder_options(self.config, self.data)
             if self.own_data:  # whose number of classes the config knows
@@ -115,3 +104,12 @@ class Pretraining:
         except InputError as error:
             # What a figure calls this option.
             raise InputError(str(error).replace('--data-root', '--pretrain-data')) from error
+
+    def _step(self, epochs: int, seed: int) -> Step:
+        """The step that makes ``export.pth`` and ``result.json``, in a folder whose name tells what determines them."""
+        run = f'runs/pretrain_{self.method}_{self.ending}_{self.arch}_e{epochs}{self.tag}_seed{seed}'
+        command = [sys.executable, self.root / 'tools/pretrain_cls.py', self.path, '--resume']
+        command += ['--work-dir', self.out / run, '--data-root', self.data, '--arch', self.arch]
+        command += ['--epochs', epochs, '--seed', seed, *self.options]
+        command += ['--cfg-options', *self.changes] if self.changes else []
+        return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
