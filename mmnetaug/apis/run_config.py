@@ -1,7 +1,9 @@
 """From parsed arguments to a complete config: what the commands on MMEngine's runner have in common."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -15,6 +17,21 @@ from mmnetaug.apis.overrides import (
     worker_options,
 )
 from mmnetaug.engine.training_config import check_training
+
+# Option -> what its value changes of a config; in this order.
+OPTIONS: dict[str, Callable[[Config, Any], dict[str, Any]]] = {
+    'lr': lambda _, rate: {'optim_wrapper.optimizer.lr': rate},
+    'batch_size': batch_size_options,
+    'seed': lambda _, seed: {'randomness.seed': seed},
+    'amp': lambda *_: {'optim_wrapper.type': 'AmpOptimWrapper'},
+    'safetensors': lambda *_: {'export_safetensors': True},
+    'padding': padding_options,
+    'gray': lambda config, _: gray_options(config),
+    'checkpoint_interval': lambda _, steps: {'default_hooks.checkpoint.iterations': steps},
+    'patience': lambda _, validations: patience_options(validations),
+    'epochs': epochs_options,
+    'workers': worker_options,
+}
 
 
 def read_run_config(args: argparse.Namespace, kind: str) -> Config:
@@ -34,29 +51,10 @@ def read_run_config(args: argparse.Namespace, kind: str) -> Config:
 
 def finish_run_config(config: Config, args: argparse.Namespace) -> None:
     """Merge the options of :func:`~mmnetaug.cli.arguments.add_run_arguments`, last of all ``--cfg-options``."""
-    if hasattr(args, 'epochs'):
-        if args.lr is not None:
-            config.merge_from_dict({'optim_wrapper.optimizer.lr': args.lr})
-        if args.batch_size is not None:
-            config.merge_from_dict(batch_size_options(config, args.batch_size))
-        if args.seed is not None:
-            config.merge_from_dict({'randomness.seed': args.seed})
-        if args.amp:
-            config.merge_from_dict({'optim_wrapper.type': 'AmpOptimWrapper'})
-        if args.safetensors:
-            config.merge_from_dict({'export_safetensors': True})
-        if args.padding is not None:
-            config.merge_from_dict(padding_options(config, args.padding))
-        if args.gray:
-            config.merge_from_dict(gray_options(config))
-        if args.checkpoint_interval is not None:
-            config.merge_from_dict({'default_hooks.checkpoint.iterations': args.checkpoint_interval})
-        if args.patience is not None:
-            config.merge_from_dict(patience_options(args.patience))
-        if args.epochs is not None:
-            config.merge_from_dict(epochs_options(config, args.epochs))
-    if args.workers is not None:
-        config.merge_from_dict(worker_options(config, args.workers))
+    for name, changes in OPTIONS.items():
+        value = getattr(args, name, None)
+        if value is not None and value is not False:
+            config.merge_from_dict(changes(config, value))
     merge_cfg_options(config, args.cfg_options)
     config.work_dir = args.work_dir or config.get('work_dir') or str(Path('work_dirs') / Path(args.config).stem)
     config.launcher = args.launcher or config.get('launcher', 'none')
