@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mmnetaug.archs import FAMILIES, NETWORKS, Arch, Block, Conv, get_arch
+from mmnetaug.archs import FAMILIES, NETWORKS, Arch, Block, get_arch
 from mmnetaug.errors import InputError
+from mmnetaug.models.networks.netaug import conv_widths
 
 EPSILON = 1e-5  # of our normalisation, PyTorch's default
 NORM = ('weight', 'bias', 'running_mean', 'running_var', 'num_batches_tracked')
@@ -258,7 +259,7 @@ def _pairs(state: Mapping[str, Tensor], library: Library, arch: Arch) -> dict[st
 def _same_backbone(state: Mapping[str, Tensor], library: Library, arch: Arch) -> bool:
     """Whether stem, stages and the head's first layer have the shapes of ``arch``."""
     layers = library.layers(arch)
-    widths = _output_channels(arch)
+    widths = _output_channels(conv_widths(arch))
     for layer, (conv, _) in layers.items():
         tensor = state.get(f'{conv}.weight')
         if layer in widths and (tensor is None or tensor.shape[0] != widths[layer]):
@@ -266,17 +267,12 @@ def _same_backbone(state: Mapping[str, Tensor], library: Library, arch: Arch) ->
     return True
 
 
-def _output_channels(arch: Arch) -> dict[str, int]:
-    """Channels of the stem's convolution and of what each block gives."""
-    stem, first = arch.stem[0], arch.head[0]
-    found = {'stem.0': stem.out} if isinstance(stem, Conv) else {}
-    for ours, _, _, block in numbered_blocks(arch):
-        found[f'{ours}.project'] = block.out
-        if block.mid:
-            found[f'{ours}.expand'] = block.mid
-    if isinstance(first, Conv):
-        found['head.0'] = first.out
-    return found
+def _output_channels(convs: Mapping[str, int]) -> dict[str, int]:
+    """Channels of the first convolution of stem and head and of what each block gives, by the layer, out of those of
+    convolutions by their names."""
+    layers = {name.removesuffix('.conv'): width for name, width in convs.items() if name.endswith('.conv')}
+    names = [name for name in layers if name in ('stem.0', 'head.0') or name.endswith(('.expand', '.project'))]
+    return {name: layers[name] for name in names}
 
 
 def nearest_arch(state: Mapping[str, Tensor], library: Library) -> str | None:
@@ -290,13 +286,12 @@ def nearest_arch(state: Mapping[str, Tensor], library: Library) -> str | None:
 
 def own_arch(state: Mapping[str, Tensor], unlike: Arch | None = None) -> str | None:
     """The smallest network of ours that tensors under our names can be of; None if none is, or if ``unlike`` fits."""
-    layers = [name.removesuffix('.conv.weight') for name in state if name.endswith('.conv.weight')]
-    layers = [name for name in layers if name in ('stem.0', 'head.0') or name.endswith(('.expand', '.project'))]
-    found = {name: state[f'{name}.conv.weight'].shape[0] for name in layers}
-    if not found or (unlike and found.items() <= _output_channels(unlike).items()):
+    convs = [name.removesuffix('.weight') for name in state if name.endswith('.conv.weight')]
+    found = _output_channels({name: state[f'{name}.weight'].shape[0] for name in convs})
+    if not found or (unlike and found.items() <= _output_channels(conv_widths(unlike)).items()):
         return None
     names = [*NETWORKS, *(f'{family}_w{step / 20}' for family in FAMILIES for step in range(1, 41))]
-    widths = {name: _output_channels(get_arch(name)) for name in names}
+    widths = {name: _output_channels(conv_widths(get_arch(name))) for name in names}
     fitting = [name for name in names if found.items() <= widths[name].items()]
     return min(fitting, key=lambda name: len(widths[name]), default=None)
 
