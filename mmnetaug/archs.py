@@ -1,7 +1,7 @@
 """The networks, as rows: one row a layer. Everything else follows from these tables.
 
 Widths in the tables are those of width multiplier 1; :func:`get_arch` scales them. A new network is one more
-function that returns an :class:`Arch`, entered in ``FAMILIES`` (any multiplier) or ``NETWORKS`` (one size).
+function that returns the rows of an :class:`Arch`, entered in ``FAMILIES`` (any multiplier) or ``NETWORKS`` (one size).
 """
 
 import re
@@ -90,8 +90,9 @@ class Arch:
             channels = row.out
 
 
-def round_to_8(channels: float) -> int:
-    """Nearest multiple of 8, at least 8 and never below 90% of ``channels`` (the MobileNet convention)."""
+def round_to_8(channels: float, width: float = 1.0) -> int:
+    """Nearest multiple of 8 of ``channels * width``, at least 8 and never below 90% of it (MobileNet's convention)."""
+    channels *= width
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
@@ -113,9 +114,7 @@ def _by_expansion(in_channels: int, table, scale) -> tuple[tuple[Block, ...], ..
 
 
 def _mobilenetv2(width: float, head_block: int | None = None, last: int | None = None, size: int = 160):
-    def scale(channels):
-        return round_to_8(channels * width)
-
+    scale = partial(round_to_8, width=width)
     table = [
         (channels, [6] * blocks, [3] * blocks, stride)
         for channels, blocks, stride in [(24, 2, 2), (32, 3, 2), (64, 4, 2), (96, 3, 1), (160, 3, 2)]
@@ -144,9 +143,7 @@ def _mobilenetv2_nano():
 
 
 def _proxylessnas(width: float):
-    def scale(channels):
-        return round_to_8(channels * width)
-
+    scale = partial(round_to_8, width=width)
     table = [
         (32, [3, 3], [5, 3], 2),
         (40, [3, 3, 3, 3], [7, 3, 5, 5], 2),
@@ -180,9 +177,7 @@ def _mcunet():
 
 
 def _mobilenetv3(width: float):
-    def scale(channels):
-        return round_to_8(channels * width)
-
+    scale = partial(round_to_8, width=width)
     table = [
         # channels, mids, kernel, stride, activation, squeeze-and-excite
         (24, [64, 72], 3, 2, 'relu', False),
@@ -233,13 +228,13 @@ def _resnet(width: float = 1.0, depths: tuple[int, ...] = (3, 4, 6, 3)):
             for i in range(depth)
         )
         for mid, depth, stride in [
-            (round_to_8(channels * width), depth, stride)
+            (round_to_8(channels, width), depth, stride)
             for channels, depth, stride in zip((64, 128, 256, 512), depths, (1, 2, 2, 2))
         ]
     )
     return {
         'input_size': 224,
-        'stem': (Conv(round_to_8(64 * width), 7, 2, 'relu'), Pool('max')),
+        'stem': (Conv(round_to_8(64, width), 7, 2, 'relu'), Pool('max')),
         'stages': stages,
         'head': (Pool('avg'),),
     }

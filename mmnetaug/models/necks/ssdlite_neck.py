@@ -39,7 +39,7 @@ class SSDLiteNeck(SSDNeck):
     ) -> None:
         number = len(ssdlite_feature_sizes(size)) - len(in_channels)
         multiplier = min(1.0, in_channels[0] / reference_channels)
-        extras = [round_to_8(channels * multiplier) for channels in extra_channels[:number]]
+        extras = [round_to_8(channels, multiplier) for channels in extra_channels[:number]]
         out_channels = (*in_channels, *extras)
         super().__init__(
             in_channels=tuple(in_channels),
