@@ -9,9 +9,10 @@ from mmengine.runner import Runner
 from mmnetaug.engine.runner import bare_model
 from mmnetaug.models.networks import NetAug, Network
 from mmnetaug.registry import HOOKS
+from mmnetaug.trust import SECTIONS
 
-# Parts of a complete config that a detector's checkpoint keeps, to be tested without the file.
-KEPT = ('default_scope', 'model', 'test_dataloader', 'test_evaluator', 'test_cfg')
+# Parts of a complete config that a detector's checkpoint keeps, to be tested without the file: what it may name.
+KEPT = ('default_scope', *SECTIONS)
 
 
 def detector_meta(runner: Runner) -> dict[str, Any]:
