@@ -345,10 +345,8 @@ def train_and_validate(runner: Runner) -> dict[str, Any]:
 def give_back(runner: Runner) -> None:
     """Signals, the console and memory, to the program that trained, which may have ended by an exception."""
     for hook in runner.hooks:
-        if isinstance(hook, (StopHook, KeepFreedMemoryHook)):
+        if isinstance(hook, (StopHook, KeepFreedMemoryHook, ConsoleHook)):
             hook.restore()
-        if isinstance(hook, ConsoleHook):
-            hook.close()
 
 
 class _LastValidation(Hook):

@@ -92,7 +92,7 @@ class ConsoleHook(Hook):
                 total=total, initial=done, bar_format=shape, dynamic_ncols=True, leave=False, file=sys.stdout
             )
 
-    def close(self) -> None:
+    def restore(self) -> None:
         """Remove the bar; to be called where training ends by an exception, too."""
         if self.bar is not None:
             self.bar.close()
@@ -137,7 +137,7 @@ class ConsoleHook(Hook):
         runner.logger.info(f'epoch {runner.epoch} of {runner.max_epochs}: {shown}{best}{left}')
 
     def after_train(self, runner: Runner) -> None:
-        self.close()
+        self.restore()
 
     def before_test(self, runner: Runner) -> None:
         self._open(len(runner.test_dataloader))
@@ -148,7 +148,7 @@ class ConsoleHook(Hook):
             self.bar.update()
 
     def after_test(self, runner: Runner) -> None:
-        self.close()
+        self.restore()
 
 
 def headline(metrics: dict[str, Any] | None) -> dict[str, float]:
