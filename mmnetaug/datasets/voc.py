@@ -66,9 +66,6 @@ class VOCDetection(SeededSamples, ReportsFindings, XMLDataset):
         )
         super().__init__(ann_file=names, data_root=None, **kwargs)
 
-    def _join_prefix(self) -> None:
-        """Every path is known already."""
-
     def load_data_list(self) -> list[dict]:
         self.cat2label = {name: label for label, name in enumerate(self.metainfo['classes'])}
         infos = []

@@ -76,9 +76,6 @@ class YOLODetection(SeededSamples, ReportsFindings, BaseDetDataset):
         metainfo = metainfo or {'classes': self.content['names']}
         super().__init__(ann_file=f'{self.yaml} ({split})', data_root=None, metainfo=metainfo, **kwargs)
 
-    def _join_prefix(self) -> None:
-        """Every path is known already."""
-
     def load_data_list(self) -> list[dict]:
         label = {name: place for place, name in enumerate(self.metainfo['classes'])}
         self.labels = [label.get(name) for name in self.content['names']]
