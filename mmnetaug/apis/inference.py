@@ -151,10 +151,7 @@ def _draw_video(path: Path, folder: Path, predictions: Path, drawn: Callable[...
     progress = Bar(desc='frames', total=max(total, 0) or None, unit='frame', leave=False)
     with progress, written_list(predictions) as write:
         number = 0
-        while True:
-            there, frame = video.read()
-            if not there:
-                break
+        while (frame := video.read()[1]) is not None:
             writer.write(np.ascontiguousarray(drawn(frame, number, path.name, write)))
             number += 1
             progress.update()
