@@ -1,6 +1,5 @@
 """Runs that train, test and export detectors as steps of a graph."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,7 +8,7 @@ from mmengine.config import Config
 
 from mmnetaug.apis.image_sizes import multi_scale_range
 from mmnetaug.archs import get_arch
-from mmnetaug.workflow.graph import Step, digest
+from mmnetaug.workflow.graph import Step, digest, tool_step
 
 if TYPE_CHECKING:
     from mmnetaug.workflow.fig5 import Settings
@@ -73,18 +72,14 @@ class Detectors:
         train += ['--pretrained', start, '--arch', self.arch, '--size', train_size, '--epochs', self.epochs]
         train += ['--seed', seed, *self.options, *self.changes]
         results = {'result': f'{run}/result.json'}
-        steps = [_step([export, results['result']], train, needs)]
+        steps = [tool_step([export, results['result']], train, needs)]
         if self.several:
             results['result'] = f'{run}/test_{size}.json'
             test = [self.root / 'tools/test.py', config, self.out / export, *data, '--size', size]
             test += ['--out', self.out / results['result'], '--work-dir', self.out / run / f'test_{size}']
-            steps.append(_step([results['result']], [*test, *self.changes], [export]))
+            steps.append(tool_step([results['result']], [*test, *self.changes], [export]))
         if self.int8:
             results['int8'] = f'{run}/int8.json'
             write = [self.root / 'tools/export.py', self.out / export, '--format', 'onnx', '--int8', *data]
-            steps.append(_step([results['int8']], [*write, '--json', self.out / results['int8']], [export]))
+            steps.append(tool_step([results['int8']], [*write, '--json', self.out / results['int8']], [export]))
         return results, steps
-
-
-def _step(makes: list[str], command: list, needs: list[str]) -> Step:
-    return Step(makes, [sys.executable, *map(str, command)], needs)

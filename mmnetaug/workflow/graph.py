@@ -43,6 +43,11 @@ class Step:
         return str(Path(self.makes[0]).with_suffix('.log'))
 
 
+def tool_step(makes: list[str], command: Sequence[Any], needs: Sequence[str] = ()) -> Step:
+    """The step of one of ``tools/*.py`` and its arguments."""
+    return Step(makes, [sys.executable, *map(str, command)], list(needs))
+
+
 @dataclass(frozen=True)
 class Plan:
     """All that a figure needs.

@@ -1,6 +1,5 @@
 """Pretraining runs as steps of a graph."""
 
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from mmnetaug.datasets import ImageFolder
 from mmnetaug.datasets.image_folder import class_folders
 from mmnetaug.engine.hooks.regularizers import check_teacher
 from mmnetaug.errors import InputError
-from mmnetaug.workflow.graph import Step, digest
+from mmnetaug.workflow.graph import Step, digest, tool_step
 
 LR = 'optim_wrapper.optimizer.lr'
 DISTILL = 'distill'  # the method that needs another run
@@ -108,8 +107,8 @@ class Pretraining:
     def _step(self, epochs: int, seed: int) -> Step:
         """The step that makes ``export.pth`` and ``result.json``, in a folder whose name tells what determines them."""
         run = f'runs/pretrain_{self.method}_{self.ending}_{self.arch}_e{epochs}{self.tag}_seed{seed}'
-        command = [sys.executable, self.root / 'tools/pretrain_cls.py', self.path, '--resume']
+        command = [self.root / 'tools/pretrain_cls.py', self.path, '--resume']
         command += ['--work-dir', self.out / run, '--data-root', self.data, '--arch', self.arch]
         command += ['--epochs', epochs, '--seed', seed, *self.options]
         command += ['--cfg-options', *self.changes] if self.changes else []
-        return Step([f'{run}/export.pth', f'{run}/result.json'], [str(part) for part in command])
+        return tool_step([f'{run}/export.pth', f'{run}/result.json'], command)

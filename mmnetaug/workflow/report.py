@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from mmnetaug.apis.config import parse_cfg_options
 from mmnetaug.errors import InputError
 from mmnetaug.records import RESULT_VERSION, read_record, write_json, write_text
-from mmnetaug.workflow.graph import Step, runs_data
+from mmnetaug.workflow.graph import Step, runs_data, tool_step
 
 AGAIN = 'run the command of the figure again (mmnetaug figures {figure} ...)'
 
@@ -85,9 +84,9 @@ def draw_step(
         if re.search('[{}]', str(path)):
             raise InputError(f'{path}: expected a path without braces, which Snakemake takes for its wildcards')
     makes = [f'{figure}.{ending}' for ending in ('json', 'md', 'png', 'svg')]
-    command = [sys.executable, str(root / 'tools/figures.py'), 'draw', str(out / f'{figure}_plan.json')]
+    command = [root / 'tools/figures.py', 'draw', out / f'{figure}_plan.json']
     needs = [result if result in made else str(path_of(out, result)) for result in results]
-    return Step([*makes, *pictures], command, needs)
+    return tool_step([*makes, *pictures], command, needs)
 
 
 def check_figure(figure: str, out: Path, data: Path) -> None:
