@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from helpers import ROOT, write_coco, write_image
+from mmengine.registry import DefaultScope, init_default_scope
 
 from mmnetaug import InputError
 from mmnetaug.apis.boxes import evaluate_boxes, read_boxes
@@ -20,7 +21,9 @@ def test_boxes_on_data_in_voc_layout(voc, tmp_path):
         'e.jpg': [[*CAT, 0.9, 'cat'], [*CAT, 0.8, 'bird']],
         'f.jpg': [[0, 0, 9, 9, 0.95, 'cat'], [*CAT, 0.8, 'cat']],
     }
+    init_default_scope('mmengine')
     result = evaluate_boxes(boxes, str(voc), ['cat', 'dog'])
+    assert DefaultScope.get_current_instance().scope_name == 'mmengine', "the program's"
     assert result['class_AP50'] == pytest.approx({'cat': 2 / 3, 'dog': 0}) and result['AP50_area'] == pytest.approx(
         1 / 3
     )

@@ -26,7 +26,9 @@ from mmnetaug.apis.pretrain import pretrain
 from mmnetaug.apis.train import train_detector
 from mmnetaug.checkpoint import read_detector
 from mmnetaug.engine.hooks import KeepFreedMemoryHook
-from mmnetaug.engine.runner import give_back, training_runner, validates_after, warmup_epochs
+from mmnetaug.engine.hooks.console_hook import _validations_after
+from mmnetaug.engine.runner import give_back, training_runner
+from mmnetaug.engine.schedule import validates_after, warmup_epochs
 from mmnetaug.engine.work_dir import UNSAID
 from mmnetaug.models.backbones import TinyNet
 from mmnetaug.records import as_plain
@@ -93,6 +95,24 @@ def test_which_epochs_are_validated():
         EpochBasedTrainLoop._decide_current_val_interval(loop)
         theirs = epoch >= loop.val_begin and (epoch % loop.val_interval == 0 or epoch == loop.max_epochs)
         assert validates_after(loop, epoch) == theirs, epoch
+
+
+def test_the_console_counts_the_validations_that_will_be():
+    loop = EpochBasedTrainLoop.__new__(EpochBasedTrainLoop)
+    vars(loop).update(
+        val_begin=1, val_interval=10, _max_epochs=20, dynamic_milestones=[0, 15], dynamic_intervals=[10, 1]
+    )
+    runner = SimpleNamespace(train_loop=loop, val_loop=1, train_dataloader=range(10), max_iters=200, max_epochs=20)
+    expected = []
+    for epoch in range(1, 21):  # as MMEngine's own loop decides
+        loop._epoch = epoch
+        loop._decide_current_val_interval()
+        expected.append(epoch % loop.val_interval == 0)
+    loop.val_interval = 10
+    assert _validations_after(runner, 0) == sum(expected) == 8
+    assert _validations_after(runner, 160) == 4
+    loop.val_interval = 1  # as MMEngine sets it from epoch 15 on
+    assert _validations_after(runner, 160) == 4
 
 
 def test_only_what_rises_is_a_warm_up():

@@ -11,13 +11,13 @@ import torch
 from mmdet.registry import DATASETS
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
 from mmengine.structures import InstanceData
 
 from mmnetaug.apis.overrides import evaluators
 from mmnetaug.apis.train import measures
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.errors import InputError
+from mmnetaug.registry import mmdet_scope
 
 Boxes = Mapping[str, Sequence[Sequence[Any]]]
 MOST = 1e9  # of pixels; more overflows where boxes are measured, and NaN is not less
@@ -29,6 +29,7 @@ PIPELINE = [
 ]
 
 
+@mmdet_scope()
 def evaluate_boxes(
     boxes: Boxes,
     data_root: str | None,
@@ -53,7 +54,6 @@ def evaluate_boxes(
             something that is no box, or boxes that are widths and heights, or shares of their images.
     """
     data = find_detection_data(data_root, list(classes) if classes else None, False, files)
-    init_default_scope('mmdet')
     options = {'metainfo': {'classes': data['classes']}, 'pipeline': PIPELINE, 'test_mode': True}
     dataset = DATASETS.build({**data['test'], **options, 'allow_outside': allow_outside})
     evaluator = Evaluator(evaluators(data))

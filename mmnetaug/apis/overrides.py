@@ -24,7 +24,7 @@ from mmnetaug.checkpoint import read_checkpoint, trained_normalisation
 from mmnetaug.config_files import CONFIGS, config_names, regularizers
 from mmnetaug.datasets.discovery import find_detection_data
 from mmnetaug.datasets.image_folder import class_folders
-from mmnetaug.engine.runner import warmup_epochs
+from mmnetaug.engine.schedule import warmup_epochs
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.models.task_modules.prior_generators import width_height
 from mmnetaug.normalisation import GRAY

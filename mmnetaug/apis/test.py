@@ -10,7 +10,6 @@ from mmdet.registry import MODELS
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import Evaluator
 from mmengine.logging import print_log
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
@@ -171,6 +170,7 @@ def testing_runner(config: Config) -> Runner:
     return build_runner(config)
 
 
+@mmdet_scope()
 def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
     """The metrics of a config's test of an artefact.
 
@@ -179,7 +179,6 @@ def artefact_metrics(config: Config, artefact: Artefact) -> dict[str, float]:
     """
     if config.get('launcher', 'none') != 'none':
         raise InputError(f'{artefact.path} is tested by one process: leave out --launcher {config.launcher}')
-    init_default_scope(config.get('default_scope', 'mmdet'))
     loader = build_dataloader(config.test_dataloader)
     evaluator = Evaluator(config.test_evaluator)
     evaluator.dataset_meta = loader.dataset.metainfo

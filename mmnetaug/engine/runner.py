@@ -7,7 +7,6 @@ import logging
 import sys
 import time
 import traceback
-from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
@@ -23,7 +22,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 from mmengine.visualization import Visualizer
 from torch import nn
 from torch.utils.data import DataLoader
@@ -44,6 +43,7 @@ from mmnetaug.engine.hooks.console_hook import ConsoleHook
 from mmnetaug.engine.hooks.memory_hook import KeepFreedMemoryHook
 from mmnetaug.engine.hooks.results_hook import ResultsHook
 from mmnetaug.engine.hooks.stop_hook import StopHook
+from mmnetaug.engine.schedule import validates_after
 from mmnetaug.engine.work_dir import (
     IMAGES,
     PROCESSES,
@@ -423,19 +423,3 @@ def write_results(
 def bare_model(runner: Runner) -> nn.Module:
     """The runner's model without its distributed wrapper."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model
-
-
-def validates_after(loop: EpochBasedTrainLoop, epoch: int) -> bool:
-    """Whether a training validates after this many epochs."""
-    interval = loop.dynamic_intervals[bisect(loop.dynamic_milestones, epoch + 1) - 1]
-    return epoch >= loop.val_begin and (epoch % interval == 0 or epoch == loop.max_epochs)
-
-
-def warmup_epochs(config: Config) -> int:
-    """Length of the linear warm-up in epochs, 0 where there is none or where it is counted in steps."""
-    schedulers = config.get('param_scheduler') or []
-    first = schedulers[0] if isinstance(schedulers, list) and schedulers else {}
-    if first.get('type') != 'LinearLR' or not first.get('by_epoch', True):
-        return 0
-    rises = first.get('start_factor', 1 / 3) < first.get('end_factor', 1)
-    return first.get('end') or 0 if rises else 0

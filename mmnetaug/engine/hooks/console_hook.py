@@ -12,6 +12,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmnetaug.engine.console import duration, has_progress_bar
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
+from mmnetaug.engine.schedule import validates_after
 from mmnetaug.progress import Bar
 from mmnetaug.records import numbers, of_one_class
 from mmnetaug.registry import HOOKS
@@ -165,5 +166,4 @@ def _validations_after(runner: Runner, done: int) -> int:
     if not isinstance(loop, EpochBasedTrainLoop):
         return (total - done) // loop.val_interval
     epochs = range(done // len(runner.train_dataloader) + 1, runner.max_epochs + 1)
-    due = [e for e in epochs if e % loop.val_interval == 0 or e == runner.max_epochs]
-    return sum(epoch >= loop.val_begin for epoch in due)
+    return sum(validates_after(loop, epoch) for epoch in epochs)

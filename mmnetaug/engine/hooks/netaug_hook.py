@@ -11,7 +11,8 @@ from mmengine.runner import Runner
 from torch import nn
 
 from mmnetaug.datasets.samplers import derived_seed
-from mmnetaug.engine.runner import bare_model, warmup_epochs
+from mmnetaug.engine.runner import bare_model
+from mmnetaug.engine.schedule import warmup_epochs
 from mmnetaug.errors import InputError
 from mmnetaug.models.classifiers import Classifier
 from mmnetaug.models.networks import NetAug

@@ -6,7 +6,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmnetaug.engine.hooks.checkpoint_hook import CheckpointHook
-from mmnetaug.engine.runner import validates_after
+from mmnetaug.engine.schedule import validates_after
 from mmnetaug.errors import InputError, check_whole
 from mmnetaug.registry import HOOKS
 

@@ -4,7 +4,7 @@ from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from mmnetaug.engine.runner import warmup_epochs
+from mmnetaug.engine.schedule import warmup_epochs
 from mmnetaug.registry import HOOKS
 
 
