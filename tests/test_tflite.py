@@ -78,6 +78,10 @@ def test_float_and_int8(trained, tmp_path):
     assert abs(tables[0] - used['tail']) < 20_000 and abs(described['weight_bytes'] + tables[1] - len(content)) < 20_000
     graph = model.subgraphs[0]
     assert sum(bool(tensor.name) for tensor in graph.tensors) == len(graph.inputs) + len(graph.outputs)
+    options = [each.builtinOptions for each in graph.operators]
+    doubled = [each for each in options if isinstance(each, schema.ResizeNearestNeighborOptionsT)]
+    assert len(doubled) == (0 if 'ssdlite' in str(folder) else 2)
+    assert not any(each.halfPixelCenters for each in doubled), 'which MNN does not read'
 
     # the same integers from a microcontroller's kernels, and the same boxes from C
     artefact = open_artefact(tmp_path / 'b.tflite')
@@ -145,6 +149,22 @@ def test_small_cameras(tmp_path, monkeypatch, given):
     ]
     boxes, scores, _ = by_c(tmp_path, 'b', list(map(np.ascontiguousarray, stored)))
     assert len(boxes) == len(truth[0]) and np.abs(np.sort(scores) - np.sort(truth[1])).max() < 1e-5
+
+
+@pytest.mark.parametrize('factor', [2, 3])
+def test_maps_grow_as_in_pytorch(tmp_path, factor):
+    network = torch.nn.Sequential(torch.nn.Upsample(scale_factor=factor, mode='nearest'), torch.nn.Conv2d(3, 2, 1))
+    meta = {'task': 'detection', 'size': [7, 5], 'channels': 'RGB', 'outputs': ['map0']}
+    deployable = Deployable(network, meta)
+    write_tflite(deployable, tmp_path / 'a.tflite')
+    interpreter = Interpreter(str(tmp_path / 'a.tflite'), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]['index'], deployable.example.permute(0, 2, 3, 1).numpy())
+    interpreter.invoke()
+    (output,) = (interpreter.get_tensor(each['index']) for each in interpreter.get_output_details())
+    with torch.no_grad():
+        truth = network(deployable.example)[0].permute(1, 2, 0).numpy()
+    assert np.abs(output[0] - truth).max() < 1e-3
 
 
 def test_int8_cuts_off_nothing_of_a_rare_image(tmp_path):

@@ -79,7 +79,8 @@ def _compact(content: bytes) -> bytes:
 
     All weights are inside the flatbuffer: from 256 KB on the quantizer appends them to it, where tflite-micro does not
     look, computes with zeros, and says nothing. Tensors between input and outputs have no names, which are paths of
-    modules here. Equal vectors are written once: most are zero points, of eight bytes a channel.
+    modules here. Equal vectors are written once: most are zero points, of eight bytes a channel. Doubled maps say
+    nothing of centres of pixels, which change nothing there, and with which MNN doubles another way.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -102,6 +103,10 @@ def _compact(content: bytes) -> bytes:
         for number, tensor in enumerate(graph.tensors):
             if number not in kept:
                 tensor.name = b''
+        for operator in graph.operators:
+            if isinstance(operator.builtinOptions, schema.ResizeNearestNeighborOptionsT):
+                given, resized = (graph.tensors[each].shape[1:3] for each in (operator.inputs[0], operator.outputs[0]))
+                operator.builtinOptions.halfPixelCenters &= not np.array_equal(2 * given, resized)
     builder = Builder(len(content))
     builder.Finish(model.Pack(builder), b'TFL3')
     return bytes(builder.Output())
