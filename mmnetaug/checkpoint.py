@@ -332,7 +332,7 @@ def _misfit(
         return 'is of a NetAug supernet, larger than its tiny network: use the export.pth beside it'
     if isinstance(network, NetAug) and (tiny := own_arch(state)):
         return f'has weights of {tiny}, and {LARGER}'
-    if not own.keys() & state.keys():
+    if own.keys() & state.keys() <= {STEM}:
         libraries = ', '.join(dict.fromkeys(f'{library.family} of {library.name}' for library in LIBRARIES))
         return (
             f'has weights of an unknown network (its first tensor is {next(iter(state), "missing")}): expected an '

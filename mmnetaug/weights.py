@@ -288,7 +288,9 @@ def own_arch(state: Mapping[str, Tensor], unlike: Arch | None = None) -> str | N
     """The smallest network of ours that tensors under our names can be of; None if none is, or if ``unlike`` fits."""
     convs = [name.removesuffix('.weight') for name in state if name.endswith('.conv.weight')]
     found = _output_channels({name: state[f'{name}.weight'].shape[0] for name in convs})
-    if not found or (unlike and found.items() <= _output_channels(conv_widths(unlike)).items()):
+    if not any(name.endswith('.project') for name in found):  # a stem alone, which many networks call as ours
+        return None
+    if unlike and found.items() <= _output_channels(conv_widths(unlike)).items():
         return None
     names = [*NETWORKS, *(f'{family}_w{step / 20}' for family in FAMILIES for step in range(1, 41))]
     widths = {name: _output_channels(conv_widths(get_arch(name))) for name in names}

@@ -208,6 +208,18 @@ def test_our_own_weights_tell_their_network(tmp_path, arch):
         load_weights(build_network('mobilenetv2_w0.35', 4), path)
 
 
+def test_weights_of_an_unknown_network_whose_stem_is_called_as_ours(tmp_path):
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        other = MODELS.build({'type': 'CSPNeXt', 'widen_factor': 0.5, 'norm_cfg': {'type': 'BN'}})
+    path = tmp_path / 'cspnext.pth'
+    torch.save({'state_dict': {f'backbone.{name}': each for name, each in other.state_dict().items()}}, path)
+    for arch in ('mobilenetv2_w0.35', 'mobilenetv2_w1.0'):
+        with pytest.raises(InputError, match='has weights of an unknown network'):
+            load_weights(build_network(arch, 4), path)
+    with pytest.raises(InputError, match='does not tell of which network it is'):
+        load_network(path, 4)
+
+
 def keras_names(path):
     """A file that is Keras' by the names of its tensors."""
     torch.save({'Conv1.weight': torch.zeros(1), 'block_1_expand.weight': torch.zeros(1)}, path)
