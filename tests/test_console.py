@@ -231,3 +231,22 @@ def test_headline():
     metrics = {'coco/AP': 0.1, 'coco/AP50': 0.2, 'coco/AP50/cat': 0.3, 'coco/AP75': 0.4, 'coco/AP_small': 0.5}
     assert list(headline(metrics)) == ['AP', 'AP50', 'AP75']
     assert list(headline({'AP50/a/b': 0.1, 'pascal_voc/mAP': 0.2, 'own/score': 0.3})) == ['pascal_voc/mAP', 'own/score']
+
+
+def test_trackers_see_the_console_and_the_log_file(voc, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mlflow', mock.MagicMock())
+    config = detector_config(voc, tmp_path / 'run')
+    config.visualizer.vis_backends = [{'type': 'MLflowVisBackend'}]
+    train_detector(config)
+    logged = [call.args[0] for call in sys.modules['mlflow'].log_metrics.call_args_list]
+    assert any('AP50_area' in scalars for scalars in logged)
+
+
+def test_a_tracker_that_was_not_opened_hides_no_failure(voc, tmp_path, monkeypatch):
+    tracker = mock.MagicMock()
+    tracker.Task.init.side_effect = ConnectionError('no server there')
+    monkeypatch.setitem(sys.modules, 'clearml', tracker)
+    config = detector_config(voc, tmp_path / 'run')
+    config.visualizer.vis_backends = [{'type': 'ClearMLVisBackend'}]
+    with pytest.raises(ConnectionError, match='no server there'):
+        train_detector(config)

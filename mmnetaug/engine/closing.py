@@ -46,8 +46,9 @@ def close_files(logger: MMLogger, *_: Any) -> None:
 def close_after_failure(visualizer: Visualizer, failure: type[BaseException] | None, *_: Any) -> None:
     """A training that ends well closes its own."""
     if failure:
-        with suppress(OSError):  # the failure is what is told
-            visualizer.close()
+        for backend in visualizer._vis_backends.values():
+            with suppress(Exception):  # of one that was not opened; the failure is what is told
+                backend.close()
 
 
 def end_workers(loader: DataLoader, *_: Any) -> None:

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+from typing import TextIO
 
 from mmengine.logging import MMLogger
 from mmengine.logging.logger import FilterDuplicateWarning
@@ -21,6 +22,11 @@ class ConsoleHandler(logging.Handler):
     """Show messages as plain lines above a progress bar: all errors, and else what this package or a user's own code
     says, unless with ``extra={'file_only': True}``. What libraries say, such as their configs and deprecations, a user
     can do nothing about."""
+
+    @property
+    def stream(self) -> TextIO | None:
+        """That of the console, as other handlers have it: MMEngine's ``MLflowVisBackend`` looks."""
+        return sys.stdout
 
     def filter(self, record: logging.LogRecord) -> bool:
         wanted = record.levelno >= logging.ERROR or not (getattr(record, 'file_only', False) or _by_library())
