@@ -46,7 +46,7 @@ def test_mmdets_own():
 def test_heads_without_anchors_of_a_size(head):
     model, nothing = read_config(f'{head}_baseline_voc', 'det').model, resized_objects([], 320, 320)
     assert head_anchors(model, 320) is None and anchor_advice(model, 320, nothing, ['cat']) is None
-    assert describe_anchors('x', model, 320, nothing, ['cat']) == ''
+    assert describe_anchors('x', model, 320, nothing, ['cat']) == 'x has no anchors of a size'
 
 
 def overlap(a, b):
@@ -130,8 +130,26 @@ def test_the_command(tmp_path, capsys):
     lines = check(tmp_path, '--cfg-options', *large, capsys=capsys)[1]
     assert lines[start + 5].split() == ['64', 'to', '128', '6', '0%']
     assert re.match('few objects overlap .*: cat 0%.* With --cfg-options .*: cat 100%', lines[-1])
-    for args in (['--config', 'gfl_baseline_voc'], ['--size', 100]):
-        assert not any('anchor' in line for line in check(tmp_path, *args, capsys=capsys)[1])
+    assert check(tmp_path, '--config', 'gfl_baseline_voc', capsys=capsys)[1][-1] == (
+        'gfl_baseline_voc has no anchors of a size'
+    )
+    assert not any('anchor' in line for line in check(tmp_path, '--size', 100, capsys=capsys)[1])
+
+
+@pytest.mark.parametrize(
+    ('option', 'said'),
+    [
+        ('first_anchor=0', 'first_anchor is 0: expected a share'),
+        ('anchor_range=(1,)', 'model.bbox_head.anchor_generator does not fit: linspace() received'),
+        ('ratios=(0,)', 'does not fit: division by zero. Correct it in the config or --cfg-options'),
+        ('type=Nope', 'does not fit: .*Nope is not in the'),
+    ],
+)
+def test_anchors_that_cannot_be(tmp_path, capsys, option, said):
+    """Said before the data, which is not there, is looked for."""
+    with pytest.raises(SystemExit):
+        run_command('check', [str(tmp_path), '--cfg-options', f'model.bbox_head.anchor_generator.{option}'])
+    assert re.search(said.replace('()', r'\(\)'), capsys.readouterr().err)
 
 
 def test_a_size_that_the_named_config_cannot_have(tmp_path, capsys):

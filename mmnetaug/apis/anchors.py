@@ -11,6 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from mmnetaug.datasets.objects import Objects
+from mmnetaug.errors import InputError
 from mmnetaug.models.task_modules.prior_generators import Size, SSDLiteAnchorGenerator, size_text, width_height
 from mmnetaug.registry import mmdet_scope
 
@@ -47,12 +48,23 @@ def head_anchors(model: dict[str, Any], size: Size) -> Anchors | None:
     Args:
         model: of a config, for images of ``size``.
         size: side of the images in pixels, or width and height.
+
+    Raises:
+        InputError: anchors that cannot be made.
     """
     head, assigner = model['bbox_head'], (model.get('train_cfg') or {}).get('assigner') or {}
     if 'anchor_generator' not in head or not isinstance(least := assigner.get('pos_iou_thr'), float):
         return None
-    with mmdet_scope():
-        generator = TASK_UTILS.build(head['anchor_generator'])
+    try:
+        with mmdet_scope():
+            generator = TASK_UTILS.build(head['anchor_generator'])
+    except InputError:
+        raise
+    except (ArithmeticError, TypeError, KeyError, ValueError, AssertionError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f'model.bbox_head.anchor_generator does not fit: {said}. Correct it in the config or --cfg-options'
+        ) from error
     width, height = width_height(size)
     maps = (
         generator.maps
@@ -101,7 +113,7 @@ def anchor_advice(model: dict[str, Any], size: Size, objects: Objects, classes: 
 
 
 def describe_anchors(name: str, model: dict[str, Any], size: Size, objects: Objects, classes: Sequence[str]) -> str:
-    """By size and by class, how many of the objects overlap with an anchor; empty for a head without anchors.
+    """By size and by class, how many of the objects overlap with an anchor, if the head has some.
 
     Args:
         name: of the config.
@@ -109,7 +121,7 @@ def describe_anchors(name: str, model: dict[str, Any], size: Size, objects: Obje
     """
     anchors = head_anchors(model, size)
     if anchors is None:
-        return ''
+        return f'{name} has no anchors of a size'
     covered = anchors.cover(objects)
     sides = np.sqrt((objects.corners[:, 2:] - objects.corners[:, :2]).prod(1))
     places = np.digitize(sides, list(SIDES.values()))

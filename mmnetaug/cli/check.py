@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> None:
 
     config_path = find_config(args.config or DEFAULT, 'det')
 
-    from mmnetaug.apis.anchors import describe_anchors
+    from mmnetaug.apis.anchors import describe_anchors, head_anchors
     from mmnetaug.apis.config import merge_cfg_options, read_config
     from mmnetaug.apis.image_sizes import size_options
     from mmnetaug.datasets.preparation.check import check_detection_data, describe_check
@@ -54,9 +54,11 @@ def main(args: argparse.Namespace) -> None:
             raise
         fits = False
     merge_cfg_options(config, args.cfg_options)
+    if fits:
+        head_anchors(config.model, args.size)  # where these cannot be made, no images are read before that is said
     report = check_detection_data(args.data_root, args.classes, args.size, files, args.allow_outside)
     print(describe_check(report))
-    objects = report['objects']['train']
-    if fits and (text := describe_anchors(config_path.stem, config.model, args.size, objects, report['classes'])):
-        print(f'\n{text}')
+    if fits:
+        objects = report['objects']['train']
+        print(f'\n{describe_anchors(config_path.stem, config.model, args.size, objects, report["classes"])}')
     sys.exit(1 if report['findings'] else 0)

@@ -7,10 +7,12 @@ import numpy as np
 
 
 class Objects(NamedTuple):
-    """Attributes:
-    corners: (n, 4) x1, y1, x2 and y2 in pixels.
-    labels: (n,) numbers of the classes.
-    images: (n,) numbers of the images.
+    """Of all images, one after the other.
+
+    Attributes:
+        corners: (n, 4) x1, y1, x2 and y2 in pixels.
+        labels: (n,) numbers of the classes.
+        images: (n,) numbers of the images.
     """
 
     corners: np.ndarray

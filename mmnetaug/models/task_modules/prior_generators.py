@@ -76,7 +76,7 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
         ratios: the aspect ratios r.
 
     Raises:
-        InputError: an impossible size, or feature maps of images of another size.
+        InputError: an impossible size, no share above 0, or feature maps of images of another size.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class SSDLiteAnchorGenerator(SSDAnchorGenerator):
     ) -> None:
         self.size = size
         self.maps = ssdlite_feature_sizes(size)
+        if not first_anchor > 0:
+            raise InputError(f"first_anchor is {first_anchor}: expected a share of the image's side, such as 0.12")
         width, height = width_height(size)
         others = torch.linspace(*anchor_range, steps=len(self.maps)).tolist()
         anchors = [math.sqrt(width * height) * fraction for fraction in (first_anchor, *others)]
