@@ -210,9 +210,10 @@ def convert(state: Mapping[str, Tensor], library: Library, arch: Arch, place: st
     """
     fits = nearest_arch(state, library)
     if not arch.name.startswith(library.family) or not _same_backbone(state, library, arch):
+        advice = f'take --arch {fits}, or other weights' if fits else 'take others: no network of ours has its widths'
         raise InputError(
             f'{place} has weights of {fits or f"{library.family} of an unusual width"} ({library.name}), not of '
-            f'{arch.name}: {f"take --arch {fits}" if fits else "no network of ours has these widths"}, or other weights'
+            f'{arch.name}: {advice}'
         )
     pairs = _pairs(state, library, arch)
     used = {theirs for theirs, _ in pairs.values()}
