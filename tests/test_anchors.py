@@ -122,16 +122,21 @@ def test_the_command(tmp_path, capsys):
     write_photographs(tmp_path)
     status, lines = check(tmp_path, capsys=capsys)
     start = lines.index('anchors of ssdlite_baseline_voc at 320 px, and objects that are trained on')
-    counted = [line.split()[-2:] for line in lines[start + 2 :]]
-    assert status == 0 and counted[3:] == [['6', '100%']] * 2 + [['6', '100%']] * 2 and lines[start - 1] == ''
+    counted = [line.split()[-2:] for line in lines[start + 2 : start + 9]]
+    assert (
+        status == 0
+        and counted[3:] == [['6', '100%']] * 2 + [['6', '100%']] * 2
+        and lines[start - 1] == ''
+        and lines[-1] == 'nothing missing or malformed'
+    )
     assert [line.split()[-1] for line in lines[start + 2 : start + 5]] == ['0'] * 3
     generator = 'model.bbox_head.anchor_generator'
     large = [f'{generator}.first_anchor=0.9', f'{generator}.anchor_range=(0.95,1.05)', f'{generator}.ratios=(1.1,)']
     lines = check(tmp_path, '--cfg-options', *large, capsys=capsys)[1]
     assert lines[start + 5].split() == ['64', 'to', '128', '6', '0%']
-    assert re.match('few objects overlap .*: cat 0%.* With --cfg-options .*: cat 100%', lines[-1])
-    assert check(tmp_path, '--config', 'gfl_baseline_voc', capsys=capsys)[1][-1] == (
-        'gfl_baseline_voc has no anchors of a size'
+    assert re.match('few objects overlap .*: cat 0%.* With --cfg-options .*: cat 100%', lines[start + 10])
+    assert (
+        'gfl_baseline_voc has no anchors of a size' in check(tmp_path, '--config', 'gfl_baseline_voc', capsys=capsys)[1]
     )
     assert not any('anchor' in line for line in check(tmp_path, '--size', 100, capsys=capsys)[1])
 

@@ -57,8 +57,6 @@ def main(args: argparse.Namespace) -> None:
     if fits:
         head_anchors(config.model, args.size)  # where these cannot be made, no images are read before that is said
     report = check_detection_data(args.data_root, args.classes, args.size, files, args.allow_outside)
-    print(describe_check(report))
-    if fits:
-        objects = report['objects']['train']
-        print(f'\n{describe_anchors(config_path.stem, config.model, args.size, objects, report["classes"])}')
+    given = config_path.stem, config.model, args.size, report['objects']['train'], report['classes']
+    print(describe_check(report, describe_anchors(*given) if fits else ''))
     sys.exit(1 if report['findings'] else 0)

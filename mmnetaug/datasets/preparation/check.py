@@ -130,8 +130,8 @@ def _statistics(dataset: ReportsFindings, objects: Objects, size: int) -> dict[s
     }
 
 
-def describe_check(report: dict[str, Any]) -> str:
-    """The report of :func:`check_detection_data` as text."""
+def describe_check(report: dict[str, Any], more: str = '') -> str:
+    """The report of :func:`check_detection_data` as text, with ``more`` before what is found wrong."""
     train, test, size = report['train'], report['test'], report['size']
     names = {
         'images': 'images',
@@ -152,6 +152,7 @@ def describe_check(report: dict[str, Any]) -> str:
         '',
         f'{"":{width}} {"train":>9} {"test":>9}',
         *(f'{name:{width}} {a!s:>9} {b!s:>9}' for name, a, b in rows),
+        *(['', more] if more else []),
         '',
         f'images in both: {len(report["shared_images"])}',
     ]
