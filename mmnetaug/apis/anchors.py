@@ -11,7 +11,7 @@ from mmdet.structures.bbox import bbox_overlaps
 from torch import Tensor
 
 from mmnetaug.datasets.objects import Objects
-from mmnetaug.errors import InputError
+from mmnetaug.engine.runner import building_parts
 from mmnetaug.models.task_modules.prior_generators import Size, SSDLiteAnchorGenerator, size_text, width_height
 from mmnetaug.registry import mmdet_scope
 
@@ -55,16 +55,8 @@ def head_anchors(model: dict[str, Any], size: Size) -> Anchors | None:
     head, assigner = model['bbox_head'], (model.get('train_cfg') or {}).get('assigner') or {}
     if 'anchor_generator' not in head or not isinstance(least := assigner.get('pos_iou_thr'), float):
         return None
-    try:
-        with mmdet_scope():
-            generator = TASK_UTILS.build(head['anchor_generator'])
-    except InputError:
-        raise
-    except (ArithmeticError, TypeError, KeyError, ValueError, AssertionError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(
-            f'model.bbox_head.anchor_generator does not fit: {said}. Correct it in the config or --cfg-options'
-        ) from error
+    with building_parts('model.bbox_head.anchor_generator'), mmdet_scope():
+        generator = TASK_UTILS.build(head['anchor_generator'])
     width, height = width_height(size)
     maps = (
         generator.maps

@@ -160,7 +160,7 @@ def _image_paths(dataset: Any) -> frozenset[str]:
     return frozenset(real_paths(dataset.get_data_info(index)['img_path'] for index in range(len(dataset))))
 
 
-def _some_objects(runner: Runner, most: int = 1000) -> Objects:
+def _some_objects(runner: Runner, most: int = 300) -> Objects:
     """Objects of at most so many of the images that are trained on, as large as they are in testing."""
     infos = []
     for dataset in data_sets(runner.train_dataloader.dataset):

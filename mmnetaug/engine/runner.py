@@ -8,8 +8,8 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -273,31 +273,43 @@ def build_runner(config: Config, training: bool = False) -> Runner:
     if freezes:
         gc.freeze()  # MMEngine collects garbage for each data set: 0.3 s where all that was imported is looked through
     try:
-        _own_visualizer(config)
-        if torch.cuda.is_available():
-            _copy_behind_computation(config)
-        runner = _Runner.from_cfg(config)
-        if training:
-            runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-            if len(runner.train_loop.dataloader) and runner.param_schedulers:  # building one changes its optimizer
-                runner._build_param_scheduler(runner.param_schedulers, copy.deepcopy(runner.optim_wrapper))
-            assert runner.val_loop is None or runner.val_loop.dataloader is not None
+        with building_parts():
+            _own_visualizer(config)
+            if torch.cuda.is_available():
+                _copy_behind_computation(config)
+            runner = _Runner.from_cfg(config)
+            if training:
+                runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+                if len(runner.train_loop.dataloader) and runner.param_schedulers:  # building one changes its optimizer
+                    runner._build_param_scheduler(runner.param_schedulers, copy.deepcopy(runner.optim_wrapper))
+                assert runner.val_loop is None or runner.val_loop.dataloader is not None
         return runner
+    finally:
+        if freezes:
+            gc.unfreeze()
+
+
+# What parts of a config raise that do not exist, do not take an argument, or refuse a value.
+MISFITS = TypeError, KeyError, ValueError, AttributeError, ArithmeticError, AssertionError, ImportError, RuntimeError
+
+
+@contextmanager
+def building_parts(part: str = '') -> Iterator[None]:
+    """Within, parts of a config that cannot be built raise :class:`InputError`; it names ``part``, or else where."""
+    try:
+        yield
     except InputError:
         raise
-    except (TypeError, KeyError, ValueError, AttributeError, AssertionError, ImportError, RuntimeError) as error:
+    except MISFITS as error:
         if isinstance(error, RuntimeError) and 'install' not in str(error):  # a package, as mmdet says it
             raise
         frames = traceback.extract_tb(error.__traceback__)
         text = str(error.args[0]) if error.args else ''
         said = text.splitlines()[0] if text else type(error).__name__
-        place = f'{Path(frames[-1].filename).name}, {frames[-1].name}'
+        place = '' if part else f' (in {Path(frames[-1].filename).name}, {frames[-1].name})'
         raise InputError(
-            f'a part of the config does not fit: {said} (in {place}). Correct it in the config or --cfg-options'
+            f'{part or "a part of the config"} does not fit: {said}{place}. Correct it in the config or --cfg-options'
         ) from error
-    finally:
-        if freezes:
-            gc.unfreeze()
 
 
 def _copy_behind_computation(config: Config) -> None:
