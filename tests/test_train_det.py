@@ -221,6 +221,7 @@ def test_a_checkpoint_at_an_address_is_fetched_for_backbones_of_mmdet(tmp_path, 
         ({'model__bbox_head__num_classes': 5}, r'num_classes is 5 and the data has 2 classes \(cat, dog'),
         ({'param_scheduler': [{'type': 'NoSuchLR'}]}, 'a part of the config does not fit: .*NoSuchLR'),
         ({'model__bbox_head__type': 'NoSuchHead'}, 'a part of the config does not fit: .*NoSuchHead'),
+        ({'model__bbox_head__anchor_generator__ratios': (0,)}, 'a part of the config does not fit: division by zero'),
     ],
 )
 def test_wrong_values(voc, tmp_path, options, message):
