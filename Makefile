@@ -8,7 +8,7 @@ DEMO := work_dirs/demo
 .PHONY: help demo test test-gpu test-tflite fuzz kill docs install
 help:
 	@echo 'make install   a virtual environment in .venv with everything that is needed'
-	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, about 10 minutes on two cores'
+	@echo 'make demo      pretrain, fine-tune, evaluate and draw on self-made data, 10 to 13 minutes on two cores'
 	@echo 'make test      lint and tests'
 	@echo 'make docs      the documentation as a site, in site/'
 	@echo 'make test-gpu      tests of training and detection on a GPU, and the speed of steps there'
