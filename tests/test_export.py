@@ -403,6 +403,16 @@ def test_calibration_images_are_spread_evenly(untrained, photographs, tmp_path, 
 # --- bad input ---
 
 
+def test_what_stays_in_float_is_said(trained, photographs, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(
+        'mmnetaug.apis.export.write_tflite', lambda *given: tmp_path.joinpath('a.tflite').write_bytes(b'a')
+    )
+    for int8 in (False, True):
+        export(trained, 'tflite', tmp_path / 'a.tflite', int8, evaluate=False)
+        said = 'LeakyReLU stays in float' in capsys.readouterr().out
+        assert said == (int8 and 'yolov3' in str(trained))
+
+
 @pytest.fixture(scope='module')
 def brief(photographs, tmp_path_factory):
     config = detector_config(photographs, tmp_path_factory.mktemp('brief'), 'ssdlite_baseline_voc', epochs=1)

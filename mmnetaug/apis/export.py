@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.logging import print_log
+from torch import nn
 
 from mmnetaug.apis.accuracy import classifier_config, test_classifier
 from mmnetaug.apis.config import dataset_config
@@ -97,6 +98,8 @@ def export(
     if detector and not meta['head'] and not raw and kind == 'onnx':
         head = meta['config']['model']['bbox_head']['type']
         print_log(f'{head} {NO_DECODER}: the file gives raw maps', 'current')
+    if kind == 'tflite' and int8 and any(isinstance(part, nn.LeakyReLU) for part in deployable.network.modules()):
+        print_log('LeakyReLU stays in float in TFLite; all is int8 with ReLU6 (yolov3_relu6_baseline_voc)', 'current')
     if c_code:
         check_c(meta)
     path = artefact_path(checkpoint, kind, out, int8)
