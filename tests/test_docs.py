@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -33,7 +34,12 @@ from mmnetaug.registry import MODELS
 PAGES = [ROOT / 'README.md', ROOT / 'CONTRIBUTING.md', ROOT / 'CHANGELOG.md', *sorted((ROOT / 'docs').glob('*.md'))]
 BLOCK = re.compile(r'^(?:<!-- (\w+) -->\n)?```(\w+)\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 # Marks of each language's blocks; text is no program.
-MARKS = {'bash': {'run', 'long'}, 'python': {'run', 'detector', 'config', 'network', 'onnx', 'tflite'}, 'text': {''}}
+MARKS = {
+    'bash': {'run', 'long'},
+    'python': {'run', 'detector', 'config', 'network', 'onnx', 'tflite'},
+    'html': {'onnx'},
+    'text': {''},
+}
 # Script of tools/ -> command, where the two differ.
 COMMAND_OF = {'train': 'train', 'test': 'test', 'pretrain_cls': 'pretrain'}
 # Programs of others.
@@ -184,6 +190,64 @@ def test_a_file_in_a_program_of_others(detector, tmp_path, monkeypatch, block):
     truth = Detector('export.onnx')('photograph.jpg')
     assert len(truth.boxes) and (names['labels'] == truth.labels).all()
     assert np.abs(names['boxes'] - truth.boxes).max() < 1e-3 and np.abs(names['scores'] - truth.scores).max() < 1e-6
+
+
+# A browser, and onnxruntime-web, of which a page sees this much: what they give it was computed by others before.
+BROWSER = """
+import { readFileSync } from 'node:fs'
+const said = JSON.parse(readFileSync('said.json'))
+globalThis.document = { querySelector: () => ({}) }
+globalThis.OffscreenCanvas = class {
+  constructor(...size) { this.size = size }
+  getContext() { return this }
+  drawImage(image, ...place) { this.drawn = `${place}` === `0,0,${this.size}` }
+  getImageData(...place) { return { data: this.drawn && `${place}` === `0,0,${this.size}` ? said.rgba : [] } }
+}
+export class Tensor {
+  constructor(type, data, shape) { Object.assign(this, { type, data, shape }) }
+}
+export const InferenceSession = {
+  create: async () => ({ inputMetadata: [{ shape: said.shape }], run: async (inputs) => {
+    const { type, data, shape } = inputs[said.input]
+    if (type !== 'float32' || `${shape}` !== `${said.shape}`) throw new Error(`${type} ${shape}`)
+    if (`${Array.from(data)}` !== `${said.pixels}`) throw new Error('pixels')
+    return said.outputs
+  } }),
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which('node'), reason='needs Node.js')
+@pytest.mark.parametrize('block', marked('onnx', language='html'))
+def test_a_file_in_a_browser(detector, tmp_path, monkeypatch, block):
+    onnxruntime = pytest.importorskip('onnxruntime')
+    export(detector / 'work_dirs/run/export.pth', 'onnx', tmp_path / 'export.onnx', evaluate=False)
+    session = onnxruntime.InferenceSession(tmp_path / 'export.onnx')
+    image = cv2.imread(str(detector / 'data/mine/JPEGImages/a.jpg'))
+    (given,) = session.get_inputs()
+    pixels = cv2.resize(image, given.shape[:1:-1])
+    planes = pixels[None, :, :, ::-1].transpose(0, 3, 1, 2).astype('float32')
+    found = zip(session.get_outputs(), session.run(None, {given.name: planes}))
+    said = {
+        'input': given.name,
+        'shape': given.shape,
+        'rgba': cv2.cvtColor(pixels, cv2.COLOR_BGR2RGBA).flatten().tolist(),
+        'pixels': planes.flatten().tolist(),
+        'outputs': {output.name: {'data': values.flatten().tolist()} for output, values in found},
+    }
+    (tmp_path / 'said.json').write_text(json.dumps(said))
+    (script,) = re.findall(r'<script type="module">\n(.*)</script>', block.text, re.DOTALL)
+    height, width = image.shape[:2]
+    called = f'console.log(JSON.stringify([classes, await detect({{ width: {width}, height: {height} }})]))'
+    (tmp_path / 'page.mjs').write_text(script + called)
+    (tmp_path / 'ort.wasm.min.mjs').write_text(BROWSER)
+    done = subprocess.run(['node', 'page.mjs'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    classes, objects = json.loads(done.stdout)
+    truth = Detector(tmp_path / 'export.onnx')(image)
+    assert len(truth.boxes) and [each['name'] for each in objects] == [classes[label] for label in truth.labels]
+    assert np.abs([each['box'] for each in objects] - truth.boxes).max() < 1e-3
+    assert np.abs([each['score'] for each in objects] - truth.scores).max() < 1e-6
 
 
 @pytest.fixture(scope='module')
