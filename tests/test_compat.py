@@ -3,6 +3,7 @@
 import importlib
 import multiprocessing.queues
 import os
+import pkgutil
 import subprocess
 import sys
 import textwrap
@@ -25,6 +26,7 @@ from mmengine.registry import DefaultScope, init_default_scope
 from mmengine.runner import Runner
 
 import mmnetaug
+from mmnetaug import compat
 from mmnetaug.compat import config_text, openmp, package_configs
 from mmnetaug.compat.mmcv_ops import OperatorStandIn
 from mmnetaug.engine.cpu import start_worker
@@ -353,6 +355,19 @@ def test_a_worker_that_cannot_send_ends_the_run():
     )
     with pytest.raises(RuntimeError, match=r'DataLoader worker .* exited unexpectedly'):
         next(iter(loader))
+
+
+@pytest.mark.parametrize(
+    'name', ['mmengine.utils.dl_utils.misc.mmcv_full_available', 'mmcv.utils.ext_loader.check_ops_exist']
+)
+def test_compiled_operators_are_found_on_python_3_14(monkeypatch, name):
+    """Which has no ``pkgutil.find_loader``."""
+    asks = pkgutil.resolve_name(name)
+    module = sys.modules[asks.__module__]
+    monkeypatch.setattr(module, 'pkgutil', getattr(module, 'pkgutil', None), raising=False)
+    monkeypatch.delattr(pkgutil, 'find_loader', raising=False)
+    compat._mend(module)
+    assert asks()
 
 
 def test_text_of_a_config_is_read_back_and_has_short_lines():

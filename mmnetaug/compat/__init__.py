@@ -13,7 +13,7 @@ from importlib.util import find_spec, spec_from_loader
 from types import ModuleType
 from typing import Any
 
-from mmnetaug.compat import checkpoint, config_text, inferencer, openmp, package_configs, ssd_head
+from mmnetaug.compat import checkpoint, config_text, find_loader, inferencer, openmp, package_configs, ssd_head
 
 NEEDED = ('mmengine', 'mmcv', 'mmdet')
 # Module -> what mends it, once it is imported.
@@ -26,6 +26,8 @@ MENDS = {
     'mmengine.infer.infer': [inferencer.take_functions_as_runners_do],
     'mmengine.runner.checkpoint': [checkpoint.read_safetensors],
     'mmengine.runner.runner': [checkpoint.keep_checkpoints_plain],
+    'mmengine.utils.dl_utils.misc': [find_loader.ask_importlib],
+    'mmcv.utils.ext_loader': [find_loader.ask_importlib],
     'mmdet.models.dense_heads.ssd_head': [ssd_head.add_missing_loss],
 }
 COMPILED_MODULE = 'mmcv._ext'
