@@ -132,8 +132,10 @@ def test_what_cannot_be_read_is_neither_replaced_nor_missing(image_tree, monkeyp
     with pytest.raises(InputError, match=rf'{path.name} cannot be read \(Input/output error\)'):
         dataset[0]
 
-    def refuse(folder):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+    def refuse(folder, scandir=os.scandir):
+        if Path(folder).name == 'dark':
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+        return scandir(folder)
 
     monkeypatch.setattr(os, 'scandir', refuse)
     with pytest.raises(PermissionError, match='dark'):
