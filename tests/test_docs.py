@@ -219,7 +219,7 @@ export const InferenceSession = {
 
 @pytest.mark.skipif(not shutil.which('node'), reason='needs Node.js')
 @pytest.mark.parametrize('block', marked('onnx', language='html'))
-def test_a_file_in_a_browser(detector, tmp_path, monkeypatch, block):
+def test_a_file_in_a_browser(detector, tmp_path, block):
     onnxruntime = pytest.importorskip('onnxruntime')
     export(detector / 'work_dirs/run/export.pth', 'onnx', tmp_path / 'export.onnx', evaluate=False)
     session = onnxruntime.InferenceSession(tmp_path / 'export.onnx')

@@ -400,10 +400,7 @@ def test_calibration_images_are_spread_evenly(untrained, photographs, tmp_path, 
     assert seen == list('abdeg')  # of eight: 0, 8 / 5, 16 / 5, ..., rounded down
 
 
-# --- bad input ---
-
-
-def test_what_stays_in_float_is_said(trained, photographs, tmp_path, monkeypatch, capsys):
+def test_what_stays_in_float_is_said(trained, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         'mmnetaug.apis.export.write_tflite', lambda *given: tmp_path.joinpath('a.tflite').write_bytes(b'a')
     )
@@ -411,6 +408,9 @@ def test_what_stays_in_float_is_said(trained, photographs, tmp_path, monkeypatch
         export(trained, 'tflite', tmp_path / 'a.tflite', int8, evaluate=False)
         said = 'LeakyReLU stays in float' in capsys.readouterr().out
         assert said == (int8 and 'yolov3' in str(trained))
+
+
+# --- bad input ---
 
 
 @pytest.fixture(scope='module')
